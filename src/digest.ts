@@ -1,0 +1,39 @@
+/** Digests: `<algorithm>:<hex>`, as the OCI image specification writes them and registries lay them out. */
+
+import { InvalidDigestError } from "./errors.js";
+
+/** The algorithms that registries of this layout accept, in the order of their use. */
+export const ALGORITHMS = ["sha256", "sha512", "sha384"] as const;
+export type Algorithm = (typeof ALGORITHMS)[number];
+
+/** Hex characters of a digest of each algorithm. */
+export const HEX_LENGTH: Readonly<Record<Algorithm, number>> = { sha256: 64, sha512: 128, sha384: 96 };
+
+const HEX = /^[0-9a-f]+$/;
+
+/** Whether a string is the name of an algorithm that we know. */
+export function isAlgorithm(value: string): value is Algorithm {
+  return value === "sha256" || value === "sha512" || value === "sha384";
+}
+
+/** Whether `hex` is what a digest of this algorithm looks like: right length, lower case. */
+export function isHexOf(algorithm: Algorithm, hex: string): boolean {
+  return hex.length === HEX_LENGTH[algorithm] && HEX.test(hex);
+}
+
+/** Whether a value is a digest, to the letter: registries trim nothing and accept no upper case. */
+export function isDigest(value: unknown): boolean {
+  if (typeof value !== "string" || value.charCodeAt(6) !== 58 /* : */) return false;
+  const algorithm = value.slice(0, 6);
+  return isAlgorithm(algorithm) && isHexOf(algorithm, value.slice(7));
+}
+
+/**
+ * The algorithm and the hex of a digest.
+ *
+ * @throws {@link InvalidDigestError} where the string is no digest.
+ */
+export function splitDigest(digest: string): { algorithm: Algorithm; hex: string } {
+  if (!isDigest(digest)) throw new InvalidDigestError(digest);
+  return { algorithm: digest.slice(0, 6) as Algorithm, hex: digest.slice(7) };
+}

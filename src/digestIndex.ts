@@ -1,0 +1,246 @@
+/**
+ * Numbers for digests: the first digest that is added gets a number, and keeps it. The collector then works with numbers: a mark
+ * is a byte in a column, a manifest's references are a few words, and a digest's 32 bytes are held once.
+ *
+ * Packed, outside the JavaScript heap. For a sha256 digest: its 32 bytes in a chunk, and a slot of 4 bytes in a hash table that is
+ * between 40 and 80 per cent full, so at most 10 bytes. The table is an extendible hash: a bucket that is full is split in two,
+ * its own memory re-used for one half, so that growing neither copies everything nor leaves anything to the garbage collector.
+ */
+
+import { ALGORITHMS, type Algorithm, HEX_LENGTH, isAlgorithm } from "./digest.js";
+import { InvalidDigestError } from "./errors.js";
+
+const BUCKET_SLOTS = 4096;
+const MAX_LOAD = 0.8;
+const MAX_DEPTH = 20;
+const CHUNK_DIGESTS = 8192;
+
+/** Numbers of sha256 digests are small and dense; the two rare algorithms take turns in what is left of 32 bits. */
+const RARE_BASE = 0xc0000000;
+
+/** Half-bytes of hex characters; 255 for anything else. */
+const NIBBLE = new Uint8Array(128).fill(255);
+for (let value = 0; value < 16; value++) NIBBLE[value.toString(16).charCodeAt(0)] = value;
+
+/** Some slots of a hash table: a digest's number + 1, 0 where free. All hashes in it share their first `depth` bits. */
+interface Bucket {
+  slots: Uint32Array;
+  used: number;
+  depth: number;
+}
+
+/** The digests of one algorithm, numbered densely from 0. */
+class PackedTable {
+  size = 0;
+  private readonly words: number;
+  private readonly hexLength: number;
+  private readonly key: Uint32Array;
+  private readonly chunks: Uint32Array[] = [];
+  private readonly scratch = new Uint32Array(BUCKET_SLOTS);
+  private depth = 0;
+  /** Buckets by the first `depth` bits of a hash; a bucket of less depth stands in several places. */
+  private directory: Bucket[] = [];
+
+  constructor(algorithm: Algorithm) {
+    this.hexLength = HEX_LENGTH[algorithm];
+    this.words = this.hexLength / 8;
+    this.key = new Uint32Array(this.words);
+  }
+
+  /** The number of the digest whose hex begins at `offset`; -1 where it is unknown and not to be added; -2 where this is no hex. */
+  number(digest: string, offset: number, add: boolean): number {
+    if (!this.parse(digest, offset)) return -2;
+    const hash = hashOf(this.key, 0, this.words);
+    const bucket = this.directory[prefixOf(hash, this.depth)];
+    if (bucket === undefined) return add ? this.insert(hash) : -1;
+    const entry = bucket.slots[this.slotOf(bucket.slots, hash)] ?? 0;
+    if (entry !== 0) return entry - 1;
+    return add ? this.insert(hash) : -1;
+  }
+
+  hex(number: number): string {
+    if (number >= this.size) throw new RangeError(`no digest has the number ${number}`);
+    const chunk = this.chunkOf(number);
+    const start = (number % CHUNK_DIGESTS) * this.words;
+    let hex = "";
+    for (let i = start; i < start + this.words; i++) hex += (chunk[i] ?? 0).toString(16).padStart(8, "0");
+    return hex;
+  }
+
+  private chunkOf(number: number): Uint32Array {
+    const at = Math.floor(number / CHUNK_DIGESTS);
+    let chunk = this.chunks[at];
+    if (chunk === undefined) {
+      chunk = new Uint32Array(CHUNK_DIGESTS * this.words);
+      this.chunks[at] = chunk;
+    }
+    return chunk;
+  }
+
+  /** Reads the hex into `key`. */
+  private parse(digest: string, offset: number): boolean {
+    if (digest.length !== offset + this.hexLength) return false;
+    let position = offset;
+    for (let i = 0; i < this.words; i++) {
+      let word = 0;
+      for (let j = 0; j < 8; j++) {
+        const nibble = NIBBLE[digest.charCodeAt(position++)] ?? 255;
+        if (nibble === 255) return false;
+        word = (word << 4) | nibble;
+      }
+      this.key[i] = word;
+    }
+    return true;
+  }
+
+  /** The slot that holds the key, or the free one where it belongs. */
+  private slotOf(slots: Uint32Array, hash: number): number {
+    const mask = slots.length - 1;
+    let slot = hash & mask;
+    for (;;) {
+      const entry = slots[slot] ?? 0;
+      if (entry === 0 || this.isKey(entry - 1)) return slot;
+      slot = (slot + 1) & mask;
+    }
+  }
+
+  private isKey(number: number): boolean {
+    const chunk = this.chunkOf(number);
+    const start = (number % CHUNK_DIGESTS) * this.words;
+    for (let i = 0; i < this.words; i++) if (chunk[start + i] !== this.key[i]) return false;
+    return true;
+  }
+
+  private insert(hash: number): number {
+    const bucket = this.roomFor(hash);
+    const number = this.size++;
+    this.chunkOf(number).set(this.key, (number % CHUNK_DIGESTS) * this.words);
+    bucket.slots[this.slotOf(bucket.slots, hash)] = number + 1;
+    bucket.used++;
+    return number;
+  }
+
+  /** The bucket of a hash, with a free slot in it. */
+  private roomFor(hash: number): Bucket {
+    if (this.directory.length === 0) this.directory = [{ slots: new Uint32Array(BUCKET_SLOTS), used: 0, depth: 0 }];
+    for (;;) {
+      const bucket = this.directory[prefixOf(hash, this.depth)] as Bucket;
+      if (bucket.used < bucket.slots.length * MAX_LOAD) return bucket;
+      if (bucket.depth === MAX_DEPTH) this.refill(bucket, new Uint32Array(bucket.slots.length * 2), bucket.slots);
+      else this.split(bucket, hash);
+    }
+  }
+
+  /** Parts a full bucket by the next bit of its hashes. */
+  private split(bucket: Bucket, hash: number): void {
+    if (bucket.depth === this.depth) {
+      this.directory = this.directory.flatMap((each) => [each, each]);
+      this.depth++;
+    }
+    this.scratch.set(bucket.slots);
+    bucket.depth++;
+    const sibling: Bucket = { slots: new Uint32Array(bucket.slots.length), used: 0, depth: bucket.depth };
+    const run = 1 << (this.depth - bucket.depth);
+    const first = (prefixOf(hash, bucket.depth - 1) * 2 + 1) * run;
+    for (let i = first; i < first + run; i++) this.directory[i] = sibling;
+
+    bucket.slots.fill(0);
+    bucket.used = 0;
+    for (const entry of this.scratch) {
+      if (entry === 0) continue;
+      const own = this.hashOfNumber(entry - 1);
+      place(prefixOf(own, bucket.depth) % 2 === 1 ? sibling : bucket, own, entry);
+    }
+  }
+
+  private refill(bucket: Bucket, slots: Uint32Array, entries: Uint32Array): void {
+    bucket.slots = slots;
+    bucket.used = 0;
+    for (const entry of entries) if (entry !== 0) place(bucket, this.hashOfNumber(entry - 1), entry);
+  }
+
+  private hashOfNumber(number: number): number {
+    return hashOf(this.chunkOf(number), (number % CHUNK_DIGESTS) * this.words, this.words);
+  }
+}
+
+/** Mixes every word: names that someone chose may share any part of them. */
+function hashOf(words: Uint32Array, start: number, length: number): number {
+  let hash = 0;
+  for (let i = start; i < start + length; i++) {
+    hash = Math.imul(hash ^ (words[i] ?? 0), 0x9e3779b1);
+    hash ^= hash >>> 15;
+  }
+  hash = Math.imul(hash, 0x85ebca6b);
+  return (hash ^ (hash >>> 13)) >>> 0;
+}
+
+/** The first `depth` bits of a hash. */
+function prefixOf(hash: number, depth: number): number {
+  return depth === 0 ? 0 : hash >>> (32 - depth);
+}
+
+function place(bucket: Bucket, hash: number, entry: number): void {
+  const mask = bucket.slots.length - 1;
+  let slot = hash & mask;
+  while (bucket.slots[slot] !== 0) slot = (slot + 1) & mask;
+  bucket.slots[slot] = entry;
+  bucket.used++;
+}
+
+/** Digests of every algorithm, each with a number of its own below 2^32. */
+export class DigestIndex {
+  private readonly tables: Readonly<Record<Algorithm, PackedTable>> = {
+    sha256: new PackedTable("sha256"),
+    sha512: new PackedTable("sha512"),
+    sha384: new PackedTable("sha384"),
+  };
+
+  get size(): number {
+    return this.tables.sha256.size + this.tables.sha512.size + this.tables.sha384.size;
+  }
+
+  /**
+   * The number of a digest, which gets one where it has none.
+   *
+   * @throws InvalidDigestError where the string is no digest.
+   */
+  add(digest: string): number {
+    const number = this.lookUp(digest, true);
+    if (number === -2) throw new InvalidDigestError(digest);
+    return number;
+  }
+
+  /** The number of a digest, or -1 where it was never added (or is no digest). */
+  find(digest: string): number {
+    return Math.max(-1, this.lookUp(digest, false));
+  }
+
+  /** The digest that has this number. */
+  digest(number: number): string {
+    if (number < RARE_BASE) return `sha256:${this.tables.sha256.hex(number)}`;
+    const rare = number - RARE_BASE;
+    const algorithm = rare % 2 === 0 ? "sha512" : "sha384";
+    return `${algorithm}:${this.tables[algorithm].hex(Math.floor(rare / 2))}`;
+  }
+
+  /** All numbers: algorithm by algorithm, each in the order of its first adding. */
+  *numbers(): IterableIterator<number> {
+    for (const algorithm of ALGORITHMS) {
+      for (let local = 0; local < this.tables[algorithm].size; local++) yield numberOf(algorithm, local);
+    }
+  }
+
+  private lookUp(digest: string, add: boolean): number {
+    if (digest.charCodeAt(6) !== 58 /* : */) return -2;
+    const algorithm = digest.startsWith("sha256") ? "sha256" : digest.slice(0, 6);
+    if (!isAlgorithm(algorithm)) return -2;
+    const local = this.tables[algorithm].number(digest, 7, add);
+    return local < 0 ? local : numberOf(algorithm, local);
+  }
+}
+
+function numberOf(algorithm: Algorithm, local: number): number {
+  if (algorithm === "sha256") return local;
+  return RARE_BASE + local * 2 + (algorithm === "sha512" ? 0 : 1);
+}

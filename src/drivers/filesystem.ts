@@ -1,0 +1,331 @@
+import { randomUUID } from "node:crypto";
+import { constants, type Dirent, promises as fs, type Stats } from "node:fs";
+import { dirname as osDirname, join as osJoin, sep } from "node:path";
+import type { Readable } from "node:stream";
+import { type AbortOptions, checkPath, dirname, type Failure, type FileInfo, isBelow, join, type StorageDriver } from "../driver.js";
+import { DriverError, InvalidOffsetError, InvalidPathError, messageOf, PathNotFoundError } from "../errors.js";
+
+const PAGE = 1000;
+/** Unlinks and symbolic links' look-ups in flight. */
+const AT_ONCE = 16;
+
+/**
+ * A directory tree of a local or mounted file system.
+ *
+ * Symbolic links are followed when reading and listing, as registries do; one that leads nowhere is an error, since the disk that
+ * it leads to may not be mounted, and one that leads back to a directory that encloses it is listed as no directory. Removing a
+ * link removes the link.
+ */
+export class FilesystemDriver implements StorageDriver {
+  readonly name = "filesystem";
+  private readonly root: string;
+
+  /**
+   * @param options - `root`: the directory that paths are below.
+   * @throws TypeError where `root` is no string.
+   */
+  constructor(options: { readonly root: string }) {
+    if (typeof options?.root !== "string" || options.root === "") {
+      throw new TypeError(`option root is ${JSON.stringify(options?.root)}; expected the path of a directory`);
+    }
+    this.root = options.root;
+  }
+
+  async stat(path: string, options?: AbortOptions): Promise<FileInfo> {
+    const file = this.begin(path, options);
+    try {
+      return infoOf(path, await fs.stat(file));
+    } catch (error) {
+      throw await this.failure("stat", path, error);
+    }
+  }
+
+  async *list(path: string, options?: AbortOptions): AsyncIterable<readonly FileInfo[]> {
+    const directory = this.begin(path, options);
+    let entries: Dirent[];
+    try {
+      entries = await fs.readdir(directory, { withFileTypes: true });
+    } catch (error) {
+      throw await this.failure("list", path, error);
+    }
+    for (let start = 0; start < entries.length; start += PAGE) {
+      options?.signal?.throwIfAborted();
+      const page = entries.slice(start, start + PAGE);
+      yield await inParallel(page, (entry) => this.infoOfEntry(path, entry));
+    }
+  }
+
+  async reader(path: string, options?: AbortOptions & { readonly offset?: number }): Promise<Readable> {
+    const file = this.begin(path, options);
+    const offset = options?.offset ?? 0;
+    if (!Number.isSafeInteger(offset) || offset < 0) throw new InvalidOffsetError(path, offset, this.name);
+    try {
+      const handle = await fs.open(file, constants.O_RDONLY);
+      return handle.createReadStream({ start: offset, signal: options?.signal ?? null });
+    } catch (error) {
+      throw await this.failure("read", path, error);
+    }
+  }
+
+  async getContent(path: string, options?: AbortOptions & { readonly maxBytes?: number }): Promise<Uint8Array> {
+    const file = this.begin(path, options);
+    try {
+      return options?.maxBytes === undefined ? await fs.readFile(file) : await readUpTo(file, options.maxBytes + 1);
+    } catch (error) {
+      throw await this.failure("read", path, error);
+    }
+  }
+
+  async delete(path: string, options?: AbortOptions): Promise<void> {
+    const file = this.begin(path, options);
+    if (path === "/") throw new InvalidPathError(path, this.name);
+    try {
+      await fs.rm(file, { recursive: true });
+    } catch (error) {
+      throw await this.failure("delete", path, error);
+    }
+  }
+
+  async deleteFiles(paths: readonly string[], options?: AbortOptions): Promise<readonly Failure[]> {
+    for (const path of paths) checkPath(path, this.name);
+    const failures: Failure[] = [];
+    await inParallel(paths, async (path) => {
+      options?.signal?.throwIfAborted();
+      const failure = await this.unlink(path);
+      if (failure !== undefined) failures.push(failure);
+    });
+    return failures;
+  }
+
+  private async unlink(path: string): Promise<Failure | undefined> {
+    try {
+      await fs.unlink(this.onDisk(path));
+      return undefined;
+    } catch (error) {
+      const failure = await this.failure("delete", path, error);
+      if (failure instanceof PathNotFoundError) return undefined;
+      return { path, code: "DRIVER_ERROR", message: failure.message };
+    }
+  }
+
+  async pruneDirectories(paths: readonly string[], options: AbortOptions & { readonly upTo: string }): Promise<void> {
+    options.signal?.throwIfAborted();
+    for (const path of [...paths, options.upTo]) checkPath(path, this.name);
+    for (const path of paths) {
+      for (let each = path; isBelow(each, options.upTo); each = dirname(each)) {
+        options.signal?.throwIfAborted();
+        if (!(await this.isPruned(each))) break;
+      }
+    }
+  }
+
+  /** Whether the directory is gone; one that holds anything stays. */
+  private async isPruned(path: string): Promise<boolean> {
+    try {
+      await fs.rmdir(this.onDisk(path));
+      return true;
+    } catch (error) {
+      const code = osCode(error);
+      if (code === "ENOENT") return true;
+      // ENOTDIR: a symbolic link to a directory, or a file; both stay.
+      if (code === "ENOTEMPTY" || code === "EEXIST" || code === "ENOTDIR") return false;
+      throw await this.failure("remove the directory", path, error);
+    }
+  }
+
+  async putContent(path: string, bytes: Uint8Array, options?: AbortOptions & { readonly ifAbsent?: boolean }): Promise<boolean> {
+    const file = this.begin(path, options);
+    const directory = osDirname(file);
+    const temporary = osJoin(directory, `.${randomUUID()}.tmp`);
+    try {
+      await fs.mkdir(directory, { recursive: true });
+      await writeDurably(temporary, bytes);
+      if (options?.ifAbsent === true) await fs.link(temporary, file);
+      else await fs.rename(temporary, file);
+      await syncDirectory(directory);
+      return true;
+    } catch (error) {
+      if (options?.ifAbsent === true && osCode(error) === "EEXIST") return false;
+      throw await this.failure("write", path, error);
+    } finally {
+      await fs.rm(temporary, { force: true });
+    }
+  }
+
+  async move(source: string, destination: string, options?: AbortOptions): Promise<void> {
+    const from = this.begin(source, options);
+    checkPath(destination, this.name);
+    const to = this.onDisk(destination);
+    try {
+      await fs.mkdir(osDirname(to), { recursive: true });
+      await this.linkOrCopy(from, to);
+      await syncDirectory(osDirname(to));
+      await fs.unlink(from);
+    } catch (error) {
+      if (osCode(error) === "EEXIST") throw this.driverError(destination, `cannot move ${source} to ${destination}: something is there`, error);
+      throw await this.failure("move", source, error);
+    }
+  }
+
+  /** A second name, then the first is dropped: what lies at the destination is never overwritten, and at no moment there is none. */
+  private async linkOrCopy(from: string, to: string): Promise<void> {
+    try {
+      await fs.link(from, to);
+    } catch (error) {
+      const code = osCode(error);
+      if (code !== "EXDEV" && code !== "EPERM" && code !== "ENOTSUP" && code !== "EMLINK") throw error;
+      const temporary = osJoin(osDirname(to), `.${randomUUID()}.tmp`);
+      try {
+        const { atime, mtime } = await fs.stat(from);
+        await fs.copyFile(from, temporary, constants.COPYFILE_EXCL);
+        await fs.utimes(temporary, atime, mtime);
+        await syncFile(temporary);
+        await fs.link(temporary, to);
+      } finally {
+        await fs.rm(temporary, { force: true });
+      }
+    }
+  }
+
+  private begin(path: string, options: AbortOptions | undefined): string {
+    options?.signal?.throwIfAborted();
+    checkPath(path, this.name);
+    return this.onDisk(path);
+  }
+
+  private onDisk(path: string): string {
+    return path === "/" ? this.root : osJoin(this.root, path);
+  }
+
+  private async infoOfEntry(directory: string, entry: Dirent): Promise<FileInfo> {
+    const path = join(directory, entry.name);
+    if (!entry.isSymbolicLink()) return { path, isDirectory: entry.isDirectory() };
+    let target: Stats;
+    try {
+      target = await fs.stat(this.onDisk(path));
+    } catch (error) {
+      throw this.driverError(path, `the symbolic link ${path} leads nowhere: is what it leads to mounted?`, error);
+    }
+    if (target.isDirectory() && (await this.leadsBack(path))) return { path, isDirectory: false };
+    return infoOf(path, target);
+  }
+
+  /** Whether a linked directory encloses, or is, a directory that its own path goes through. */
+  private async leadsBack(path: string): Promise<boolean> {
+    const target = await fs.realpath(this.onDisk(path));
+    for (let each = dirname(path); ; each = dirname(each)) {
+      const enclosing = await fs.realpath(this.onDisk(each));
+      if (enclosing === target || enclosing.startsWith(target === sep ? sep : target + sep)) return true;
+      if (each === "/") return false;
+    }
+  }
+
+  /** Tells "not there" from "could not look": a symbolic link that leads nowhere is the latter, wherever it stands in the path. */
+  private async failure(verb: string, path: string, error: unknown): Promise<Error> {
+    const code = osCode(error);
+    if (code !== "ENOENT" && code !== "ENOTDIR") return this.driverError(path, `cannot ${verb} ${path}: ${messageOf(error)}`, error);
+    if (code === "ENOTDIR" && (await isOnDisk(this.onDisk(path)))) {
+      return this.driverError(path, `cannot ${verb} ${path}: it is no directory`, error);
+    }
+    for (let each = path; each !== "/"; each = dirname(each)) {
+      if (!(await isOnDisk(this.onDisk(each)))) continue;
+      if (await leadsNowhere(this.onDisk(each))) {
+        return this.driverError(path, `cannot ${verb} ${path}: the symbolic link ${each} leads nowhere: is what it leads to mounted?`, error);
+      }
+      break;
+    }
+    return new PathNotFoundError(path, this.name, { cause: error });
+  }
+
+  private driverError(path: string, message: string, cause: unknown): DriverError {
+    return new DriverError(`${this.name}: ${message}`, { driverName: this.name, path, cause });
+  }
+}
+
+function infoOf(path: string, stats: Stats): FileInfo {
+  if (stats.isDirectory()) return { path, isDirectory: true, modTime: stats.mtime };
+  return { path, isDirectory: false, size: stats.size, modTime: stats.mtime };
+}
+
+function osCode(error: unknown): string | undefined {
+  return typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
+async function isOnDisk(file: string): Promise<boolean> {
+  try {
+    await fs.lstat(file);
+    return true;
+  } catch (error) {
+    if (osCode(error) === "ENOENT" || osCode(error) === "ENOTDIR") return false;
+    throw error;
+  }
+}
+
+async function leadsNowhere(file: string): Promise<boolean> {
+  try {
+    await fs.stat(file);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/** At most so many bytes from the beginning of a file. */
+async function readUpTo(file: string, bytes: number): Promise<Uint8Array> {
+  const handle = await fs.open(file, constants.O_RDONLY);
+  try {
+    const { size } = await handle.stat();
+    const buffer = Buffer.allocUnsafe(Math.min(size + 1, bytes));
+    let length = 0;
+    for (;;) {
+      const { bytesRead } = await handle.read(buffer, length, buffer.length - length, length);
+      length += bytesRead;
+      if (bytesRead === 0 || length === buffer.length) break;
+    }
+    return buffer.subarray(0, length);
+  } finally {
+    await handle.close();
+  }
+}
+
+async function writeDurably(file: string, bytes: Uint8Array): Promise<void> {
+  const handle = await fs.open(file, "wx");
+  try {
+    await handle.writeFile(bytes);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function syncFile(file: string): Promise<void> {
+  const handle = await fs.open(file, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Makes a new name last through a loss of power, where directories can be synced. */
+async function syncDirectory(directory: string): Promise<void> {
+  try {
+    await syncFile(directory);
+  } catch (error) {
+    const code = osCode(error);
+    if (code !== "EINVAL" && code !== "EISDIR" && code !== "EPERM" && code !== "ENOTSUP") throw error;
+  }
+}
+
+/** Keeps the order; waits for all that was begun before it fails. */
+async function inParallel<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let start = 0; start < items.length; start += AT_ONCE) {
+    const settled = await Promise.allSettled(items.slice(start, start + AT_ONCE).map(work));
+    for (const each of settled) {
+      if (each.status === "rejected") throw each.reason;
+      results.push(each.value);
+    }
+  }
+  return results;
+}

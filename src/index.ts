@@ -1,0 +1,48 @@
+/**
+ * Garbage collection for the storage of OCI and Docker registries.
+ *
+ * @packageDocumentation
+ */
+
+export type { Clock } from "./clock.js";
+export { DigestSet } from "./digestSet.js";
+export type { AbortOptions, Failure, FileInfo, StorageDriver } from "./driver.js";
+export {
+  ClockSkewError,
+  DamagedRegistryError,
+  DatabaseInUseError,
+  DeleteRatioError,
+  DriverError,
+  EmptyMarkError,
+  type ErrorCode,
+  InvalidDigestError,
+  InvalidOffsetError,
+  InvalidPathError,
+  isRegistryGcError,
+  LockedError,
+  PathNotFoundError,
+  RegistryGcError,
+  UnsupportedError,
+} from "./errors.js";
+export { fromPino, type LogFields, type Logger, type PinoLike } from "./logger.js";
+export { markAndSweep } from "./markAndSweep.js";
+export type {
+  BlobInfo,
+  Damage,
+  DamageKind,
+  Footprint,
+  LayerLink,
+  LookOptions,
+  Namespace,
+  Repository,
+  Revision,
+  Signature,
+  Tag,
+  TagIndexEntry,
+  Upload,
+} from "./namespace.js";
+export type { DeletedItem, GcContext, GcOptions, ItemKind, ManifestInfo, Phase, PlannedItem, Progress, Reason } from "./options.js";
+export { openRegistry } from "./registry/openRegistry.js";
+export type { AsideCounts, GcReport, Problem, RepositoryCounts, RunStatus, Safety, SweepCounts } from "./report.js";
+export { type Removal, type RemovalOptions, Vacuum, type VacuumOptions, type VacuumResult } from "./vacuum.js";
+export { VERSION } from "./version.js";

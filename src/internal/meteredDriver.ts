@@ -1,0 +1,101 @@
+/** A driver as a run uses it: its calls counted, bounded, cancelled with the run, and its errors told apart. */
+
+import type { FileInfo, StorageDriver } from "../driver.js";
+import { codeOf, DriverError, isRegistryGcError, messageOf } from "../errors.js";
+import type { TaskQueue } from "./taskQueue.js";
+
+export interface Meter {
+  /** Where calls wait for their turn. */
+  readonly queue: TaskQueue;
+  readonly signal: AbortSignal | undefined;
+  /** Counts a call of this method. */
+  count(method: string): void;
+}
+
+/** The driver behind the meter, with exactly the optional members that it has itself. */
+export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDriver {
+  const call = <T>(method: string, path: string, work: () => Promise<T>): Promise<T> =>
+    meter.queue.run(async () => {
+      meter.signal?.throwIfAborted();
+      meter.count(method);
+      try {
+        return await work();
+      } catch (error) {
+        throw toDriverError(driver.name, method, path, error, meter.signal);
+      }
+    });
+  /** A look-up that never comes back must not keep an aborted run from ending; a change is always waited for. */
+  const look = <T>(method: string, path: string, work: () => Promise<T>): Promise<T> =>
+    call(method, path, () => untilAborted(work(), meter.signal));
+
+  async function* pages(
+    method: "list" | "walk",
+    path: string,
+    open: () => AsyncIterable<readonly FileInfo[]>,
+  ): AsyncIterable<readonly FileInfo[]> {
+    const iterator = await look(method, path, async () => open()[Symbol.asyncIterator]());
+    let done = false;
+    try {
+      for (;;) {
+        const step = await meter.queue.run(async () => {
+          meter.signal?.throwIfAborted();
+          try {
+            return await untilAborted(iterator.next(), meter.signal);
+          } catch (error) {
+            done = true;
+            throw toDriverError(driver.name, method, path, error, meter.signal);
+          }
+        });
+        done = step.done === true;
+        if (step.done === true) return;
+        yield step.value;
+      }
+    } finally {
+      if (!done) iterator.return?.().then(undefined, () => undefined);
+    }
+  }
+
+  const { signal } = meter;
+  const metered: StorageDriver = {
+    name: driver.name,
+    stat: (path) => look("stat", path, () => driver.stat(path, { signal })),
+    list: (path) => pages("list", path, () => driver.list(path, { signal })),
+    reader: (path, options) => look("reader", path, () => driver.reader(path, { offset: options?.offset ?? 0, signal })),
+    delete: (path) => call("delete", path, () => driver.delete(path, { signal })),
+  };
+  const { getContent, walk, deleteFiles, pruneDirectories, putContent, move } = driver;
+  if (getContent !== undefined) {
+    metered.getContent = (path, options) => look("getContent", path, () => getContent.call(driver, path, { ...options, signal }));
+  }
+  if (walk !== undefined) metered.walk = (path) => pages("walk", path, () => walk.call(driver, path, { signal }));
+  if (deleteFiles !== undefined) {
+    metered.deleteFiles = (paths) => call("deleteFiles", paths[0] ?? "/", () => deleteFiles.call(driver, paths, { signal }));
+  }
+  if (pruneDirectories !== undefined) {
+    metered.pruneDirectories = (paths, options) =>
+      call("pruneDirectories", options.upTo, () => pruneDirectories.call(driver, paths, { ...options, signal }));
+  }
+  if (putContent !== undefined) {
+    metered.putContent = (path, bytes, options) =>
+      call("putContent", path, () => putContent.call(driver, path, bytes, { ...options, signal }));
+  }
+  if (move !== undefined) metered.move = (source, destination) => call("move", source, () => move.call(driver, source, destination, { signal }));
+  return metered;
+}
+
+function toDriverError(name: string, method: string, path: string, error: unknown, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted === true && error === signal.reason) return error;
+  const code = codeOf(error);
+  if (isRegistryGcError(error) || code === "PATH_NOT_FOUND" || code === "DRIVER_ERROR" || code === "UNSUPPORTED") return error;
+  return new DriverError(`${name}: ${method} of ${path} failed: ${messageOf(error)}`, { driverName: name, path, cause: error });
+}
+
+function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise<T>((resolve, reject) => {
+    const stop = () => reject(signal.reason as Error);
+    signal.addEventListener("abort", stop, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
+}
+

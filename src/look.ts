@@ -1,0 +1,244 @@
+/**
+ * A look at the registry: every repository listed, read and marked. The first look of a run makes the mark; each later one is the
+ * same code, with what an earlier one saw as its measure.
+ */
+
+import { mapAll } from "./internal/mapAll.js";
+import { emptyReach, mark, type Reach } from "./mark.js";
+import { type KeepMark, LIVE, PROTECTED, YOUNG } from "./marks.js";
+import type { Repository, Signature, Upload } from "./namespace.js";
+import { RepositoryView } from "./repositoryView.js";
+import { DamagedRegistryError } from "./errors.js";
+import type { Phase } from "./options.js";
+import type { Run } from "./run.js";
+
+/** A layer link that no kept manifest of its repository reaches. */
+export interface LooseLink {
+  /** Milliseconds since 1970, NaN where unknown. */
+  readonly time: number;
+  /** The digest under which its blob is stored. */
+  readonly blob: number;
+}
+
+/** What one look found in one repository. */
+export class RepositoryLook {
+  /** Revisions that nothing keeps, and when their links were written. */
+  readonly doomed = new Map<number, number>();
+  readonly loose = new Map<number, LooseLink>();
+  readonly expiredUploads: Upload[] = [];
+  /** Whether anything else than revisions and layer links is there. */
+  private otherwiseEmpty = true;
+  private readonly reach: Reach = emptyReach();
+
+  private constructor(
+    private readonly run: Run,
+    private readonly view: RepositoryView,
+    /** What an earlier look of this run planned for the repository; in a first look nothing is measured. */
+    private readonly earlier: RepositoryLook | "first" | "unseen",
+  ) {}
+
+  get repository(): Repository {
+    return this.view.repository;
+  }
+
+  get tags(): number {
+    return this.view.tags;
+  }
+
+  /** Revisions that stay. */
+  get manifests(): number {
+    return this.view.revisions.size - this.doomed.size;
+  }
+
+  /** Whether nothing would be left of the repository. */
+  get wouldBeEmpty(): boolean {
+    return this.otherwiseEmpty && this.manifests === 0 && (this.run.settings.removeLayerLinks || this.loose.size === 0);
+  }
+
+  signaturesOf(manifest: number): readonly Signature[] {
+    return this.view.signaturesOf.get(manifest) ?? [];
+  }
+
+  /** Marks what the repository keeps, and finds what it doesn't. */
+  static async mark(run: Run, view: RepositoryView, earlier: RepositoryLook | "first" | "unseen"): Promise<RepositoryLook> {
+    const look = new RepositoryLook(run, view, earlier);
+    const { removeUntagged } = run.settings;
+    await look.follow(removeUntagged ? view.tagged : [...view.revisions.keys(), ...view.tagged], LIVE);
+    if (removeUntagged && !view.isDamaged) {
+      await look.askKeep();
+      await look.keepYoung();
+    }
+    if (!view.isDamaged) await look.findLoose();
+    if (view.isDamaged) await look.protect();
+    await look.findUploads();
+    look.otherwiseEmpty &&= !view.isDamaged && view.tags === 0 && view.strays === 0;
+    return look;
+  }
+
+  /** Keeps these manifests after all, with all that they reach. */
+  async keep(manifests: Iterable<number>): Promise<void> {
+    await this.follow(manifests, LIVE);
+  }
+
+  /** Whether a layer link may belong to a push that is under way: it is young, or an earlier look didn't see it as it is. */
+  isLease(layer: number): boolean {
+    const link = this.loose.get(layer);
+    if (link === undefined || this.run.isYoung(link.time)) return true;
+    return this.earlier !== "first" && !isSame(this.earlierLooseTime(layer), link.time);
+  }
+
+  private earlierLooseTime(layer: number): number | undefined {
+    return this.earlier instanceof RepositoryLook ? this.earlier.loose.get(layer)?.time : undefined;
+  }
+
+  private async follow(roots: Iterable<number>, flag: KeepMark): Promise<void> {
+    const reached: number[] = [];
+    await mark(this.view, roots, this.reach, (number) => {
+      this.run.marks.add(number, flag);
+      reached.push(number);
+    });
+    if (this.doomed.size > 0) for (const number of reached) this.doomed.delete(number);
+    if (this.loose.size > 0) for (const layer of [...this.loose.keys()]) if (this.isReached(layer)) this.loose.delete(layer);
+  }
+
+  private isReached(layer: number): boolean {
+    return this.reach.digests.has(layer) || this.reach.digests.has(this.view.blobOf(layer));
+  }
+
+  private untouched(): number[] {
+    return [...this.view.revisions.keys()].filter((number) => !this.reach.manifests.has(number));
+  }
+
+  /** Asks the caller about each manifest that nothing else keeps. */
+  private async askKeep(): Promise<void> {
+    const { keep } = this.run.settings;
+    // A later look asks nothing: what it didn't see before stays anyway.
+    if (keep === undefined || this.earlier !== "first") return;
+    for (const number of this.untouched()) {
+      const facts = this.run.catalog.factsOf(number);
+      if (facts === undefined || this.reach.manifests.has(number)) continue;
+      const time = this.view.revisions.get(number) ?? Number.NaN;
+      const info = {
+        ...facts,
+        repository: this.repository.name,
+        digest: this.run.digests.digest(number),
+        modTime: Number.isNaN(time) ? undefined : new Date(time),
+      };
+      if (await keep(info)) await this.follow([number], LIVE);
+    }
+  }
+
+  /** Keeps young revisions, and those that an earlier look didn't see as they are; the others are doomed. */
+  private async keepYoung(): Promise<void> {
+    const untouched = this.untouched();
+    const times = await mapAll(untouched, async (number) =>
+      this.run.watchesTimes ? this.view.lookAtRevision(number) : (this.view.revisions.get(number) ?? Number.NaN),
+    );
+    const young: number[] = [];
+    untouched.forEach((number, i) => {
+      const time = times[i];
+      if (time === undefined) return;
+      if (this.run.isYoung(time) || !this.wasSeen(number, time)) young.push(number);
+      else this.doomed.set(number, time);
+    });
+    await this.follow(young, YOUNG);
+  }
+
+  private wasSeen(number: number, time: number): boolean {
+    if (this.earlier === "first") return true;
+    return this.earlier !== "unseen" && isSame(this.earlier.doomed.get(number), time);
+  }
+
+  /** Finds the layer links that nothing reaches, and looks at each: whether it is there, since when, and whether it is whole. */
+  private async findLoose(): Promise<void> {
+    const { removeLayerLinks, removeEmptyRepositories } = this.run.settings;
+    const mustLook = removeLayerLinks || removeEmptyRepositories || this.run.watchesTimes;
+    const layers = [...this.view.layerNumbers()].filter((layer) => !this.isReached(layer));
+    const times = await mapAll(layers, async (layer) => (mustLook ? this.view.lookAtLayer(layer, this.run.watchesTimes) : Number.NaN));
+    layers.forEach((layer, i) => {
+      const time = times[i];
+      if (time !== undefined) this.loose.set(layer, { time, blob: this.view.blobOf(layer) });
+    });
+  }
+
+  /** Damage: every revision stays as a root, and so does every blob that the repository links. */
+  private async protect(): Promise<void> {
+    this.doomed.clear();
+    this.loose.clear();
+    await this.follow(this.view.revisions.keys(), PROTECTED);
+    const layers = [...this.view.layerNumbers()];
+    const times = await mapAll(layers, (layer) => this.view.lookAtLayer(layer));
+    const present = layers.filter((_, i) => times[i] !== undefined);
+    for (const layer of present) {
+      this.run.marks.add(layer, PROTECTED);
+      this.run.marks.add(this.view.blobOf(layer), PROTECTED);
+    }
+    if (this.view.hasUnknownNeeds && present.length === 0) {
+      this.run.unknowable ??= new DamagedRegistryError(
+        `a manifest in the repository ${this.repository.name} is damaged, and the repository has no layer links that would tell what it needs; nothing was deleted. Push the image again, or delete the damaged manifest through the registry, then collect again`,
+      );
+    }
+  }
+
+  private async findUploads(): Promise<void> {
+    const { removeUploadsOlderThanMs, removeEmptyRepositories } = this.run.settings;
+    if (removeUploadsOlderThanMs === undefined && !removeEmptyRepositories) return;
+    const limit = this.run.clock.now() - (removeUploadsOlderThanMs ?? Number.POSITIVE_INFINITY);
+    for await (const page of this.repository.uploads?.(this.run.look) ?? []) {
+      for (const upload of page) {
+        if (upload.newest !== undefined && upload.newest.getTime() < limit) this.expiredUploads.push(upload);
+        else this.otherwiseEmpty = false;
+      }
+    }
+  }
+}
+
+function isSame(a: number | undefined, b: number): boolean {
+  return a !== undefined && (a === b || (Number.isNaN(a) && Number.isNaN(b)));
+}
+
+/**
+ * Looks at every repository. Online, damage that may have been a write under way is judged by a second reading, after all the
+ * others; under `onDamage: "abort"` everything is looked at all the same, so that one run lists all the damage.
+ */
+export async function lookAtRegistry(run: Run, phase: Phase, earlier?: ReadonlyMap<string, RepositoryLook>): Promise<RepositoryLook[]> {
+  const looks: RepositoryLook[] = [];
+  const again: Repository[] = [];
+  const isFirst = earlier === undefined;
+  let done = 0;
+
+  const settleOn = async (view: RepositoryView) => {
+    const { name } = view.repository;
+    looks.push(await RepositoryLook.mark(run, view, earlier === undefined ? "first" : (earlier.get(name) ?? "unseen")));
+    if (isFirst) run.ledger.unrecognized += view.strays;
+    for (const problem of view.problems) reportProblem(run, problem, isFirst);
+    run.progress({ phase, done: ++done });
+  };
+
+  const strays = () => void (isFirst && run.ledger.unrecognized++);
+  await run.repositories.forEach(
+    run.registry.repositories({ ...run.look, onUnrecognized: strays }),
+    (repository) =>
+      run.telemetry.repositorySpan(repository.name, async () => {
+        run.log.debug(`marking repository ${repository.name}`, { repository: repository.name });
+        const view = await RepositoryView.read(run, repository);
+        if (view.isPassing && !run.settings.readOnly) again.push(repository);
+        else await settleOn(view);
+      }),
+    { signal: run.signal },
+  );
+  for (const repository of again) {
+    const fresh = repository.again === undefined ? repository : await repository.again(run.look);
+    if (fresh !== undefined) await settleOn(await RepositoryView.read(run, fresh));
+  }
+  run.progress({ phase, done, total: done }, true);
+  if (run.unknowable !== undefined) throw run.unknowable;
+  return looks;
+}
+
+function reportProblem(run: Run, problem: RepositoryView["problems"][number], isFirst: boolean): void {
+  const isKnown = !isFirst && run.ledger.hasProblem(problem);
+  if (isKnown) return;
+  run.ledger.addProblem(problem);
+  run.log.warn(`damage in repository ${problem.repository ?? ""}: ${problem.message}`, { ...problem });
+}

@@ -1,0 +1,203 @@
+/**
+ * What a manifest names. One rule for all kinds, past and future: every object in the document that has a `digest` or `blobSum`
+ * with a digest in it, wherever it stands, except in `annotations` and under the document's `subject`.
+ *
+ * Registries read keys without regard to case and take the last of several equal ones; `JSON.parse` does neither. So the document
+ * is proved to be JSON by `JSON.parse`, and then scanned: in linear time, without recursion.
+ */
+
+import { createHash } from "node:crypto";
+import { isDigest, splitDigest } from "./digest.js";
+import type { DamageKind } from "./namespace.js";
+
+/** The largest manifest that registries accept, in bytes. */
+export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
+
+const MANIFEST_TYPES: ReadonlySet<string> = new Set([
+  "application/vnd.docker.distribution.manifest.v1+json",
+  "application/vnd.docker.distribution.manifest.v1+prettyjws",
+  "application/vnd.docker.distribution.manifest.v2+json",
+  "application/vnd.docker.distribution.manifest.list.v2+json",
+  "application/vnd.oci.image.manifest.v1+json",
+  "application/vnd.oci.image.index.v1+json",
+  "application/vnd.oci.artifact.manifest.v1+json",
+]);
+
+/** A digest that a manifest names. */
+export interface NamedDigest {
+  readonly digest: string;
+  /** Whether it may be a manifest, by what the document says of it: a manifest's or an index's type, or none. Never proof. */
+  readonly mayBeManifest: boolean;
+}
+
+export interface ManifestDocument {
+  readonly named: readonly NamedDigest[];
+  /** What it is about: `subject`, and where the key stands several times all of them. */
+  readonly subjects: readonly string[];
+  /** Whether the document looks like a manifest at all: a layer that happens to be JSON does not. */
+  readonly isManifest: boolean;
+  /** Old registries kept signatures beside schema 1 manifests; every later kind says `schemaVersion: 2`. */
+  readonly mayHaveSignatures: boolean;
+  /** The parsed document. */
+  readonly content: unknown;
+}
+
+/** Why bytes are not the manifest that their digest promises. */
+export interface ManifestDamage {
+  readonly kind: DamageKind & ("digest-mismatch" | "not-json" | "too-large");
+  readonly message: string;
+}
+
+/** Proves the bytes against the digest, then reads what they name. Not a word of them is believed before. */
+export function readManifest(digest: string, bytes: Uint8Array): ManifestDocument | ManifestDamage {
+  if (bytes.length > MAX_MANIFEST_BYTES) return { kind: "too-large", message: "is larger than the 4 MiB that registries accept" };
+  const { algorithm, hex } = splitDigest(digest);
+  if (createHash(algorithm).update(bytes).digest("hex") !== hex) {
+    return { kind: "digest-mismatch", message: `has other content than its digest says (${bytes.length} bytes)` };
+  }
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+  let content: unknown;
+  try {
+    content = JSON.parse(text);
+  } catch {
+    return { kind: "not-json", message: "is no JSON" };
+  }
+  return { ...scan(text), content, mayHaveSignatures: property(content, "schemaVersion") !== 2 };
+}
+
+/** A property of a parsed value, `undefined` where it has none of its own. */
+export function property(value: unknown, name: string): unknown {
+  if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
+  return (value as Readonly<Record<string, unknown>>)[name];
+}
+
+/** An object or array that the scan is in. */
+interface Frame {
+  readonly isObject: boolean;
+  readonly place: "document" | "subject" | "ignored" | "anywhere";
+  /** The key that the next value belongs to, folded; in an array none. */
+  key: string | undefined;
+  readonly digests: string[];
+  readonly blobSums: string[];
+  hasType: boolean;
+  hasManifestType: boolean;
+}
+
+const MANIFEST_KEYS: ReadonlySet<string> = new Set(["schemaversion", "manifests", "layers", "fslayers", "blobs"]);
+
+/** Scans text that is known to be JSON. */
+function scan(text: string): Pick<ManifestDocument, "named" | "subjects" | "isManifest"> {
+  const named: NamedDigest[] = [];
+  const subjects: string[] = [];
+  const stack: Frame[] = [];
+  let isManifest = false;
+  let frame: Frame | undefined;
+  let atKey = false;
+
+  for (let i = 0; i < text.length; i++) {
+    switch (text[i]) {
+      case "{":
+      case "[":
+        frame = enter(frame, text[i] === "{");
+        stack.push(frame);
+        atKey = frame.isObject;
+        break;
+      case "}":
+      case "]":
+        if (frame !== undefined) leave(frame, named, subjects);
+        stack.pop();
+        frame = stack[stack.length - 1];
+        break;
+      case ",":
+        atKey = frame?.isObject === true;
+        break;
+      case '"': {
+        const end = stringEnd(text, i);
+        if (frame?.isObject === true) {
+          if (atKey) {
+            frame.key = fold(unquote(text, i, end));
+            if (frame.place === "document" && MANIFEST_KEYS.has(frame.key)) isManifest = true;
+          } else if (isTelling(frame.key)) {
+            take(frame, unquote(text, i, end));
+            if (frame.place === "document" && frame.hasManifestType) isManifest = true;
+          }
+        }
+        atKey = false;
+        i = end;
+        break;
+      }
+    }
+  }
+  return { named, subjects, isManifest };
+}
+
+function enter(parent: Frame | undefined, isObject: boolean): Frame {
+  return {
+    isObject,
+    place: placeBelow(parent),
+    key: undefined,
+    digests: [],
+    blobSums: [],
+    hasType: false,
+    hasManifestType: false,
+  };
+}
+
+function placeBelow(parent: Frame | undefined): Frame["place"] {
+  if (parent === undefined) return "document";
+  if (parent.place === "ignored" || parent.place === "subject") return "ignored";
+  if (parent.key === "annotations") return "ignored";
+  if (parent.place === "document" && parent.key === "subject") return "subject";
+  return "anywhere";
+}
+
+function isTelling(key: string | undefined): boolean {
+  return key === "digest" || key === "blobsum" || key === "mediatype";
+}
+
+function take(frame: Frame, value: string): void {
+  if (frame.place === "ignored") return;
+  if (frame.key === "mediatype") {
+    const type = (value.split(";", 1)[0] ?? "").trim().toLowerCase();
+    if (type === "") return;
+    frame.hasType = true;
+    if (MANIFEST_TYPES.has(type)) frame.hasManifestType = true;
+  } else if (isDigest(value)) {
+    const list = frame.key === "digest" ? frame.digests : frame.blobSums;
+    list.push(value);
+  }
+}
+
+/** What an object names is told when it ends: its type may stand behind its digest. */
+function leave(frame: Frame, named: NamedDigest[], subjects: string[]): void {
+  if (frame.place === "subject") {
+    for (const digest of frame.digests) subjects.push(digest);
+    return;
+  }
+  const mayBeManifest = !frame.hasType || frame.hasManifestType;
+  for (const digest of frame.digests) named.push({ digest, mayBeManifest });
+  for (const digest of frame.blobSums) named.push({ digest, mayBeManifest: false });
+}
+
+/** The closing quote of the string that opens at `start`. */
+function stringEnd(text: string, start: number): number {
+  let end = text.indexOf('"', start + 1);
+  while (isEscaped(text, start, end)) end = text.indexOf('"', end + 1);
+  return end;
+}
+
+function isEscaped(text: string, start: number, quote: number): boolean {
+  let slashes = 0;
+  while (quote - slashes - 1 > start && text[quote - slashes - 1] === "\\") slashes++;
+  return slashes % 2 === 1;
+}
+
+function unquote(text: string, start: number, end: number): string {
+  const raw = text.slice(start + 1, end);
+  return raw.includes("\\") ? (JSON.parse(`"${raw}"`) as string) : raw;
+}
+
+/** Go's JSON decoder takes a long s for an s and a kelvin sign for a k, too. */
+function fold(key: string): string {
+  return key.replaceAll("\u017f", "s").replaceAll("\u212a", "k").toLowerCase();
+}

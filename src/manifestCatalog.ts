@@ -1,0 +1,205 @@
+/**
+ * What the manifests of a registry name: each is read and parsed at most once a run, however many repositories have it, and then
+ * held as a few numbers. A damaged one is damaged wherever it is linked.
+ */
+
+import type { DigestIndex } from "./digestIndex.js";
+import { Column } from "./internal/column.js";
+import { TaskQueue } from "./internal/taskQueue.js";
+import { MAX_MANIFEST_BYTES, type ManifestDamage, type ManifestDocument, property, readManifest } from "./manifest.js";
+import type { References } from "./mark.js";
+import type { DamageKind, LookOptions, Repository } from "./namespace.js";
+import type { ManifestInfo } from "./options.js";
+
+/** What the document says of itself, for `keep`. */
+export type ManifestFacts = Omit<ManifestInfo, "repository" | "digest" | "modTime">;
+
+export interface ManifestProblem {
+  readonly kind: DamageKind;
+  readonly message: string;
+}
+
+const WHOLE = 1;
+const BROKEN = 2;
+const IS_MANIFEST = 4;
+const MAY_HAVE_SIGNATURES = 8;
+
+export class ManifestCatalog {
+  private readonly states = Column.bytes();
+  /** Where in `lists` the references of a manifest begin, + 1. */
+  private readonly starts = Column.uint32();
+  /** For each manifest: how many children, blobs and subjects, then these. */
+  private readonly lists = Column.uint32();
+  private end = 0;
+  private readonly problems = new Map<number, ManifestProblem>();
+  private readonly facts = new Map<number, ManifestFacts>();
+  private readonly reading = new Map<number, Reading>();
+  private readonly gets: TaskQueue;
+
+  /** Bytes and documents read so far. */
+  readonly read = { manifests: 0, bytes: 0 };
+
+  constructor(
+    private readonly digests: DigestIndex,
+    private readonly options: {
+      readonly maxParallelGets: number;
+      /** Whether to hold what `keep` asks for. */
+      readonly keepFacts: boolean;
+      readonly look: LookOptions;
+    },
+  ) {
+    this.gets = new TaskQueue(options.maxParallelGets);
+  }
+
+  /** Reads those of the manifests that nobody has read yet, and waits for those that others are reading. */
+  async readAll(repository: Repository, manifests: Iterable<number>): Promise<void> {
+    const own = new Map<number, Reading>();
+    const others: Promise<void>[] = [];
+    const unread = this.unread(manifests, own, others);
+    try {
+      await this.gets.forEach(unread, (manifest) => this.readOne(repository, manifest, own.get(manifest)), {
+        signal: this.options.look.signal,
+      });
+    } catch (error) {
+      for (const [manifest, reading] of own) this.settle(manifest, reading, () => reading.reject(error));
+      throw error;
+    }
+    await Promise.all(others);
+  }
+
+  private *unread(manifests: Iterable<number>, own: Map<number, Reading>, others: Promise<void>[]): Iterable<number> {
+    for (const manifest of manifests) {
+      const underWay = this.reading.get(manifest);
+      if (underWay !== undefined) others.push(underWay.promise);
+      else if (this.states.get(manifest) === 0) {
+        const reading = newReading();
+        own.set(manifest, reading);
+        this.reading.set(manifest, reading);
+        yield manifest;
+      }
+    }
+  }
+
+  private settle(manifest: number, reading: Reading | undefined, end: () => void): void {
+    if (reading !== undefined && this.reading.get(manifest) === reading) this.reading.delete(manifest);
+    end();
+  }
+
+  private async readOne(repository: Repository, manifest: number, reading: Reading | undefined): Promise<void> {
+    const digest = this.digests.digest(manifest);
+    const bytes = await repository.readManifest(digest, { ...this.options.look, maxBytes: MAX_MANIFEST_BYTES });
+    if (bytes === undefined) this.break(manifest, { kind: "missing-manifest", message: "is not there" });
+    else this.understand(manifest, digest, bytes);
+    this.settle(manifest, reading, () => reading?.resolve());
+  }
+
+  private understand(manifest: number, digest: string, bytes: Uint8Array): void {
+    this.read.manifests++;
+    this.read.bytes += bytes.length;
+    const document = readManifest(digest, bytes);
+    if (isDamage(document)) this.break(manifest, document);
+    else this.hold(manifest, document, bytes.length);
+  }
+
+  private break(manifest: number, problem: ManifestProblem): void {
+    this.problems.set(manifest, problem);
+    this.states.set(manifest, BROKEN);
+  }
+
+  private hold(manifest: number, document: ManifestDocument, size: number): void {
+    const children = new Set<number>();
+    const blobs = new Set<number>();
+    for (const { digest, mayBeManifest } of document.named) (mayBeManifest ? children : blobs).add(this.digests.add(digest));
+    const subjects = new Set(document.subjects.map((digest) => this.digests.add(digest)));
+
+    this.starts.set(manifest, this.end + 1);
+    for (const list of [children, blobs, subjects]) this.lists.set(this.end++, list.size);
+    for (const list of [children, blobs, subjects]) for (const number of list) this.lists.set(this.end++, number);
+    if (this.options.keepFacts) this.facts.set(manifest, factsOf(document, size));
+    this.states.set(
+      manifest,
+      WHOLE | (document.isManifest ? IS_MANIFEST : 0) | (document.mayHaveSignatures ? MAY_HAVE_SIGNATURES : 0),
+    );
+  }
+
+  /** Whether the manifest was read and is whole. */
+  isWhole(manifest: number): boolean {
+    return (this.states.get(manifest) & WHOLE) !== 0;
+  }
+
+  /** Whether what was read looks like a manifest at all. */
+  isManifest(manifest: number): boolean {
+    return (this.states.get(manifest) & IS_MANIFEST) !== 0;
+  }
+
+  mayHaveSignatures(manifest: number): boolean {
+    return (this.states.get(manifest) & MAY_HAVE_SIGNATURES) !== 0;
+  }
+
+  problem(manifest: number): ManifestProblem | undefined {
+    return this.problems.get(manifest);
+  }
+
+  factsOf(manifest: number): ManifestFacts | undefined {
+    return this.facts.get(manifest);
+  }
+
+  /** What a manifest names; nothing where it is not whole. */
+  references(manifest: number): References {
+    return { children: this.list(manifest, 0), blobs: this.list(manifest, 1) };
+  }
+
+  /** What a manifest is about. */
+  subjects(manifest: number): readonly number[] {
+    return this.list(manifest, 2);
+  }
+
+  private list(manifest: number, which: 0 | 1 | 2): number[] {
+    const start = this.starts.get(manifest) - 1;
+    if (start < 0) return [];
+    let from = start + 3;
+    for (let i = 0; i < which; i++) from += this.lists.get(start + i);
+    return Array.from({ length: this.lists.get(start + which) }, (_, i) => this.lists.get(from + i));
+  }
+
+  /** Resolves when nothing is being read. */
+  idle(): Promise<void> {
+    return this.gets.idle();
+  }
+}
+
+/** A read that others may wait for. */
+interface Reading {
+  readonly promise: Promise<void>;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+function newReading(): Reading {
+  let resolve: () => void = () => undefined;
+  let reject: (error: unknown) => void = () => undefined;
+  const promise = new Promise<void>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  promise.catch(() => undefined); // Perhaps nobody waits; the reader itself has thrown the error.
+  return { promise, resolve, reject };
+}
+
+function isDamage(document: ManifestDocument | ManifestDamage): document is ManifestDamage {
+  return "kind" in document;
+}
+
+function factsOf({ content, subjects }: ManifestDocument, size: number): ManifestFacts {
+  const text = (value: unknown) => (typeof value === "string" ? value : undefined);
+  const annotations = property(content, "annotations");
+  const entries = typeof annotations === "object" && annotations !== null ? Object.entries(annotations) : [];
+  return {
+    mediaType: text(property(content, "mediaType")),
+    artifactType: text(property(content, "artifactType")),
+    configMediaType: text(property(property(content, "config"), "mediaType")),
+    subject: subjects.at(-1),
+    annotations: Object.fromEntries(entries.filter((entry): entry is [string, string] => typeof entry[1] === "string")),
+    size,
+  };
+}

@@ -1,0 +1,84 @@
+/**
+ * The mark: a pure walk over injected look-ups, without input or output, for one repository.
+ *
+ * The caller guarantees that the references of every revision of the repository have been read, and that digests are the numbers
+ * of one {@link DigestIndex}. Time and memory are linear in the references that are followed; nothing recurses, and cycles end.
+ */
+
+/** What a manifest names, as numbers. */
+export interface References {
+  /** Named in a way that lets it be a manifest. */
+  readonly children: readonly number[];
+  /** Named as something that is none. */
+  readonly blobs: readonly number[];
+}
+
+/** A repository, as far as the mark has to know it. */
+export interface Graph {
+  /** Whether the repository has a revision link for this manifest: existence decides, never what a descriptor claims. */
+  isRevision(number: number): boolean;
+  references(manifest: number): References;
+  /** The revisions whose subject this is. */
+  referrersOf(manifest: number): readonly number[];
+  /** The digest under which a blob is stored, where a manifest names it by another one. */
+  storedAs(number: number): number | undefined;
+  /** Of digests without a revision link, those that the repository serves as manifests by a layer link; their references read by then. */
+  servedAsManifests(numbers: readonly number[]): Promise<readonly number[]>;
+}
+
+/** What has been reached in one repository. It grows from mark to mark. */
+export interface Reach {
+  /** Manifests that were followed. */
+  readonly manifests: Set<number>;
+  /** Everything that is needed: manifests and what they name. */
+  readonly digests: Set<number>;
+}
+
+export function emptyReach(): Reach {
+  return { manifests: new Set(), digests: new Set() };
+}
+
+/** Follows everything that these roots keep: downward through what they name, sideways through what is about them. */
+export async function mark(graph: Graph, roots: Iterable<number>, reach: Reach, onReach: (number: number) => void): Promise<void> {
+  let frontier: readonly number[] = [...roots];
+  while (frontier.length > 0) {
+    const open = follow(graph, frontier, reach, onReach);
+    frontier = open.length === 0 ? [] : await graph.servedAsManifests(open);
+  }
+}
+
+/** Follows all that is known, and returns what might be a manifest though it is no revision. */
+function follow(graph: Graph, roots: readonly number[], reach: Reach, onReach: (number: number) => void): number[] {
+  const stack: number[] = [];
+  const open: number[] = [];
+
+  const need = (number: number): boolean => {
+    if (reach.digests.has(number)) return false;
+    reach.digests.add(number);
+    onReach(number);
+    return true;
+  };
+  const enter = (manifest: number) => {
+    need(manifest);
+    if (reach.manifests.has(manifest)) return;
+    reach.manifests.add(manifest);
+    stack.push(manifest);
+  };
+  const visit = (named: number, mayBeManifest: boolean) => {
+    const stored = graph.storedAs(named);
+    need(named);
+    if (stored !== undefined) need(stored);
+    const manifest = graph.isRevision(named) ? named : stored;
+    if (manifest !== undefined && graph.isRevision(manifest)) enter(manifest);
+    else if (mayBeManifest) open.push(named);
+  };
+
+  for (const root of roots) enter(root);
+  for (let manifest = stack.pop(); manifest !== undefined; manifest = stack.pop()) {
+    const { children, blobs } = graph.references(manifest);
+    for (const child of children) visit(child, true);
+    for (const blob of blobs) visit(blob, false);
+    for (const referrer of graph.referrersOf(manifest)) enter(referrer);
+  }
+  return open;
+}

@@ -1,0 +1,154 @@
+/**
+ * The contract of a namespace: what a registry is, as the collector sees it. `openRegistry` implements it over the v2 layout of
+ * distribution; a registry with a metadata store of its own implements it over that.
+ *
+ * Everything is said in digests and names; only footprints speak of paths. Listings come in pages, in any order, and may be asked
+ * for again: a second look is the same call. What can't be looked up is an error, never an absence.
+ */
+
+import type { AbortOptions, StorageDriver } from "./driver.js";
+
+/** What the collector hands to every method. */
+export interface LookOptions extends AbortOptions {
+  /**
+   * A driver's calls are to be made through what this returns for it, so that they are counted, bounded and cancelled with the
+   * run. A namespace that uses no driver leaves it aside.
+   */
+  readonly through?: ((driver: StorageDriver) => StorageDriver) | undefined;
+  /** To be told of each file or directory that belongs to nothing: stray files stay, and are counted. */
+  readonly onUnrecognized?: ((path: string) => void) | undefined;
+}
+
+/** Content that was read and is wrong. A call that failed is no damage: it rejects. */
+export interface Damage {
+  readonly kind: DamageKind;
+  readonly path: string;
+  readonly message: string;
+}
+
+/** The kinds of damage, as a report's `problems` name them. */
+export type DamageKind =
+  | "empty-link"
+  | "malformed-link"
+  | "mismatched-link"
+  | "missing-current-link"
+  | "dangling-tag"
+  | "missing-manifest"
+  | "digest-mismatch"
+  | "not-json"
+  | "too-large";
+
+/** What goes with a thing: exactly these files, and where a store has directories those that were emptied, below `upTo`. */
+export interface Footprint {
+  readonly files: readonly string[];
+  /** Directories that go with all below them: nothing else of the registry ever lies there. */
+  readonly trees?: readonly string[] | undefined;
+  readonly upTo?: string | undefined;
+}
+
+export interface BlobInfo {
+  readonly digest: string;
+  /** Bytes, where the listing has it for free. */
+  readonly size?: number | undefined;
+  /** By the storage's clock, where the listing has it for free. */
+  readonly modTime?: Date | undefined;
+}
+
+/** A repository has this manifest. */
+export interface Revision {
+  readonly digest: string;
+  readonly modTime?: Date | undefined;
+  readonly damage?: Damage | undefined;
+}
+
+/** A repository may serve this blob. */
+export interface LayerLink {
+  readonly digest: string;
+  /** The digest under which the blob is stored, where it is another one: sha512 uploads lie under sha256. */
+  readonly target?: string | undefined;
+  readonly modTime?: Date | undefined;
+  readonly damage?: Damage | undefined;
+  /** A listing named it, and nobody looked whether it is there: ask {@link Repository.lookAtLayerLink}. */
+  readonly nameOnly?: boolean | undefined;
+}
+
+/** What a tag names now. */
+export interface Tag {
+  readonly name: string;
+  readonly path: string;
+  readonly digest?: string | undefined;
+  readonly modTime?: Date | undefined;
+  readonly damage?: Damage | undefined;
+}
+
+/** A manifest that a tag named once, or names now. */
+export interface TagIndexEntry {
+  readonly tag: string;
+  readonly digest: string;
+  readonly footprint: Footprint;
+}
+
+/** A signature of an old registry, kept beside a schema 1 revision: a blob of its own, and a link to it. */
+export interface Signature {
+  readonly digest: string;
+  readonly file: string;
+}
+
+/** An upload that was begun. */
+export interface Upload {
+  readonly path: string;
+  /** The newest sign of life; absent where there is none. */
+  readonly newest?: Date | undefined;
+  readonly bytes?: number | undefined;
+  readonly footprint: Footprint;
+}
+
+/** One repository. The optional members are for layouts that have such things. */
+export interface Repository {
+  readonly name: string;
+  /** Where it lies, for reports; its name where that means nothing. */
+  readonly path?: string | undefined;
+
+  revisions(options?: LookOptions): AsyncIterable<readonly Revision[]>;
+  tags(options?: LookOptions): AsyncIterable<readonly Tag[]>;
+  layerLinks(options?: LookOptions): AsyncIterable<readonly LayerLink[]>;
+
+  /**
+   * The bytes of a manifest; `undefined` where there is none. Of one that is larger than `maxBytes` any `maxBytes + 1` bytes do.
+   * The collector checks them against the digest itself.
+   */
+  readManifest(digest: string, options: LookOptions & { readonly maxBytes: number }): Promise<Uint8Array | undefined>;
+
+  /** What goes when this revision goes; `signatures` are those that belong to it. */
+  revisionFootprint(digest: string, signatures: readonly Signature[]): Footprint;
+  /** What goes when this layer link goes. */
+  layerLinkFootprint(digest: string): Footprint;
+
+  /** One link as it is now, with its time; `undefined` where it is gone. Needed where listings don't tell times. */
+  lookAtRevision?(digest: string, options?: LookOptions): Promise<Revision | undefined>;
+  lookAtLayerLink?(digest: string, options?: LookOptions): Promise<LayerLink | undefined>;
+
+  /** The tag index entries that exist for any of these digests. */
+  tagIndexEntries?(digests: ReadonlySet<string>, options?: LookOptions): AsyncIterable<readonly TagIndexEntry[]>;
+  /** The signatures that lie beside a revision. */
+  signatures?(digest: string, options?: LookOptions): Promise<readonly Signature[]>;
+  uploads?(options?: LookOptions): AsyncIterable<readonly Upload[]>;
+
+  /** The repository listed afresh; where absent, asking this one again does that. `undefined` where it is gone. */
+  again?(options?: LookOptions): Promise<Repository | undefined>;
+  /** What goes when a repository that holds nothing goes; `undefined` where it holds something after all. */
+  emptyFootprint?(options?: LookOptions): Promise<Footprint | undefined>;
+}
+
+/** A registry. */
+export interface Namespace {
+  repositories(options?: LookOptions): AsyncIterable<Repository>;
+  blobs(options?: LookOptions): AsyncIterable<readonly BlobInfo[]>;
+  /** What goes when this blob goes. */
+  blobFootprint(digest: string): Footprint;
+
+  /** One blob as it is now, with size and time; `undefined` where it is gone. Needed where listings don't tell them. */
+  lookAtBlob?(digest: string, options?: LookOptions): Promise<BlobInfo | undefined>;
+  /** Whether this storage may be collected at all; rejects where not, and answers with what is to be warned of. */
+  guard?(options?: LookOptions): Promise<readonly string[]>;
+}

@@ -1,0 +1,137 @@
+/**
+ * The plan: what is to go, out of what the marks keep. It is data: numbers of digests and the looks that they come from.
+ *
+ * A second plan of the same run names nothing that the first did not: whatever has appeared or changed since leaves it.
+ */
+
+import { mapAll } from "./internal/mapAll.js";
+import type { RepositoryLook } from "./look.js";
+import { DOOMED, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
+import type { TagIndexEntry, Upload } from "./namespace.js";
+import type { Run } from "./run.js";
+
+/** What is to go from one repository. */
+export interface RepositoryPlan {
+  readonly look: RepositoryLook;
+  readonly manifests: readonly number[];
+  readonly layerLinks: readonly number[];
+  readonly tagIndexEntries: readonly TagIndexEntry[];
+  readonly uploads: readonly Upload[];
+  /** Whether the repository itself is to go. */
+  readonly isEmptied: boolean;
+}
+
+export interface Plan {
+  readonly blobs: readonly number[];
+  /** Only repositories from which something is to go. */
+  readonly repositories: readonly RepositoryPlan[];
+}
+
+/** How many blobs there are, and why they stay. */
+export interface Tally {
+  readonly present: number;
+  readonly live: number;
+  readonly young: number;
+  readonly protected: number;
+}
+
+export async function makePlan(run: Run, looks: readonly RepositoryLook[], earlier?: Plan): Promise<Plan> {
+  if (run.watchesTimes) honourLeases(run, looks);
+  const candidates = await findCandidates(run, earlier);
+  if (!run.settings.readOnly) await keepLinksToLivingManifests(run, looks);
+  const blobs = candidates.filter((number) => run.marks.isCandidate(number));
+  for (const number of candidates) run.marks.remove(number, DOOMED);
+  for (const number of blobs) run.marks.add(number, DOOMED);
+
+  const plans = await mapAll(looks, (look) => planRepository(run, look));
+  return { blobs, repositories: plans.filter((plan) => plan !== undefined) };
+}
+
+/** A push in flight may re-use a blob of any age: the layer link that it wrote keeps the blob. */
+function honourLeases(run: Run, looks: readonly RepositoryLook[]): void {
+  for (const look of looks) {
+    for (const [layer, { blob }] of look.loose) {
+      if (run.marks.isCandidate(blob) && look.isLease(layer)) run.marks.add(blob, YOUNG);
+    }
+  }
+}
+
+/** The blobs that nothing keeps; of each that the listing told too little of, size and time are looked up now. */
+async function findCandidates(run: Run, earlier: Plan | undefined): Promise<number[]> {
+  const all = earlier?.blobs ?? run.digests.numbers();
+  const unmarked = [...all].filter((number) => run.marks.isCandidate(number));
+  await mapAll(unmarked, async (number) => {
+    if (!(await isThere(run, number))) run.marks.remove(number, PRESENT);
+    else if (run.isYoung(run.times.get(number))) run.marks.add(number, YOUNG);
+  });
+  return unmarked.filter((number) => run.marks.isCandidate(number));
+}
+
+async function isThere(run: Run, number: number): Promise<boolean> {
+  const isKnown = !Number.isNaN(run.sizes.get(number)) && !(run.watchesTimes && Number.isNaN(run.times.get(number)));
+  if (isKnown || run.registry.lookAtBlob === undefined) return true;
+  const blob = await run.registry.lookAtBlob(run.digests.digest(number), run.look);
+  if (blob === undefined) return false;
+  run.sizes.set(number, blob.size ?? 0);
+  run.times.set(number, blob.modTime?.getTime() ?? Number.NaN);
+  return true;
+}
+
+/**
+ * Online, a revision whose manifest stays alive through another repository stays too, with all that it reaches: if it were pushed
+ * again meanwhile, nothing but its link would show it.
+ */
+async function keepLinksToLivingManifests(run: Run, looks: readonly RepositoryLook[]): Promise<void> {
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const look of looks) {
+      const living = [...look.doomed.keys()].filter((number) => !run.marks.isCandidate(number));
+      if (living.length === 0) continue;
+      await look.keep(living);
+      changed = true;
+    }
+  }
+}
+
+async function planRepository(run: Run, look: RepositoryLook): Promise<RepositoryPlan | undefined> {
+  const { removeLayerLinks, removeEmptyRepositories, readOnly } = run.settings;
+  const manifests = [...look.doomed.keys()];
+  const plan: RepositoryPlan = {
+    look,
+    manifests,
+    layerLinks: removeLayerLinks ? [...look.loose.keys()].filter((layer) => mayGo(run, look, layer)) : [],
+    tagIndexEntries: manifests.length === 0 ? [] : await indexEntries(run, look, manifests),
+    uploads: look.expiredUploads,
+    isEmptied: removeEmptyRepositories && readOnly && look.wouldBeEmpty,
+  };
+  const items = plan.manifests.length + plan.layerLinks.length + plan.uploads.length;
+  return items > 0 || plan.isEmptied ? plan : undefined;
+}
+
+/** Online, links to living blobs stay: nothing but its time would show that one was written anew. */
+function mayGo(run: Run, look: RepositoryLook, layer: number): boolean {
+  const blob = look.loose.get(layer)?.blob ?? layer;
+  if (run.settings.readOnly && !run.watchesTimes) return true;
+  if (look.isLease(layer)) return false;
+  return run.settings.readOnly || run.marks.has(blob, DOOMED) || !run.marks.has(blob, PRESENT);
+}
+
+async function indexEntries(run: Run, look: RepositoryLook, manifests: readonly number[]): Promise<TagIndexEntry[]> {
+  const digests = new Set(manifests.map((number) => run.digests.digest(number)));
+  const entries: TagIndexEntry[] = [];
+  for await (const page of look.repository.tagIndexEntries?.(digests, run.look) ?? []) entries.push(...page);
+  return entries;
+}
+
+/** Counts the blobs of the inventory by why they stay. */
+export function tally(run: Run): Tally {
+  const counts = { present: 0, live: 0, young: 0, protected: 0 };
+  for (const number of run.digests.numbers()) {
+    if (!run.marks.has(number, PRESENT)) continue;
+    counts.present++;
+    if (run.marks.has(number, LIVE)) counts.live++;
+    else if (run.marks.has(number, PROTECTED)) counts.protected++;
+    else if (run.marks.has(number, YOUNG)) counts.young++;
+  }
+  return counts;
+}

@@ -1,0 +1,81 @@
+/** The blob store that all repositories share. */
+
+import { isAlgorithm, isHexOf } from "../digest.js";
+import { join } from "../driver.js";
+import { isPathNotFound } from "../errors.js";
+import { readBounded } from "../internal/readBounded.js";
+import type { BlobInfo } from "../namespace.js";
+import { children, knownDirectories, walkBelow } from "./listing.js";
+import { digestOf, type Layout } from "./paths.js";
+import type { Access } from "./repositoryParts.js";
+
+/** Prefixes that are listed at once. */
+const PREFIXES_AT_ONCE = 16;
+
+/** Every blob, the cheapest way that the driver has. Where it has directories, names are believed and no blob is looked at. */
+export async function* listBlobs(access: Access, layout: Layout): AsyncIterable<readonly BlobInfo[]> {
+  const { driver, options } = access;
+  if (driver.walk !== undefined) {
+    yield* walkBlobs(access, layout);
+    return;
+  }
+  for (const algorithm of await knownDirectories(driver, layout.blobs, isAlgorithm, options)) {
+    if (!isAlgorithm(algorithm)) continue;
+    const base = join(layout.blobs, algorithm);
+    const prefixes = await knownDirectories(driver, base, (name) => /^[0-9a-f]{2}$/.test(name), options);
+    for (let start = 0; start < prefixes.length; start += PREFIXES_AT_ONCE) {
+      const some = prefixes.slice(start, start + PREFIXES_AT_ONCE);
+      yield* await Promise.all(
+        some.map(async (prefix) => {
+          const blobs: BlobInfo[] = [];
+          for await (const page of children(driver, join(base, prefix), options)) {
+            for (const { name, info } of page) {
+              if (info.isDirectory && isHexOf(algorithm, name) && name.startsWith(prefix)) blobs.push({ digest: digestOf(algorithm, name) });
+              else options.onUnrecognized?.(info.path);
+            }
+          }
+          return blobs;
+        }),
+      );
+    }
+  }
+}
+
+async function* walkBlobs({ driver, options }: Access, layout: Layout): AsyncIterable<readonly BlobInfo[]> {
+  for await (const page of walkBelow(driver, layout.blobs, options)) {
+    const blobs: BlobInfo[] = [];
+    for (const info of page) {
+      const [algorithm = "", prefix = "", hex = "", file, ...more] = info.path.slice(layout.blobs.length + 1).split("/");
+      const isBlob = file === "data" && more.length === 0 && isAlgorithm(algorithm) && isHexOf(algorithm, hex) && hex.slice(0, 2) === prefix;
+      if (isBlob) blobs.push({ digest: digestOf(algorithm, hex), size: info.size, modTime: info.modTime });
+      else options.onUnrecognized?.(info.path);
+    }
+    yield blobs;
+  }
+}
+
+/** One blob with its size and time; `undefined` where there is none: nothing is deleted on the strength of that. */
+export async function lookAtBlob({ driver, options }: Access, layout: Layout, digest: string): Promise<BlobInfo | undefined> {
+  try {
+    const info = await driver.stat(layout.blobData(digest), options);
+    return info.isDirectory ? undefined : { digest, size: info.size, modTime: info.modTime };
+  } catch (error) {
+    if (isPathNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+/** The bytes of a manifest: one call, and no other where it is not there, since its absence takes nothing's life. */
+export async function readManifestBlob(
+  { driver, options }: Access,
+  layout: Layout,
+  digest: string,
+  maxBytes: number,
+): Promise<Uint8Array | undefined> {
+  try {
+    return await readBounded(driver, layout.blobData(digest), { signal: options.signal, maxBytes });
+  } catch (error) {
+    if (isPathNotFound(error)) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,214 @@
+/** A repository listed directory by directory: for stores that have directories. Names come from listings, and nothing is looked at that they tell already. */
+
+import { isAlgorithm, isHexOf } from "../digest.js";
+import { type FileInfo, join, type StorageDriver } from "../driver.js";
+import type { Footprint, LayerLink, LookOptions, Repository, Revision, Signature, Tag, TagIndexEntry, Upload } from "../namespace.js";
+import { readLink } from "./links.js";
+import { allChildren, children, isGone, knownDirectories, lookAtPath, unlessGone } from "./listing.js";
+import { digestOf, isTag, type Layout, REPOSITORY_PARTS, type RepositoryLayout } from "./paths.js";
+import { mapAll } from "../internal/mapAll.js";
+import { type Access, dateUpload, judgeLayerLink, judgeRevision } from "./repositoryParts.js";
+import { readManifestBlob } from "./blobs.js";
+
+export class DirectoryRepository implements Repository {
+  private readonly paths: RepositoryLayout;
+
+  constructor(
+    readonly name: string,
+    private readonly driver: StorageDriver,
+    private readonly layout: Layout,
+  ) {
+    this.paths = layout.repository(name);
+  }
+
+  async *revisions(options: LookOptions = {}): AsyncIterable<readonly Revision[]> {
+    const access = this.access(options);
+    await knownDirectories(access.driver, this.paths.manifests, (name) => name === "revisions" || name === "tags", options);
+    for await (const digests of this.digestsBelow(this.paths.revisions, access)) {
+      const links = await mapAll(digests, (digest) => this.revision(digest, access));
+      yield links.filter((link) => link !== undefined);
+    }
+  }
+
+  async *tags(options: LookOptions = {}): AsyncIterable<readonly Tag[]> {
+    const access = this.access(options);
+    for await (const names of this.tagNames(access)) {
+      const tags = await mapAll(names, (name) => this.tag(name, access));
+      yield tags.filter((tag) => tag !== undefined);
+    }
+  }
+
+  async *layerLinks(options: LookOptions = {}): AsyncIterable<readonly LayerLink[]> {
+    const access = this.access(options);
+    for await (const digests of this.digestsBelow(this.paths.layers, access)) {
+      const links = await mapAll(digests, async (digest): Promise<LayerLink | undefined> =>
+        digest.startsWith("sha256:") ? { digest, nameOnly: true } : this.layerLink(digest, access),
+      );
+      yield links.filter((link) => link !== undefined);
+    }
+  }
+
+  get path(): string {
+    return this.paths.directory;
+  }
+
+  readManifest(digest: string, options: LookOptions & { readonly maxBytes: number }): Promise<Uint8Array | undefined> {
+    return readManifestBlob(this.access(options), this.layout, digest, options.maxBytes);
+  }
+
+  revisionFootprint(digest: string, signatures: readonly Signature[]): Footprint {
+    return this.paths.revisionFootprint(digest, signatures);
+  }
+
+  layerLinkFootprint(digest: string): Footprint {
+    return this.paths.layerLinkFootprint(digest);
+  }
+
+  lookAtRevision(digest: string, options: LookOptions = {}): Promise<Revision | undefined> {
+    return this.revision(digest, this.access(options));
+  }
+
+  lookAtLayerLink(digest: string, options: LookOptions = {}): Promise<LayerLink | undefined> {
+    return this.layerLink(digest, this.access(options));
+  }
+
+  async *tagIndexEntries(digests: ReadonlySet<string>, options: LookOptions = {}): AsyncIterable<readonly TagIndexEntry[]> {
+    const access = this.access(options);
+    const algorithms = new Set([...digests].map((digest) => digest.slice(0, digest.indexOf(":"))));
+    for await (const tags of this.tagNames(access)) {
+      const found = await mapAll(tags, async (tag) => {
+        const entries: TagIndexEntry[] = [];
+        for (const algorithm of algorithms) entries.push(...(await this.indexEntries(tag, algorithm, digests, access)));
+        return entries;
+      });
+      yield found.flat();
+    }
+  }
+
+  async signatures(digest: string, options: LookOptions = {}): Promise<readonly Signature[]> {
+    const access = this.access(options);
+    const directory = this.paths.revisionDirectory(digest);
+    const parts = await allChildren(access.driver, directory, access.options);
+    if (!parts.some((part) => part.name === "signatures" && part.info.isDirectory)) return [];
+    const found: Signature[] = [];
+    for await (const digests of this.digestsBelow(join(directory, "signatures"), access)) {
+      for (const signature of digests) {
+        const file = `${join(directory, "signatures")}/${signature.replace(":", "/")}/link`;
+        if ((await lookAtPath(access.driver, file, access.options)) !== undefined) found.push({ digest: signature, file });
+      }
+    }
+    return found;
+  }
+
+  async *uploads(options: LookOptions = {}): AsyncIterable<readonly Upload[]> {
+    const access = this.access(options);
+    for await (const page of children(access.driver, this.paths.uploads, access.options)) {
+      const uploads: Upload[] = [];
+      for (const { info } of page) {
+        if (info.isDirectory) uploads.push(await dateUpload(access, info.path, await filesBelow(access, info.path)));
+        else options.onUnrecognized?.(info.path);
+      }
+      yield uploads;
+    }
+  }
+
+  async emptyFootprint(options: LookOptions = {}): Promise<Footprint | undefined> {
+    const access = this.access(options);
+    const entries = await allChildren(access.driver, this.paths.directory, access.options);
+    const trees: string[] = [];
+    for (const { name, info } of entries) {
+      if (!REPOSITORY_PARTS.some((part) => part === name)) continue;
+      if (!info.isDirectory || (await filesBelow(access, info.path)).length > 0) return undefined;
+      trees.push(info.path);
+    }
+    return { files: [], trees, upTo: this.layout.repositories };
+  }
+
+  private access(options: LookOptions): Access {
+    return { driver: options.through?.(this.driver) ?? this.driver, options };
+  }
+
+  /** The digests that `<algorithm>/<hex>` directories below a path name. */
+  private async *digestsBelow(path: string, { driver, options }: Access): AsyncIterable<string[]> {
+    for (const algorithm of await knownDirectories(driver, path, isAlgorithm, options)) {
+      if (!isAlgorithm(algorithm)) continue;
+      for await (const page of children(driver, join(path, algorithm), options)) {
+        const digests: string[] = [];
+        for (const { name, info } of page) {
+          if (info.isDirectory && isHexOf(algorithm, name)) digests.push(digestOf(algorithm, name));
+          else options.onUnrecognized?.(info.path);
+        }
+        yield digests;
+      }
+    }
+  }
+
+  private async *tagNames({ driver, options }: Access): AsyncIterable<string[]> {
+    for await (const page of children(driver, this.paths.tags, options)) {
+      const names: string[] = [];
+      for (const { name, info } of page) {
+        if (info.isDirectory && isTag(name)) names.push(name);
+        else options.onUnrecognized?.(info.path);
+      }
+      yield names;
+    }
+  }
+
+  private async revision(digest: string, access: Access): Promise<Revision | undefined> {
+    const link = await lookAtPath(access.driver, this.paths.revisionLink(digest), access.options);
+    return link && judgeRevision(access, digest, link);
+  }
+
+  private async layerLink(digest: string, access: Access): Promise<LayerLink | undefined> {
+    const link = await lookAtPath(access.driver, this.paths.layerLink(digest), access.options);
+    return link && judgeLayerLink(access, digest, link);
+  }
+
+  private async tag(name: string, access: Access): Promise<Tag | undefined> {
+    const { driver, options } = access;
+    const path = this.paths.currentLink(name);
+    const content = await unlessGone(driver, path, options, () => readLink(driver, path, options));
+    if (content !== undefined) return { name, path, ...content };
+
+    const directory = join(this.paths.tags, name);
+    if (await isGone(driver, directory, options)) return undefined;
+    const parts = await allChildren(driver, directory, options);
+    if (name.startsWith("_") && !parts.some((part) => part.name === "index" || part.name === "current")) {
+      options.onUnrecognized?.(directory);
+      return undefined;
+    }
+    return { name, path, damage: missingCurrentLink(name, path) };
+  }
+
+  private async indexEntries(tag: string, algorithm: string, digests: ReadonlySet<string>, access: Access): Promise<TagIndexEntry[]> {
+    const entries: TagIndexEntry[] = [];
+    for await (const page of children(access.driver, join(this.paths.tagIndex(tag), algorithm), access.options)) {
+      for (const { name } of page) {
+        const digest = `${algorithm}:${name}`;
+        if (!digests.has(digest)) continue;
+        const footprint = this.paths.tagIndexEntryFootprint(tag, digest);
+        const link = footprint.files[0] ?? "";
+        if ((await lookAtPath(access.driver, link, access.options)) !== undefined) entries.push({ tag, digest, footprint });
+      }
+    }
+    return entries;
+  }
+}
+
+/** A tag of which nothing tells what it names. */
+export function missingCurrentLink(name: string, path: string): NonNullable<Tag["damage"]> {
+  return { kind: "missing-current-link", path, message: `the tag ${name} has no current link at ${path}` };
+}
+
+/** Every file below a directory. */
+async function filesBelow({ driver, options }: Access, path: string): Promise<FileInfo[]> {
+  const files: FileInfo[] = [];
+  const open = [path];
+  for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
+    for (const { info } of await allChildren(driver, directory, options)) {
+      if (info.isDirectory) open.push(info.path);
+      else files.push(info);
+    }
+  }
+  return files;
+}

@@ -1,0 +1,146 @@
+/**
+ * Listings that can be trusted: what a driver names is checked to lie where it was asked for, and "not there" is believed only
+ * where a listing of the parent agrees.
+ */
+
+import { basename, dirname, type FileInfo, isBelow, isPath, join, type StorageDriver } from "../driver.js";
+import { DriverError, isPathNotFound } from "../errors.js";
+import type { LookOptions } from "../namespace.js";
+
+/** A direct child. */
+export interface Entry {
+  readonly name: string;
+  readonly info: FileInfo;
+}
+
+/**
+ * The direct children of a directory that a listing named; nothing where it is gone by now. Children that no path of ours can
+ * name are reported as unrecognized.
+ */
+export async function* children(driver: StorageDriver, path: string, options: LookOptions): AsyncIterable<readonly Entry[]> {
+  for await (const page of presentPages(driver, path, options)) {
+    const entries: Entry[] = [];
+    for (const info of page) {
+      if (!isBelow(info.path, path) || info.path.indexOf("/", path === "/" ? 1 : path.length + 1) !== -1) {
+        throw new DriverError(`${driver.name}: listing ${path} named ${info.path}, which is no direct child of it`, {
+          driverName: driver.name,
+          path,
+        });
+      }
+      if (isPath(info.path)) entries.push({ name: basename(info.path), info });
+      else options.onUnrecognized?.(info.path);
+    }
+    yield entries;
+  }
+}
+
+/** The pages of a listing; none where the directory is gone, or is a plain file: a stray one never stops a run. */
+async function* presentPages(driver: StorageDriver, path: string, options: LookOptions): AsyncIterable<readonly FileInfo[]> {
+  try {
+    yield* driver.list(path, options);
+  } catch (error) {
+    if (!isPathNotFound(error)) {
+      if (!(await isPlainFile(driver, path, options))) throw error;
+      options.onUnrecognized?.(path);
+      return;
+    }
+    if (!(await isGone(driver, path, options))) {
+      throw new DriverError(`${driver.name}: ${path} can't be listed, though a listing of ${dirname(path)} names it`, {
+        driverName: driver.name,
+        path,
+        cause: error,
+      });
+    }
+  }
+}
+
+async function isPlainFile(driver: StorageDriver, path: string, options: LookOptions): Promise<boolean> {
+  try {
+    return !(await driver.stat(path, options)).isDirectory;
+  } catch {
+    // The caller throws what the listing said: it comes first, and says more.
+    return false;
+  }
+}
+
+/** All direct children at once: for directories that are never large. */
+export async function allChildren(driver: StorageDriver, path: string, options: LookOptions): Promise<Entry[]> {
+  const all: Entry[] = [];
+  for await (const page of children(driver, path, options)) all.push(...page);
+  return all;
+}
+
+/** Whether a path that was not found is gone indeed: the listing of its parent must agree, or the parent be gone itself. */
+export async function isGone(driver: StorageDriver, path: string, options: LookOptions): Promise<boolean> {
+  if (path === "/") return true;
+  const parent = dirname(path);
+  try {
+    for await (const page of driver.list(parent, options)) {
+      if (page.some((info) => info.path === path)) return false;
+    }
+    return true;
+  } catch (error) {
+    if (isPathNotFound(error)) return isGone(driver, parent, options);
+    if (await isPlainFile(driver, parent, options)) return true;
+    throw error;
+  }
+}
+
+/** What is at a path, `undefined` where nothing is: and then a listing has confirmed it. */
+export function lookAtPath(driver: StorageDriver, path: string, options: LookOptions): Promise<FileInfo | undefined> {
+  return unlessGone(driver, path, options, () => driver.stat(path, options));
+}
+
+/** What a look-up at this path gives; `undefined` where a listing confirms that nothing is there; tried twice where it denies it. */
+export async function unlessGone<T>(
+  driver: StorageDriver,
+  path: string,
+  options: LookOptions,
+  look: () => Promise<T>,
+): Promise<T | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await look();
+    } catch (error) {
+      if (!isPathNotFound(error)) throw error;
+      if (await isGone(driver, path, options)) return undefined;
+      if (attempt === 2) {
+        throw new DriverError(`${driver.name}: ${path} can't be found, though a listing of ${dirname(path)} names it`, {
+          driverName: driver.name,
+          path,
+          cause: error,
+        });
+      }
+    }
+  }
+}
+
+/** The child directories with these names, by name; others of these names, and all others, are unrecognized. */
+export async function knownDirectories(
+  driver: StorageDriver,
+  path: string,
+  isKnown: (name: string) => boolean,
+  options: LookOptions,
+): Promise<string[]> {
+  const names: string[] = [];
+  for (const { name, info } of await allChildren(driver, path, options)) {
+    if (info.isDirectory && isKnown(name)) names.push(name);
+    else options.onUnrecognized?.(join(path, name));
+  }
+  return names;
+}
+
+/** Every file below a path, of a driver that can walk; each checked to lie there. */
+export async function* walkBelow(driver: StorageDriver, path: string, options: LookOptions): AsyncIterable<readonly FileInfo[]> {
+  for await (const page of driver.walk?.(path, options) ?? []) {
+    for (const info of page) {
+      if (!isBelow(info.path, path)) {
+        throw new DriverError(`${driver.name}: walking ${path} named ${info.path}, which does not lie below it`, {
+          driverName: driver.name,
+          path,
+        });
+      }
+    }
+    yield page;
+  }
+}

@@ -1,0 +1,85 @@
+import { DigestIndex } from "../digestIndex.js";
+import { isPath, join, type StorageDriver } from "../driver.js";
+import { DatabaseInUseError, isPathNotFound } from "../errors.js";
+import type { LookOptions, Namespace, Repository } from "../namespace.js";
+import { listBlobs, lookAtBlob } from "./blobs.js";
+import { DirectoryRepository } from "./directoryRepository.js";
+import { allChildren, walkBelow } from "./listing.js";
+import { DEFAULT_ROOT, Layout, REPOSITORY_PARTS } from "./paths.js";
+import type { Access } from "./repositoryParts.js";
+import { splitKey, WalkedRepository } from "./walkedRepository.js";
+
+/**
+ * A registry that lies on a driver in the v2 layout of distribution, as Docker's, GitLab's and many other registries write it.
+ *
+ * @remarks The cheapest way that the driver has: one flat walk of each prefix where it can `walk`, else directory by directory,
+ * with no look at anything that a name tells already.
+ * @throws TypeError where `root` is no path.
+ */
+export function openRegistry(driver: StorageDriver, options: { readonly root?: string } = {}): Namespace {
+  const root = options.root ?? DEFAULT_ROOT;
+  if (!isPath(root) || root === "/") throw new TypeError(`option root is ${JSON.stringify(root)}; expected an absolute path below "/"`);
+  const layout = new Layout(root);
+  const access = (look: LookOptions): Access => ({ driver: look.through?.(driver) ?? driver, options: look });
+
+  return {
+    repositories: (look = {}) =>
+      driver.walk === undefined ? directoryRepositories(driver, layout, access(look)) : walkedRepositories(driver, layout, access(look)),
+    blobs: (look = {}) => listBlobs(access(look), layout),
+    blobFootprint: (digest) => layout.blobFootprint(digest),
+    lookAtBlob: (digest, look = {}) => lookAtBlob(access(look), layout, digest),
+    guard: (look = {}) => guard(access(look), layout),
+  };
+}
+
+/** The databases's lock is a file; as a directory it says nothing, and is warned of. */
+async function guard({ driver, options }: Access, layout: Layout): Promise<readonly string[]> {
+  try {
+    const lock = await driver.stat(layout.databaseLock, options);
+    if (!lock.isDirectory) throw new DatabaseInUseError(layout.databaseLock);
+    return [`${layout.databaseLock} is a directory, not the lock of a metadata database; going on`];
+  } catch (error) {
+    if (isPathNotFound(error)) return [];
+    throw error;
+  }
+}
+
+/** A directory that holds one of the layout's own is a repository; nothing else that starts with `_` is entered. */
+async function* directoryRepositories(driver: StorageDriver, layout: Layout, access: Access): AsyncIterable<Repository> {
+  const open = [""];
+  for (let name = open.pop(); name !== undefined; name = open.pop()) {
+    let isRepository = false;
+    const directory = name === "" ? layout.repositories : join(layout.repositories, name);
+    for (const child of await allChildren(access.driver, directory, access.options)) {
+      if (child.info.isDirectory && !child.name.startsWith("_")) open.push(name === "" ? child.name : `${name}/${child.name}`);
+      else if (child.info.isDirectory && name !== "" && isPart(child.name)) isRepository = true;
+      else access.options.onUnrecognized?.(child.info.path);
+    }
+    if (isRepository) yield new DirectoryRepository(name, driver, layout);
+  }
+}
+
+function isPart(name: string): boolean {
+  return REPOSITORY_PARTS.some((part) => part === name);
+}
+
+async function* walkedRepositories(driver: StorageDriver, layout: Layout, access: Access): AsyncIterable<Repository> {
+  const digests = new DigestIndex();
+  const found = new Map<string, WalkedRepository>();
+  for await (const page of walkBelow(access.driver, layout.repositories, access.options)) {
+    for (const info of page) {
+      const key = splitKey(info.path.slice(layout.repositories.length + 1));
+      if (key === undefined || !isPath(info.path)) {
+        access.options.onUnrecognized?.(info.path);
+        continue;
+      }
+      const repository = found.get(key.name) ?? new WalkedRepository(key.name, driver, layout, digests);
+      found.set(key.name, repository);
+      repository.take(key.rest, info);
+    }
+  }
+  for (const [name, repository] of found) {
+    found.delete(name);
+    yield repository;
+  }
+}

@@ -1,0 +1,242 @@
+/** A repository out of one flat walk: for object stores, where a page of a listing tells a thousand links with sizes and times. */
+
+import { isAlgorithm, isHexOf } from "../digest.js";
+import type { DigestIndex } from "../digestIndex.js";
+import type { FileInfo, StorageDriver } from "../driver.js";
+import type { Footprint, LayerLink, LookOptions, Repository, Revision, Signature, Tag, TagIndexEntry, Upload } from "../namespace.js";
+import { readManifestBlob } from "./blobs.js";
+import { missingCurrentLink } from "./directoryRepository.js";
+import { readLink } from "./links.js";
+import { lookAtPath, unlessGone, walkBelow } from "./listing.js";
+import { digestOf, isTag, type Layout, REPOSITORY_PARTS, type RepositoryLayout } from "./paths.js";
+import { mapAll } from "../internal/mapAll.js";
+import { type Access, dateUpload, judgeLayerLink, judgeRevision } from "./repositoryParts.js";
+
+const PAGE = 1000;
+
+/** Links by digest, a few words each: there may be millions. */
+class LinkTable {
+  private readonly numbers: number[] = [];
+  private readonly sizes: number[] = [];
+  private readonly times: number[] = [];
+
+  constructor(private readonly digests: DigestIndex) {}
+
+  add(digest: string, info: FileInfo): void {
+    this.numbers.push(this.digests.add(digest));
+    this.sizes.push(info.size ?? Number.NaN);
+    this.times.push(info.modTime?.getTime() ?? Number.NaN);
+  }
+
+  *pages(pathOf: (digest: string) => string): Iterable<{ digest: string; link: FileInfo }[]> {
+    for (let start = 0; start < this.numbers.length; start += PAGE) {
+      yield this.numbers.slice(start, start + PAGE).map((number, i) => {
+        const digest = this.digests.digest(number);
+        const size = this.sizes[start + i] ?? Number.NaN;
+        const time = this.times[start + i] ?? Number.NaN;
+        return {
+          digest,
+          link: {
+            path: pathOf(digest),
+            isDirectory: false,
+            size: Number.isNaN(size) ? undefined : size,
+            modTime: Number.isNaN(time) ? undefined : new Date(time),
+          },
+        };
+      });
+    }
+  }
+}
+
+interface TagListing {
+  current?: FileInfo;
+  readonly index: string[];
+}
+
+/** Splits a key below `repositories/`: the name ends where the first of the layout's own directories begins. */
+export function splitKey(key: string): { name: string; rest: readonly string[] } | undefined {
+  const parts = key.split("/");
+  const at = parts.findIndex((part) => part.startsWith("_"));
+  if (at < 1 || parts.slice(0, at).includes("")) return undefined;
+  const part = parts[at];
+  if (!REPOSITORY_PARTS.some((known) => known === part) || parts.length === at + 1) return undefined;
+  return { name: parts.slice(0, at).join("/"), rest: parts.slice(at) };
+}
+
+export class WalkedRepository implements Repository {
+  private readonly paths: RepositoryLayout;
+  private readonly revisionLinks: LinkTable;
+  private readonly layers: LinkTable;
+  private readonly tagListings = new Map<string, TagListing>();
+  private readonly signatureLinks = new Map<string, Signature[]>();
+  private readonly uploadFiles = new Map<string, FileInfo[]>();
+  private readonly strays: string[] = [];
+
+  constructor(
+    readonly name: string,
+    private readonly driver: StorageDriver,
+    private readonly layout: Layout,
+    private readonly digests: DigestIndex,
+  ) {
+    this.paths = layout.repository(name);
+    this.revisionLinks = new LinkTable(digests);
+    this.layers = new LinkTable(digests);
+  }
+
+  /** Takes a file that the walk named; `rest` is its path below the repository, in parts. */
+  take(rest: readonly string[], info: FileInfo): void {
+    if (!this.isKnown(rest, info)) this.strays.push(info.path);
+  }
+
+  private isKnown([part, ...rest]: readonly string[], info: FileInfo): boolean {
+    if (part === "_layers") return this.takeLink(this.layers, rest, info);
+    if (part === "_uploads") return this.takeUpload(rest, info);
+    const [kind, ...inner] = rest;
+    if (kind === "revisions") return inner.length > 3 ? this.takeSignature(inner, info) : this.takeLink(this.revisionLinks, inner, info);
+    return kind === "tags" && this.takeTag(inner, info);
+  }
+
+  private takeLink(table: LinkTable, parts: readonly string[], info: FileInfo): boolean {
+    const digest = linkDigest(parts);
+    if (digest === undefined) return false;
+    table.add(digest, info);
+    return true;
+  }
+
+  private takeTag([tag = "", kind, ...rest]: readonly string[], info: FileInfo): boolean {
+    if (!isTag(tag)) return false;
+    const isCurrent = kind === "current" && rest.length === 1 && rest[0] === "link";
+    const entry = kind === "index" ? linkDigest(rest) : undefined;
+    if (!isCurrent && entry === undefined) return false;
+    const listing: TagListing = this.tagListings.get(tag) ?? { index: [] };
+    this.tagListings.set(tag, listing);
+    if (entry === undefined) listing.current = info;
+    else listing.index.push(entry);
+    return true;
+  }
+
+  private takeSignature(parts: readonly string[], info: FileInfo): boolean {
+    const revision = linkDigest([...parts.slice(0, 2), "link"]);
+    const signature = parts[2] === "signatures" ? linkDigest(parts.slice(3)) : undefined;
+    if (revision === undefined || signature === undefined) return false;
+    const links = this.signatureLinks.get(revision) ?? [];
+    this.signatureLinks.set(revision, links);
+    links.push({ digest: signature, file: info.path });
+    return true;
+  }
+
+  private takeUpload([id = "", ...rest]: readonly string[], info: FileInfo): boolean {
+    if (rest.length === 0) return false;
+    const files = this.uploadFiles.get(id) ?? [];
+    this.uploadFiles.set(id, files);
+    files.push(info);
+    return true;
+  }
+
+  async *revisions(options: LookOptions = {}): AsyncIterable<readonly Revision[]> {
+    for (const path of this.strays) options.onUnrecognized?.(path);
+    const access = this.access(options);
+    for (const page of this.revisionLinks.pages((digest) => this.paths.revisionLink(digest))) {
+      const revisions = await mapAll(page, ({ digest, link }) => judgeRevision(access, digest, link));
+      yield revisions.filter((revision) => revision !== undefined);
+    }
+  }
+
+  async *layerLinks(options: LookOptions = {}): AsyncIterable<readonly LayerLink[]> {
+    const access = this.access(options);
+    for (const page of this.layers.pages((digest) => this.paths.layerLink(digest))) {
+      const links = await mapAll(page, ({ digest, link }) => judgeLayerLink(access, digest, link));
+      yield links.filter((link) => link !== undefined);
+    }
+  }
+
+  async *tags(options: LookOptions = {}): AsyncIterable<readonly Tag[]> {
+    const access = this.access(options);
+    const all = [...this.tagListings];
+    for (let start = 0; start < all.length; start += PAGE) {
+      const tags = await mapAll(all.slice(start, start + PAGE), ([name, listing]) => this.tag(name, listing, access));
+      yield tags.filter((tag) => tag !== undefined);
+    }
+  }
+
+  private async tag(name: string, listing: TagListing, { driver, options }: Access): Promise<Tag | undefined> {
+    const path = this.paths.currentLink(name);
+    if (listing.current === undefined) return { name, path, damage: missingCurrentLink(name, path) };
+    const content = await unlessGone(driver, path, options, () => readLink(driver, path, options));
+    return content && { name, path, modTime: listing.current.modTime, ...content };
+  }
+
+  get path(): string {
+    return this.paths.directory;
+  }
+
+  readManifest(digest: string, options: LookOptions & { readonly maxBytes: number }): Promise<Uint8Array | undefined> {
+    return readManifestBlob(this.access(options), this.layout, digest, options.maxBytes);
+  }
+
+  revisionFootprint(digest: string, signatures: readonly Signature[]): Footprint {
+    return this.paths.revisionFootprint(digest, signatures);
+  }
+
+  layerLinkFootprint(digest: string): Footprint {
+    return this.paths.layerLinkFootprint(digest);
+  }
+
+  async lookAtRevision(digest: string, options: LookOptions = {}): Promise<Revision | undefined> {
+    const access = this.access(options);
+    const link = await lookAtPath(access.driver, this.paths.revisionLink(digest), access.options);
+    return link && judgeRevision(access, digest, link);
+  }
+
+  async lookAtLayerLink(digest: string, options: LookOptions = {}): Promise<LayerLink | undefined> {
+    const access = this.access(options);
+    const link = await lookAtPath(access.driver, this.paths.layerLink(digest), access.options);
+    return link && judgeLayerLink(access, digest, link);
+  }
+
+  async *tagIndexEntries(digests: ReadonlySet<string>): AsyncIterable<readonly TagIndexEntry[]> {
+    for (const [tag, { index }] of this.tagListings) {
+      yield index
+        .filter((digest) => digests.has(digest))
+        .map((digest) => ({ tag, digest, footprint: this.paths.tagIndexEntryFootprint(tag, digest) }));
+    }
+  }
+
+  async signatures(digest: string): Promise<readonly Signature[]> {
+    return this.signatureLinks.get(digest) ?? [];
+  }
+
+  async *uploads(options: LookOptions = {}): AsyncIterable<readonly Upload[]> {
+    const access = this.access(options);
+    for (const [id, files] of this.uploadFiles) yield [await dateUpload(access, `${this.paths.uploads}/${id}`, files)];
+  }
+
+  /** The same repository by a walk of its own parts: a walk of its whole directory would meet repositories that are nested in it. */
+  async again(options: LookOptions = {}): Promise<Repository | undefined> {
+    const { driver } = this.access(options);
+    const fresh = new WalkedRepository(this.name, this.driver, this.layout, this.digests);
+    let files = 0;
+    for (const directory of [this.paths.manifests, this.paths.layers, this.paths.uploads]) {
+      for await (const page of walkBelow(driver, directory, options)) {
+        files += page.length;
+        for (const info of page) fresh.take(info.path.slice(this.paths.directory.length + 1).split("/"), info);
+      }
+    }
+    return files === 0 ? undefined : fresh;
+  }
+
+  /** Without files there is no directory: nothing is left to go. */
+  async emptyFootprint(options: LookOptions = {}): Promise<Footprint | undefined> {
+    return (await this.again(options)) === undefined ? { files: [] } : undefined;
+  }
+
+  private access(options: LookOptions): Access {
+    return { driver: options.through?.(this.driver) ?? this.driver, options };
+  }
+}
+
+function linkDigest(parts: readonly string[]): string | undefined {
+  const [algorithm = "", hex = "", file, ...more] = parts;
+  if (file !== "link" || more.length > 0 || !isAlgorithm(algorithm) || !isHexOf(algorithm, hex)) return undefined;
+  return digestOf(algorithm, hex);
+}

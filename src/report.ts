@@ -1,0 +1,204 @@
+/** What a run reports: plain JSON, the same shape for a dry run and a real one. */
+
+import { randomUUID } from "node:crypto";
+import type { Failure } from "./driver.js";
+import type { ItemKind, Phase, Reason } from "./options.js";
+
+/** How much of each kind. `bytes` counts blobs only. */
+export interface SweepCounts {
+  manifests: number;
+  blobs: number;
+  bytes: number;
+  layerLinks: number;
+  tagIndexEntries: number;
+  uploads: number;
+  repositories: number;
+}
+
+/** How much lies aside. Manifests are blobs too, and counted in both. */
+export interface AsideCounts {
+  manifests: number;
+  blobs: number;
+  bytes: number;
+}
+
+/** What went, or is to go, from one repository; a blob counts in every repository that linked it. */
+export interface RepositoryCounts {
+  name: string;
+  manifests: number;
+  layerLinks: number;
+  tagIndexEntries: number;
+  bytes: number;
+}
+
+/** Something that was read and is wrong. */
+export interface Problem {
+  readonly kind: string;
+  readonly path: string;
+  readonly repository?: string;
+  readonly digest?: string;
+  readonly message: string;
+}
+
+export type RunStatus = "completed" | "completed-with-failures" | "refused" | "aborted";
+
+/** How well the run was protected against writers. */
+export type Safety = "quiesced" | "quarantine" | "grace";
+
+export interface GcReport {
+  readonly schemaVersion: 1;
+  readonly runId: string;
+  readonly status: RunStatus;
+  readonly dryRun: boolean;
+  readonly driver: string;
+  readonly safety: Safety;
+  /** ISO 8601. */
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly durationsMs: { inventory: number; mark: number; sweep: number; total: number; drain?: number; look?: number; purge?: number };
+  readonly marked: { repositories: number; tags: number; manifests: number; blobs: number };
+  /** What the plan names, after the second look. */
+  readonly eligible: SweepCounts;
+  /** Confirmed gone, by this run or by someone else at the same moment; all zero in a dry run. */
+  readonly deleted: SweepCounts;
+  /** Blobs unreachable, yet kept, and why. */
+  readonly kept: { young: number; protected: number };
+  readonly quarantined: AsideCounts;
+  readonly restored: AsideCounts;
+  readonly returned: AsideCounts;
+  readonly purged: SweepCounts;
+  /** Stray files and directories. */
+  readonly unrecognized: number;
+  /** Why things are eligible, in the words of `onItem`. */
+  readonly reasons: Record<string, { count: number; bytes: number }>;
+  /** The 100 that the most bytes went from. */
+  readonly repositories: readonly RepositoryCounts[];
+  readonly problems: Problem[];
+  /** The list is bounded, this isn't. */
+  readonly problemCount: number;
+  readonly failures: Failure[];
+  readonly failureCount: number;
+  /** Driver method -> calls made. */
+  readonly storageCalls: Record<string, number>;
+}
+
+const MAX_LISTED = 1000;
+const MAX_REPOSITORIES = 100;
+
+export function noCounts(): SweepCounts {
+  return { manifests: 0, blobs: 0, bytes: 0, layerLinks: 0, tagIndexEntries: 0, uploads: 0, repositories: 0 };
+}
+
+const COUNTER = {
+  manifest: "manifests",
+  blob: "blobs",
+  layerLink: "layerLinks",
+  tagIndexEntry: "tagIndexEntries",
+  upload: "uploads",
+  repository: "repositories",
+} as const satisfies Record<ItemKind, keyof SweepCounts>;
+
+/** Adds one thing to the counts. */
+export function countItem(counts: SweepCounts, item: { readonly kind: ItemKind; readonly bytes?: number | undefined }): void {
+  counts[COUNTER[item.kind]]++;
+  if (item.kind === "blob") counts.bytes += item.bytes ?? 0;
+}
+
+/** The book of a run: chapters write in it, and the report is made from it at any moment. */
+export class Ledger {
+  readonly runId = randomUUID();
+  marked = { repositories: 0, tags: 0, manifests: 0, blobs: 0 };
+  kept = { young: 0, protected: 0 };
+  eligible = noCounts();
+  readonly deleted = noCounts();
+  unrecognized = 0;
+  reasons: Record<string, { count: number; bytes: number }> = {};
+  repositories: readonly RepositoryCounts[] = [];
+
+  private readonly problems: Problem[] = [];
+  private readonly failures: Failure[] = [];
+  private problemCount = 0;
+  private failureCount = 0;
+  private readonly durations: { inventory: number; mark: number; sweep: number; look?: number } = { inventory: 0, mark: 0, sweep: 0 };
+  private readonly calls: Record<string, number> = {};
+
+  constructor(
+    private readonly about: { readonly driver: string; readonly dryRun: boolean; readonly readOnly: boolean; readonly startedAt: number },
+  ) {}
+
+  get safety(): Safety {
+    return this.about.readOnly ? "quiesced" : "grace";
+  }
+
+  get hasProblems(): boolean {
+    return this.problemCount > 0;
+  }
+
+  get hasFailures(): boolean {
+    return this.failureCount > 0;
+  }
+
+  countCall(method: string): void {
+    this.calls[method] = (this.calls[method] ?? 0) + 1;
+  }
+
+  addDuration(phase: Phase, ms: number): void {
+    this.durations[phase] = (this.durations[phase] ?? 0) + ms;
+  }
+
+  addProblem(problem: Problem): void {
+    this.problemCount++;
+    if (this.problems.length < MAX_LISTED) this.problems.push(problem);
+  }
+
+  /** Whether this very problem is listed. */
+  hasProblem({ kind, path }: Problem): boolean {
+    return this.problems.some((known) => known.kind === kind && known.path === path);
+  }
+
+  addFailure(failure: Failure): void {
+    this.failureCount++;
+    if (this.failures.length < MAX_LISTED) this.failures.push(failure);
+  }
+
+  addReason(reason: Reason, bytes: number): void {
+    const sum = this.reasons[reason] ?? { count: 0, bytes: 0 };
+    this.reasons[reason] = { count: sum.count + 1, bytes: sum.bytes + bytes };
+  }
+
+  /** The repositories that the most bytes go from. */
+  rank(repositories: RepositoryCounts[]): void {
+    this.repositories = repositories.sort((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1)).slice(0, MAX_REPOSITORIES);
+  }
+
+  report(status: RunStatus, now: number): GcReport {
+    const none = (): AsideCounts => ({ manifests: 0, blobs: 0, bytes: 0 });
+    return {
+      schemaVersion: 1,
+      runId: this.runId,
+      status,
+      dryRun: this.about.dryRun,
+      driver: this.about.driver,
+      safety: this.safety,
+      startedAt: new Date(this.about.startedAt).toISOString(),
+      finishedAt: new Date(now).toISOString(),
+      durationsMs: { ...this.durations, total: now - this.about.startedAt },
+      marked: { ...this.marked },
+      eligible: { ...this.eligible },
+      deleted: { ...this.deleted },
+      kept: { ...this.kept },
+      quarantined: none(),
+      restored: none(),
+      returned: none(),
+      purged: noCounts(),
+      unrecognized: this.unrecognized,
+      reasons: { ...this.reasons },
+      repositories: this.repositories,
+      problems: [...this.problems],
+      problemCount: this.problemCount,
+      failures: [...this.failures],
+      failureCount: this.failureCount,
+      storageCalls: { ...this.calls },
+    };
+  }
+}

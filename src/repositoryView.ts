@@ -1,0 +1,219 @@
+/** One reading of a repository: what its listings said, as numbers, with the damage seen. */
+
+import { mapAll } from "./internal/mapAll.js";
+import type { Graph } from "./mark.js";
+import { MAX_MANIFEST_BYTES } from "./manifest.js";
+import type { Damage, LookOptions, Repository, Signature } from "./namespace.js";
+import type { Problem } from "./report.js";
+import type { Run } from "./run.js";
+
+/** Damage that registries leave for a moment, since they write in several steps. */
+const PASSING: ReadonlySet<string> = new Set(["empty-link", "missing-current-link", "dangling-tag"]);
+
+/** A layer link that a listing named, and nobody has looked at. */
+const NAME_ONLY = Number.NEGATIVE_INFINITY;
+
+export class RepositoryView implements Graph {
+  /** Revision links and when they were written (milliseconds since 1970; NaN where unknown). */
+  readonly revisions = new Map<number, number>();
+  /** What tags name that is a revision, or can be followed all the same. */
+  readonly tagged = new Set<number>();
+  readonly signaturesOf = new Map<number, readonly Signature[]>();
+  readonly problems: Problem[] = [];
+  tags = 0;
+  strays = 0;
+  /** Whether damage asks for everything in the repository to be kept. */
+  isDamaged = false;
+  /** Whether something that may be needed can't be known from what was read. */
+  hasUnknownNeeds = false;
+  /** Whether damage was seen that may have been a write under way. */
+  isPassing = false;
+
+  private readonly layers = new Map<number, number>();
+  private readonly stored = new Map<number, number>();
+  private readonly referrers = new Map<number, number[]>();
+  private readonly servable = new Map<number, boolean>();
+  private readonly look: LookOptions;
+
+  private constructor(
+    private readonly run: Run,
+    readonly repository: Repository,
+  ) {
+    this.look = { ...run.look, onUnrecognized: () => void this.strays++ };
+  }
+
+  /** Lists everything, reads every manifest that no one has read, and judges it. */
+  static async read(run: Run, repository: Repository): Promise<RepositoryView> {
+    const view = new RepositoryView(run, repository);
+    await view.listRevisions();
+    await view.listLayerLinks();
+    await run.catalog.readAll(repository, view.revisions.keys());
+    await view.judgeManifests();
+    await view.listTags();
+    return view;
+  }
+
+  private async listRevisions(): Promise<void> {
+    for await (const page of this.repository.revisions(this.look)) {
+      for (const { digest, modTime, damage } of page) {
+        this.revisions.set(this.run.digests.add(digest), modTime?.getTime() ?? Number.NaN);
+        if (damage !== undefined) this.damaged(damage, digest);
+      }
+    }
+  }
+
+  private async listLayerLinks(): Promise<void> {
+    for await (const page of this.repository.layerLinks(this.look)) {
+      for (const link of page) {
+        const number = this.run.digests.add(link.digest);
+        this.layers.set(number, link.nameOnly === true ? NAME_ONLY : (link.modTime?.getTime() ?? Number.NaN));
+        if (link.target !== undefined && link.target !== link.digest) this.stored.set(number, this.run.digests.add(link.target));
+        if (link.damage !== undefined) this.damaged(link.damage, link.digest);
+      }
+    }
+  }
+
+  private async judgeManifests(): Promise<void> {
+    const { catalog, digests, settings } = this.run;
+    for (const number of this.revisions.keys()) {
+      const problem = catalog.problem(number);
+      if (problem !== undefined) {
+        const digest = digests.digest(number);
+        this.hasUnknownNeeds = true;
+        this.damaged({ ...problem, path: this.repository.revisionFootprint(digest, []).files.at(-1) ?? "", message: `the manifest ${digest} ${problem.message}` }, digest);
+      }
+      if (settings.referrers === "keep-with-subject") {
+        for (const subject of catalog.subjects(number)) this.addReferrer(subject, number);
+      }
+    }
+    const old = [...this.revisions.keys()].filter((number) => catalog.mayHaveSignatures(number));
+    const signatures = await mapAll(old, async (number) => this.repository.signatures?.(digests.digest(number), this.look));
+    old.forEach((number, i) => this.signaturesOf.set(number, signatures[i] ?? []));
+  }
+
+  private addReferrer(subject: number, referrer: number): void {
+    const known = this.referrers.get(subject);
+    if (known === undefined) this.referrers.set(subject, [referrer]);
+    else known.push(referrer);
+  }
+
+  private async listTags(): Promise<void> {
+    for await (const page of this.repository.tags(this.look)) {
+      this.tags += page.length;
+      for (const tag of page) {
+        if (tag.damage !== undefined) this.damaged(tag.damage);
+        if (tag.digest === undefined) continue;
+        const number = this.run.digests.add(tag.digest);
+        if (this.revisions.has(number)) this.tagged.add(number);
+        else await this.followDangling(tag, number);
+      }
+    }
+  }
+
+  /** A tag that names no revision: what it names may be served by a layer link, may be there and whole all the same, or be lost. */
+  private async followDangling(tag: { name: string; path: string }, number: number): Promise<void> {
+    const served = await this.servedAsManifests([number]);
+    for (const manifest of served) this.tagged.add(manifest);
+    if (served.length > 0) return;
+
+    await this.run.catalog.readAll(this.repository, [number]);
+    const digest = this.run.digests.digest(number);
+    const damage: Damage = { kind: "dangling-tag", path: tag.path, message: `the tag ${tag.name} names ${digest}, which is no revision here` };
+    if (this.run.catalog.isWhole(number)) {
+      this.tagged.add(number);
+      this.report(damage, digest);
+      return;
+    }
+    this.hasUnknownNeeds = true;
+    this.damaged({ ...damage, message: `${damage.message}, and the manifest ${this.run.catalog.problem(number)?.message ?? ""}` }, digest);
+  }
+
+  private damaged(damage: Damage, digest?: string): void {
+    this.isDamaged = true;
+    this.report(damage, digest);
+  }
+
+  private report({ kind, path, message }: Damage, digest?: string): void {
+    if (PASSING.has(kind)) this.isPassing = true;
+    this.problems.push({ kind, path, repository: this.repository.name, ...(digest === undefined ? {} : { digest }), message });
+  }
+
+  isRevision(number: number): boolean {
+    return this.revisions.has(number);
+  }
+
+  references(manifest: number): { children: readonly number[]; blobs: readonly number[] } {
+    const references = this.run.catalog.references(manifest);
+    const signatures = this.signaturesOf.get(manifest);
+    if (signatures === undefined) return references;
+    return { children: references.children, blobs: [...references.blobs, ...signatures.map(({ digest }) => this.run.digests.add(digest))] };
+  }
+
+  referrersOf(manifest: number): readonly number[] {
+    return this.referrers.get(manifest) ?? [];
+  }
+
+  storedAs(number: number): number | undefined {
+    return this.stored.get(number);
+  }
+
+  /** Old registries linked manifests like layers, and today's still serve them. */
+  async servedAsManifests(numbers: readonly number[]): Promise<readonly number[]> {
+    const unknown = [...new Set(numbers)].filter((number) => this.layers.has(number) && !this.servable.has(number));
+    const linked = (await mapAll(unknown, async (number) => ((await this.lookAtLayer(number)) === undefined ? undefined : number))).filter(
+      (number) => number !== undefined,
+    );
+    const small = linked.filter((number) => !(this.run.sizes.get(this.blobOf(number)) > MAX_MANIFEST_BYTES));
+    await this.run.catalog.readAll(
+      this.repository,
+      small.map((number) => this.blobOf(number)),
+    );
+    for (const number of unknown) this.servable.set(number, false);
+    for (const number of small) {
+      const blob = this.blobOf(number);
+      this.servable.set(number, this.run.catalog.isWhole(blob) && this.run.catalog.isManifest(blob));
+    }
+    return [...new Set(numbers)].filter((number) => this.servable.get(number) === true).map((number) => this.blobOf(number));
+  }
+
+  /** The digest under which a layer link's blob is stored. */
+  blobOf(layer: number): number {
+    return this.stored.get(layer) ?? layer;
+  }
+
+  /** The layer links, as far as listings told them. */
+  layerNumbers(): Iterable<number> {
+    return this.layers.keys();
+  }
+
+  /** When a layer link was written; `undefined` where there is none. Damage that shows is taken in. */
+  async lookAtLayer(number: number, needsTime = false): Promise<number | undefined> {
+    const known = this.layers.get(number);
+    const isKnown = known !== undefined && known !== NAME_ONLY && !(needsTime && Number.isNaN(known));
+    if (isKnown || this.repository.lookAtLayerLink === undefined) return known === NAME_ONLY ? Number.NaN : known;
+    const link = await this.repository.lookAtLayerLink(this.run.digests.digest(number), this.look);
+    if (link === undefined) {
+      this.layers.delete(number);
+      return undefined;
+    }
+    const time = link.modTime?.getTime() ?? Number.NaN;
+    if (link.damage !== undefined && known === NAME_ONLY) this.damaged(link.damage, link.digest);
+    this.layers.set(number, time);
+    return time;
+  }
+
+  /** When a revision link was written; `undefined` where it is gone by now. */
+  async lookAtRevision(number: number): Promise<number | undefined> {
+    const known = this.revisions.get(number);
+    if (known === undefined || !Number.isNaN(known) || this.repository.lookAtRevision === undefined) return known;
+    const link = await this.repository.lookAtRevision(this.run.digests.digest(number), this.look);
+    if (link === undefined) {
+      this.revisions.delete(number);
+      return undefined;
+    }
+    const time = link.modTime?.getTime() ?? Number.NaN;
+    this.revisions.set(number, time);
+    if (link.damage !== undefined) this.damaged(link.damage, link.digest);
+    return time;
+  }
+}

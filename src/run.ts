@@ -1,0 +1,154 @@
+/** What all chapters of one run share. Nothing here outlives the run, and two runs share nothing. */
+
+import { setMaxListeners } from "node:events";
+import { type Clock, systemClock } from "./clock.js";
+import { DigestIndex } from "./digestIndex.js";
+import type { StorageDriver } from "./driver.js";
+import type { DamagedRegistryError } from "./errors.js";
+import { Column } from "./internal/column.js";
+import { meteredDriver } from "./internal/meteredDriver.js";
+import { TaskQueue } from "./internal/taskQueue.js";
+import { type Logger, safeLogger } from "./logger.js";
+import { ManifestCatalog } from "./manifestCatalog.js";
+import { Marks } from "./marks.js";
+import type { LookOptions, Namespace } from "./namespace.js";
+import { checkOptions, checkParts, type GcContext, type GcOptions, type Phase, type Progress, type Settings } from "./options.js";
+import { Ledger } from "./report.js";
+import { Telemetry } from "./telemetry.js";
+
+const PROGRESS_EVERY_MS = 100;
+
+export class Run {
+  readonly settings: Settings;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  readonly ledger: Ledger;
+  readonly telemetry: Telemetry;
+  readonly digests = new DigestIndex();
+  readonly marks = new Marks();
+  readonly catalog: ManifestCatalog;
+  /** Sizes (bytes) and times (milliseconds since 1970) of blobs, as far as they are known; NaN where not. */
+  readonly sizes = Column.numbers();
+  readonly times = Column.numbers();
+  /** Set where a look found a repository of which nothing tells what it needs: then nothing may go. */
+  unknowable: DamagedRegistryError | undefined;
+  /** The caller's driver, as this run uses it. */
+  readonly driver: StorageDriver;
+  /** How every look at the registry is made. */
+  readonly look: LookOptions;
+  /** Repositories that are looked at side by side. */
+  readonly repositories: TaskQueue;
+  /** Whether links' times decide: all but a `readOnly` run without a grace. */
+  readonly watchesTimes: boolean;
+  /** What was written after this moment (milliseconds since 1970) is young. */
+  readonly cutoff: number;
+
+  private readonly controller = new AbortController();
+  private readonly metered = new Map<StorageDriver, StorageDriver>();
+  private readonly meteredGets = new Map<StorageDriver, StorageDriver>();
+  private readonly calls: TaskQueue;
+  private readonly gets: TaskQueue;
+  private stage: Phase | "start" = "start";
+  private progressAt = Number.NEGATIVE_INFINITY;
+
+  private constructor(
+    private readonly ctx: GcContext,
+    driver: StorageDriver,
+    readonly registry: Namespace,
+    options: GcOptions,
+  ) {
+    this.settings = checkOptions(options);
+    this.clock = ctx.clock ?? systemClock;
+    this.log = safeLogger(ctx.logger, () => ({ stage: this.stage, driver: driver.name, dry_run: this.settings.dryRun }));
+    this.signal = this.controller.signal;
+    setMaxListeners(0, this.signal);
+    if (ctx.signal?.aborted === true) this.abort();
+    else ctx.signal?.addEventListener("abort", this.abort, { once: true });
+
+    this.calls = new TaskQueue(this.settings.concurrency);
+    this.gets = new TaskQueue(this.settings.maxParallelManifestGets);
+    this.repositories = new TaskQueue(this.settings.concurrency);
+    this.driver = this.through(driver);
+    this.look = { signal: this.signal, through: (each) => this.through(each) };
+
+    const startedAt = this.clock.now();
+    this.watchesTimes = !this.settings.readOnly || this.settings.gracePeriodMs > 0;
+    this.cutoff = startedAt - this.settings.gracePeriodMs;
+    this.ledger = new Ledger({ driver: driver.name, dryRun: this.settings.dryRun, readOnly: this.settings.readOnly, startedAt });
+    this.telemetry = new Telemetry(ctx, driver.name, this.settings.dryRun);
+    this.catalog = new ManifestCatalog(this.digests, {
+      maxParallelGets: this.settings.maxParallelManifestGets,
+      keepFacts: this.settings.keep !== undefined,
+      look: { signal: this.signal, through: (each) => this.throughGets(each) },
+    });
+  }
+
+  /**
+   * Checks everything that the caller gave, before any call.
+   *
+   * @throws TypeError
+   */
+  static begin(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions): Run {
+    checkParts(ctx, driver, registry);
+    return new Run(ctx, driver, registry, options);
+  }
+
+  /** Whether something written at this time may belong to a push that is under way. Unknown times and future ones may. */
+  isYoung(time: number): boolean {
+    return this.watchesTimes && !(time <= this.cutoff);
+  }
+
+  /** One phase: timed, traced, logged. */
+  async phase<T>(phase: Phase, work: () => Promise<T>): Promise<T> {
+    this.stage = phase;
+    this.progressAt = Number.NEGATIVE_INFINITY;
+    const begin = this.clock.now();
+    this.log.info(`starting ${phase} stage`);
+    try {
+      const result = await this.telemetry.span(phase, work);
+      this.log.info(`${phase} stage complete`, { duration_s: (this.clock.now() - begin) / 1000 });
+      return result;
+    } finally {
+      this.ledger.addDuration(phase, this.clock.now() - begin);
+    }
+  }
+
+  /** Tells the caller how far the run is, about ten times a second; `last` always. */
+  progress(progress: Progress, last = false): void {
+    const now = this.clock.now();
+    if (!last && now - this.progressAt < PROGRESS_EVERY_MS) return;
+    this.progressAt = now;
+    try {
+      this.settings.onProgress?.(progress);
+    } catch (error) {
+      this.log.warn("onProgress threw; going on", { error });
+    }
+  }
+
+  /** Waits until no call of this run is under way any more. */
+  async settle(): Promise<void> {
+    await Promise.all([this.repositories.idle(), this.catalog.idle(), this.calls.idle(), this.gets.idle()]);
+    this.ctx.signal?.removeEventListener("abort", this.abort);
+  }
+
+  private readonly abort = (): void => {
+    this.controller.abort(this.ctx.signal?.reason);
+  };
+
+  private through(driver: StorageDriver): StorageDriver {
+    return this.meter(driver, this.metered, this.calls);
+  }
+
+  /** Manifests have a limit of their own. */
+  private throughGets(driver: StorageDriver): StorageDriver {
+    return this.meter(driver, this.meteredGets, this.gets);
+  }
+
+  private meter(driver: StorageDriver, known: Map<StorageDriver, StorageDriver>, queue: TaskQueue): StorageDriver {
+    const metered =
+      known.get(driver) ?? meteredDriver(driver, { queue, signal: this.signal, count: (method) => this.ledger.countCall(method) });
+    known.set(driver, metered);
+    return metered;
+  }
+}

@@ -1,0 +1,252 @@
+/**
+ * The sweep: the plan carried out. Tag index entries, then revision links (parents before children), then layer links, then blobs,
+ * then uploads, then empty repositories, each class complete before the next: a crash at any point leaves no link to a missing blob
+ * that a pull would follow, and a later run finishes the job.
+ */
+
+import type { Failure } from "./driver.js";
+import { messageOf } from "./errors.js";
+import type { RepositoryLook } from "./look.js";
+import type { Footprint } from "./namespace.js";
+import type { DeletedItem, ItemKind, PlannedItem, Reason } from "./options.js";
+import type { Plan, RepositoryPlan } from "./plan.js";
+import { countItem } from "./report.js";
+import type { Run } from "./run.js";
+import { Vacuum } from "./vacuum.js";
+
+/** A planned deletion with all that goes with it. */
+export interface SweepItem extends PlannedItem {
+  readonly footprint: Footprint;
+  readonly look?: RepositoryLook;
+  /** The digest's number, where the item has one. */
+  readonly number?: number;
+}
+
+const HOOK_ATTEMPTS = 3;
+const HOOK_PAUSE_MS = 200;
+
+/** Every item of the plan, in the order of the sweep. */
+export function* itemsOf(run: Run, plan: Plan): Iterable<SweepItem> {
+  for (const each of plan.repositories) yield* tagIndexItems(each);
+  for (const each of plan.repositories) yield* manifestItems(run, each, each.manifests);
+  for (const each of plan.repositories) yield* layerLinkItems(run, each);
+  yield* blobItems(run, plan);
+  for (const each of plan.repositories) yield* uploadItems(each);
+  for (const each of plan.repositories) if (each.isEmptied) yield repositoryItem(each, { files: [] });
+}
+
+function* tagIndexItems({ look, tagIndexEntries }: RepositoryPlan): Iterable<SweepItem> {
+  for (const { digest, footprint } of tagIndexEntries) {
+    yield item("tagIndexEntry", "index-entry-of-removed-manifest", footprint, { digest, repository: look.repository.name });
+  }
+}
+
+function* manifestItems(run: Run, { look }: RepositoryPlan, manifests: readonly number[]): Iterable<SweepItem> {
+  for (const number of manifests) {
+    const digest = run.digests.digest(number);
+    const footprint = look.repository.revisionFootprint(digest, look.signaturesOf(number));
+    yield { ...item("manifest", "untagged", footprint, { digest, repository: look.repository.name }), look, number };
+  }
+}
+
+function* layerLinkItems(run: Run, { look, layerLinks }: RepositoryPlan): Iterable<SweepItem> {
+  for (const number of layerLinks) {
+    const loose = look.loose.get(number);
+    if (loose === undefined || (!run.settings.readOnly && run.marks.isKept(loose.blob))) continue; // A revision that could not be removed needs it after all.
+    const digest = run.digests.digest(number);
+    const footprint = look.repository.layerLinkFootprint(digest);
+    yield item("layerLink", "layer-not-reached", footprint, { digest, repository: look.repository.name });
+  }
+}
+
+function* blobItems(run: Run, plan: Plan): Iterable<SweepItem> {
+  for (const number of plan.blobs) {
+    const digest = run.digests.digest(number);
+    const bytes = run.sizes.get(number) || 0;
+    yield { ...item("blob", "unreachable", run.registry.blobFootprint(digest), { digest, bytes }), number };
+  }
+}
+
+function* uploadItems({ look, uploads }: RepositoryPlan): Iterable<SweepItem> {
+  for (const { footprint, bytes } of uploads) {
+    yield item("upload", "upload-expired", footprint, { repository: look.repository.name, ...(bytes === undefined ? {} : { bytes }) });
+  }
+}
+
+function repositoryItem({ look }: RepositoryPlan, footprint: Footprint): SweepItem {
+  const { name, path = name } = look.repository;
+  return { kind: "repository", path, repository: name, reason: "repository-empty", footprint };
+}
+
+function item(
+  kind: ItemKind,
+  reason: Reason,
+  footprint: Footprint,
+  about: { readonly digest?: string; readonly repository?: string; readonly bytes?: number },
+): SweepItem {
+  return { kind, path: footprint.files.at(-1) ?? footprint.trees?.[0] ?? "", reason, footprint, ...about };
+}
+
+/** Carries the plan out. */
+export async function sweep(run: Run, plan: Plan): Promise<void> {
+  await new Sweep(run, plan).run();
+}
+
+class Sweep {
+  private readonly vacuum: Vacuum;
+  private done = 0;
+  private bytes = 0;
+  /** Hooks are told one batch after the other. */
+  private telling: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly of: Run,
+    private readonly plan: Plan,
+  ) {
+    this.vacuum = new Vacuum(of.driver, { concurrency: of.settings.concurrency, logger: of.log });
+  }
+
+  async run(): Promise<void> {
+    const { of: run, plan } = this;
+    await this.remove(each(plan, tagIndexItems));
+    for (const level of levels(run, plan)) await this.removeManifests(level);
+    await this.remove(each(plan, (repository) => layerLinkItems(run, repository)));
+    await this.remove(this.blobs());
+    await this.remove(each(plan, uploadItems));
+    await this.removeRepositories();
+    await this.telling;
+    run.progress({ phase: "sweep", done: this.done, bytes: this.bytes }, true);
+  }
+
+  private async remove(items: Iterable<SweepItem> | AsyncIterable<SweepItem>): Promise<void> {
+    await this.vacuum.removeAll(items, {
+      signal: this.of.signal,
+      prune: this.of.settings.readOnly,
+      onBatch: (gone, failed) => this.settle(gone, failed),
+    });
+  }
+
+  /** Revisions of one level. Where a link can't be removed, everything that its manifest reaches stays this time. */
+  private async removeManifests(level: Iterable<SweepItem>): Promise<void> {
+    const stuck: SweepItem[] = [];
+    const unlessKept = [...level].filter(({ look, number }) => number !== undefined && look?.doomed.has(number) === true);
+    await this.vacuum.removeAll(unlessKept, {
+      signal: this.of.signal,
+      prune: this.of.settings.readOnly,
+      onBatch: async (gone, failed) => {
+        for (const [each] of failed) stuck.push(each);
+        await this.settle(gone, failed);
+      },
+    });
+    for (const { look, number } of stuck) if (number !== undefined) await look?.keep([number]);
+  }
+
+  /** What a stuck revision link keeps is left, and said to be. */
+  private *blobs(): Iterable<SweepItem> {
+    for (const blob of blobItems(this.of, this.plan)) {
+      if (blob.number !== undefined && this.of.marks.isCandidate(blob.number)) yield blob;
+      else {
+        const message = `${blob.path} stays: a revision link that needs it could not be removed`;
+        this.of.ledger.addFailure({ path: blob.path, code: "STILL_NEEDED", message });
+      }
+    }
+  }
+
+  /** A repository goes only if a last listing finds nothing in it. */
+  private async removeRepositories(): Promise<void> {
+    const { of: run, plan } = this;
+    async function* emptied(): AsyncIterable<SweepItem> {
+      for (const each of plan.repositories) {
+        if (!each.isEmptied) continue;
+        const footprint = await each.look.repository.emptyFootprint?.(run.look);
+        if (footprint !== undefined) yield repositoryItem(each, footprint);
+        else run.log.warn(`repository ${each.look.repository.name} holds something after all; it stays`);
+      }
+    }
+    await this.remove(emptied());
+  }
+
+  private async settle(gone: readonly SweepItem[], failed: readonly (readonly [SweepItem, Failure])[]): Promise<void> {
+    const { of: run } = this;
+    for (const each of gone) {
+      countItem(run.ledger.deleted, each);
+      if (each.kind === "blob") this.bytes += each.bytes ?? 0;
+      run.log.debug(`deleted ${each.kind} ${each.path}`);
+    }
+    for (const [each, failure] of failed) {
+      run.ledger.addFailure(failure);
+      run.log.error(`could not delete ${each.kind} ${failure.path}: ${failure.message}`, { code: failure.code });
+    }
+    this.done += gone.length + failed.length;
+    run.telemetry.event("batch", { "registry_gc.batch.deleted": gone.length, "registry_gc.batch.failed": failed.length });
+    run.progress({ phase: "sweep", done: this.done, bytes: this.bytes });
+    const { onDeleted } = run.settings;
+    if (onDeleted === undefined || gone.length === 0) return;
+    const told = gone.map(({ kind, path, repository, digest }): DeletedItem => ({ kind, path, repository, digest, how: "deleted" }));
+    this.telling = this.telling.then(() => tell(run, onDeleted, told));
+    await this.telling;
+  }
+}
+
+/** Tells the hook; a throw is tried again, then reported, never fatal. */
+async function tell(run: Run, onDeleted: NonNullable<Run["settings"]["onDeleted"]>, items: readonly DeletedItem[]): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await onDeleted(items);
+      return;
+    } catch (error) {
+      if (attempt < HOOK_ATTEMPTS && !run.signal.aborted) {
+        await run.clock.sleep(HOOK_PAUSE_MS * attempt);
+        continue;
+      }
+      const message = `onDeleted threw for ${items.length} items, from ${items[0]?.path ?? ""} on: ${messageOf(error)}; caches may still name them`;
+      run.ledger.addProblem({ kind: "hook-failed", path: items[0]?.path ?? "", message });
+      run.log.error(message, { error });
+      return;
+    }
+  }
+}
+
+function* each(plan: Plan, items: (repository: RepositoryPlan) => Iterable<SweepItem>): Iterable<SweepItem> {
+  for (const repository of plan.repositories) yield* items(repository);
+}
+
+/** Revision links by level: no manifest is removed before those that name it. */
+function* levels(run: Run, plan: Plan): Iterable<SweepItem[]> {
+  const byLevel: SweepItem[][] = [];
+  for (const repository of plan.repositories) {
+    parentsFirst(run, repository.manifests).forEach((manifests, level) => {
+      byLevel[level] = [...(byLevel[level] ?? []), ...manifestItems(run, repository, manifests)];
+    });
+  }
+  yield* byLevel;
+}
+
+/** The doomed manifests of one repository in levels; what names each other in a circle, as no digests can, comes last. */
+export function parentsFirst(run: Pick<Run, "catalog">, manifests: readonly number[]): number[][] {
+  const parents = new Map(manifests.map((number) => [number, 0]));
+  const childrenOf = (number: number) => {
+    const { children, blobs } = run.catalog.references(number);
+    return [...children, ...blobs].filter((child) => child !== number && parents.has(child));
+  };
+  for (const number of manifests) for (const child of childrenOf(number)) parents.set(child, (parents.get(child) ?? 0) + 1);
+
+  const result: number[][] = [];
+  let level = manifests.filter((number) => parents.get(number) === 0);
+  const placed = new Set<number>();
+  while (level.length > 0) {
+    result.push(level);
+    const next: number[] = [];
+    for (const number of level) {
+      placed.add(number);
+      for (const child of childrenOf(number)) {
+        const left = (parents.get(child) ?? 0) - 1;
+        parents.set(child, left);
+        if (left === 0) next.push(child);
+      }
+    }
+    level = next;
+  }
+  const circle = manifests.filter((number) => !placed.has(number));
+  return circle.length === 0 ? result : [...result, circle];
+}
