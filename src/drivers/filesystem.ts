@@ -51,7 +51,8 @@ export class FilesystemDriver implements StorageDriver {
     for (let start = 0; start < entries.length; start += PAGE) {
       options?.signal?.throwIfAborted();
       const page = entries.slice(start, start + PAGE);
-      yield await inParallel(page, (entry) => this.infoOfEntry(path, entry));
+      if (page.some((entry) => entry.isSymbolicLink())) yield await inParallel(page, (entry) => this.infoOfEntry(path, entry));
+      else yield page.map((entry) => ({ path: join(path, entry.name), isDirectory: entry.isDirectory() }));
     }
   }
 
@@ -61,7 +62,7 @@ export class FilesystemDriver implements StorageDriver {
     if (!Number.isSafeInteger(offset) || offset < 0) throw new InvalidOffsetError(path, offset, this.name);
     try {
       const handle = await fs.open(file, constants.O_RDONLY);
-      return handle.createReadStream({ start: offset, signal: options?.signal ?? null });
+      return handle.createReadStream({ start: offset, ...(options?.signal && { signal: options.signal }) });
     } catch (error) {
       throw await this.failure("read", path, error);
     }
@@ -227,14 +228,19 @@ export class FilesystemDriver implements StorageDriver {
     if (code === "ENOTDIR" && (await isOnDisk(this.onDisk(path)))) {
       return this.driverError(path, `cannot ${verb} ${path}: it is no directory`, error);
     }
-    for (let each = path; each !== "/"; each = dirname(each)) {
-      if (!(await isOnDisk(this.onDisk(each)))) continue;
-      if (await leadsNowhere(this.onDisk(each))) {
-        return this.driverError(path, `cannot ${verb} ${path}: the symbolic link ${each} leads nowhere: is what it leads to mounted?`, error);
-      }
-      break;
+    const last = await this.lastOnDisk(path);
+    if (last !== undefined && (await leadsNowhere(this.onDisk(last)))) {
+      return this.driverError(path, `cannot ${verb} ${path}: the symbolic link ${last} leads nowhere: is what it leads to mounted?`, error);
     }
     return new PathNotFoundError(path, this.name, { cause: error });
+  }
+
+  /** The longest beginning of a path that is there, be it a link that leads nowhere. */
+  private async lastOnDisk(path: string): Promise<string | undefined> {
+    for (let each = path; ; each = dirname(each)) {
+      if (await isOnDisk(this.onDisk(each))) return each;
+      if (each === "/") return undefined;
+    }
   }
 
   private driverError(path: string, message: string, cause: unknown): DriverError {
@@ -270,19 +276,19 @@ async function leadsNowhere(file: string): Promise<boolean> {
   }
 }
 
-/** At most so many bytes from the beginning of a file. */
+/** At most so many bytes from the beginning of a file, however it grows meanwhile. */
 async function readUpTo(file: string, bytes: number): Promise<Uint8Array> {
   const handle = await fs.open(file, constants.O_RDONLY);
   try {
     const { size } = await handle.stat();
-    const buffer = Buffer.allocUnsafe(Math.min(size + 1, bytes));
+    let buffer = Buffer.allocUnsafe(Math.min(size + 1, bytes));
     let length = 0;
     for (;;) {
       const { bytesRead } = await handle.read(buffer, length, buffer.length - length, length);
       length += bytesRead;
-      if (bytesRead === 0 || length === buffer.length) break;
+      if (bytesRead === 0 || length === bytes) return buffer.subarray(0, length);
+      if (length === buffer.length) buffer = Buffer.concat([buffer], Math.min(length * 2, bytes));
     }
-    return buffer.subarray(0, length);
   } finally {
     await handle.close();
   }

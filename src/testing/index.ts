@@ -1,0 +1,7 @@
+/**
+ * What implementers of drivers and registries test with. It depends on no test framework.
+ *
+ * @packageDocumentation
+ */
+
+export { FlatDriver } from "./flatDriver.js";
