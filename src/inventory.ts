@@ -6,7 +6,9 @@ import type { Run } from "./run.js";
 /** Enumerates the blobs, and returns how many there are. */
 export async function takeInventory(run: Run): Promise<number> {
   let blobs = 0;
-  const strays = () => void run.ledger.unrecognized++;
+  const strays = () => {
+    run.ledger.unrecognized++;
+  };
   for await (const page of run.registry.blobs({ ...run.look, onUnrecognized: strays })) {
     run.signal.throwIfAborted();
     for (const { digest, size, modTime } of page) {

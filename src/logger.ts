@@ -20,9 +20,11 @@ export interface PinoLike {
 
 /** Adapts a logger that takes its fields first; without it pino would silently drop them. */
 export function fromPino(logger: PinoLike): Logger {
-  const adapt = (level: Level) => (message: string, fields: LogFields = {}) => {
-    logger[level](fields, message);
-  };
+  const adapt =
+    (level: Level) =>
+    (message: string, fields: LogFields = {}) => {
+      logger[level](fields, message);
+    };
   return { debug: adapt("debug"), info: adapt("info"), warn: adapt("warn"), error: adapt("error") };
 }
 

@@ -215,7 +215,9 @@ export async function lookAtRegistry(run: Run, phase: Phase, earlier?: ReadonlyM
     run.progress({ phase, done: ++done });
   };
 
-  const strays = () => void (isFirst && run.ledger.unrecognized++);
+  const strays = () => {
+    if (isFirst) run.ledger.unrecognized++;
+  };
   await run.repositories.forEach(
     run.registry.repositories({ ...run.look, onUnrecognized: strays }),
     (repository) =>

@@ -81,54 +81,55 @@ interface Frame {
   readonly blobSums: string[];
   hasType: boolean;
   hasManifestType: boolean;
+  /** Whether the next string is a key. */
+  atKey: boolean;
+  /** Whether something in the document itself is what only manifests have. */
+  tellsManifest: boolean;
 }
 
 const MANIFEST_KEYS: ReadonlySet<string> = new Set(["schemaversion", "manifests", "layers", "fslayers", "blobs"]);
 
+type Found = Pick<ManifestDocument, "named" | "subjects" | "isManifest">;
+
 /** Scans text that is known to be JSON. */
-function scan(text: string): Pick<ManifestDocument, "named" | "subjects" | "isManifest"> {
+function scan(text: string): Found {
   const named: NamedDigest[] = [];
   const subjects: string[] = [];
   const stack: Frame[] = [];
-  let isManifest = false;
   let frame: Frame | undefined;
-  let atKey = false;
+  let isManifest = false;
 
   for (let i = 0; i < text.length; i++) {
-    switch (text[i]) {
-      case "{":
-      case "[":
-        frame = enter(frame, text[i] === "{");
-        stack.push(frame);
-        atKey = frame.isObject;
-        break;
-      case "}":
-      case "]":
-        if (frame !== undefined) leave(frame, named, subjects);
-        stack.pop();
-        frame = stack[stack.length - 1];
-        break;
-      case ",":
-        atKey = frame?.isObject === true;
-        break;
-      case '"': {
-        const end = stringEnd(text, i);
-        if (frame?.isObject === true) {
-          if (atKey) {
-            frame.key = fold(unquote(text, i, end));
-            if (frame.place === "document" && MANIFEST_KEYS.has(frame.key)) isManifest = true;
-          } else if (isTelling(frame.key)) {
-            take(frame, unquote(text, i, end));
-            if (frame.place === "document" && frame.hasManifestType) isManifest = true;
-          }
-        }
-        atKey = false;
-        i = end;
-        break;
-      }
+    const character = text[i];
+    if (character === "{" || character === "[") {
+      frame = enter(frame, character === "{");
+      stack.push(frame);
+    } else if (character === "}" || character === "]") {
+      if (frame !== undefined) leave(frame, named, subjects);
+      stack.pop();
+      frame = stack[stack.length - 1];
+    } else if (character === ",") {
+      if (frame !== undefined) frame.atKey = frame.isObject;
+    } else if (character === '"') {
+      const end = stringEnd(text, i);
+      if (frame?.isObject === true) takeString(frame, text, i, end);
+      if (frame?.tellsManifest === true) isManifest = true;
+      i = end;
     }
   }
   return { named, subjects, isManifest };
+}
+
+/** A key, or the value of one; values that tell nothing are not even unquoted. */
+function takeString(frame: Frame, text: string, start: number, end: number): void {
+  if (frame.atKey) {
+    frame.key = fold(unquote(text, start, end));
+    frame.atKey = false;
+    if (frame.place === "document" && MANIFEST_KEYS.has(frame.key)) frame.tellsManifest = true;
+  } else if (isTelling(frame.key)) {
+    takeValue(frame, unquote(text, start, end));
+    if (frame.place === "document" && frame.hasManifestType) frame.tellsManifest = true;
+  }
 }
 
 function enter(parent: Frame | undefined, isObject: boolean): Frame {
@@ -140,6 +141,8 @@ function enter(parent: Frame | undefined, isObject: boolean): Frame {
     blobSums: [],
     hasType: false,
     hasManifestType: false,
+    atKey: isObject,
+    tellsManifest: false,
   };
 }
 
@@ -155,7 +158,7 @@ function isTelling(key: string | undefined): boolean {
   return key === "digest" || key === "blobsum" || key === "mediatype";
 }
 
-function take(frame: Frame, value: string): void {
+function takeValue(frame: Frame, value: string): void {
   if (frame.place === "ignored") return;
   if (frame.key === "mediatype") {
     const type = (value.split(";", 1)[0] ?? "").trim().toLowerCase();

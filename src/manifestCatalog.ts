@@ -116,10 +116,7 @@ export class ManifestCatalog {
     for (const list of [children, blobs, subjects]) this.lists.set(this.end++, list.size);
     for (const list of [children, blobs, subjects]) for (const number of list) this.lists.set(this.end++, number);
     if (this.options.keepFacts) this.facts.set(manifest, factsOf(document, size));
-    this.states.set(
-      manifest,
-      WHOLE | (document.isManifest ? IS_MANIFEST : 0) | (document.mayHaveSignatures ? MAY_HAVE_SIGNATURES : 0),
-    );
+    this.states.set(manifest, WHOLE | (document.isManifest ? IS_MANIFEST : 0) | (document.mayHaveSignatures ? MAY_HAVE_SIGNATURES : 0));
   }
 
   /** Whether the manifest was read and is whole. */

@@ -1,5 +1,5 @@
 import type { StorageDriver } from "./driver.js";
-import { DamagedRegistryError, DeleteRatioError, EmptyMarkError, isRegistryGcError } from "./errors.js";
+import { DamagedRegistryError, DeleteRatioError, EmptyMarkError, isRegistryGcError, messageOf } from "./errors.js";
 import { takeInventory } from "./inventory.js";
 import { lookAtRegistry, type RepositoryLook } from "./look.js";
 import type { Namespace } from "./namespace.js";
@@ -7,7 +7,8 @@ import type { GcContext, GcOptions } from "./options.js";
 import { makePlan, type Plan, tally } from "./plan.js";
 import { countItem, type GcReport, noCounts, type RepositoryCounts, type RunStatus } from "./report.js";
 import { Run } from "./run.js";
-import { itemsOf, sweep } from "./sweep.js";
+import { sweep } from "./sweep.js";
+import { itemsOf } from "./sweepItems.js";
 import { DOOMED } from "./marks.js";
 
 /** Below so many blobs a large share of garbage tells nothing. */
@@ -31,12 +32,7 @@ const REFUSALS: ReadonlySet<string> = new Set(["DATABASE_IN_USE", "EMPTY_MARK", 
  * @throws TypeError for a wrong option, driver or registry, before any call to the driver.
  * @throws RegistryGcError with a `code`, or the signal's reason; with `report` where it is an object: what was known by then.
  */
-export async function markAndSweep(
-  ctx: GcContext,
-  driver: StorageDriver,
-  registry: Namespace,
-  options: GcOptions = {},
-): Promise<GcReport> {
+export async function markAndSweep(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions = {}): Promise<GcReport> {
   const run = Run.begin(ctx, driver, registry, options);
   return run.telemetry.span("run", async () => {
     try {
@@ -125,9 +121,9 @@ function account(run: Run, looks: readonly RepositoryLook[], plan: Plan): void {
   }
   ledger.eligible = noCounts();
   ledger.reasons = {};
-  for (const item of itemsOf(run, plan)) {
-    countItem(ledger.eligible, item);
-    ledger.addReason(item.reason, item.kind === "blob" ? (item.bytes ?? 0) : 0);
+  for (const { planned } of itemsOf(run, plan)) {
+    countItem(ledger.eligible, planned);
+    ledger.addReason(planned.reason, planned.kind === "blob" ? (planned.bytes ?? 0) : 0);
   }
   ledger.rank(plan.repositories.map((each) => countRepository(run, each)));
 }
@@ -160,11 +156,14 @@ async function announce(run: Run, plan: Plan): Promise<void> {
     const hours = settings.gracePeriodMs / 3_600_000;
     log.info(
       `${kept.young} blobs that nothing needs stay because they are young: they go once they are older than gracePeriodMs (${hours} hours); where nothing writes to the registry, readOnly: true collects them now`,
-      { young: kept.young, grace_period_ms: settings.gracePeriodMs, eligible_after: new Date(run.clock.now() + settings.gracePeriodMs).toISOString() },
+      {
+        young: kept.young,
+        grace_period_ms: settings.gracePeriodMs,
+        eligible_after: new Date(run.clock.now() + settings.gracePeriodMs).toISOString(),
+      },
     );
   }
-  for (const item of itemsOf(run, plan)) {
-    const { footprint, look, number, ...planned } = item;
+  for (const { planned } of itemsOf(run, plan)) {
     log.debug(`${planned.kind} eligible for deletion: ${planned.path}`, { reason: planned.reason });
     await settings.onItem?.(planned);
   }
@@ -177,9 +176,16 @@ function isRefusal(error: unknown): boolean {
 function end(run: Run, status: RunStatus, error?: unknown): GcReport {
   const report = run.ledger.report(status, run.clock.now());
   run.telemetry.finish(report, error);
-  const totals = { ...report.deleted, status, failures: report.failureCount, problems: report.problemCount, duration_s: report.durationsMs.total / 1000 };
-  if (error === undefined) run.log.info(`collection ${status}: ${report.deleted.blobs} blobs deleted (${report.deleted.bytes} bytes)`, totals);
-  else run.log.error(`collection ${status}: ${error instanceof Error ? error.message : String(error)}`, { ...totals, error });
+  const totals = {
+    ...report.deleted,
+    status,
+    failures: report.failureCount,
+    problems: report.problemCount,
+    duration_s: report.durationsMs.total / 1000,
+  };
+  if (error === undefined)
+    run.log.info(`collection ${status}: ${report.deleted.blobs} blobs deleted (${report.deleted.bytes} bytes)`, totals);
+  else run.log.error(`collection ${status}: ${messageOf(error)}`, { ...totals, error });
   return report;
 }
 

@@ -16,7 +16,7 @@ export interface LookOptions extends AbortOptions {
    */
   readonly through?: ((driver: StorageDriver) => StorageDriver) | undefined;
   /** To be told of each file or directory that belongs to nothing: stray files stay, and are counted. */
-  readonly onUnrecognized?: ((path: string) => void) | undefined;
+  readonly onUnrecognized?: ((path: string) => unknown) | undefined;
 }
 
 /** Content that was read and is wrong. A call that failed is no damage: it rejects. */

@@ -142,32 +142,31 @@ const DAY_MS = 86_400_000;
  * @throws TypeError that names the option, its value and what is allowed.
  */
 export function checkOptions(options: GcOptions): Settings {
-  if (typeof options !== "object" || options === null) throw new TypeError(`options must be an object, got ${show(options)}`);
-  for (const name of Object.keys(options)) {
-    if (!(name in CHECKS)) throw new TypeError(`there is no option ${show(name)}; there are ${Object.keys(CHECKS).join(", ")}`);
-  }
-  for (const [name, check] of Object.entries(CHECKS)) {
-    const value = (options as Readonly<Record<string, unknown>>)[name];
-    if (value !== undefined && !check.holds(value)) {
-      throw new TypeError(`option ${name} is ${show(value)}; expected ${check.expected}`);
-    }
-  }
-  const readOnly = options.readOnly ?? false;
-  return {
-    ...options,
-    dryRun: options.dryRun ?? false,
-    removeUntagged: options.removeUntagged ?? false,
-    maxParallelManifestGets: Math.max(1, Math.floor(options.maxParallelManifestGets ?? 16)),
-    concurrency: options.concurrency ?? 16,
-    readOnly,
-    gracePeriodMs: options.gracePeriodMs ?? (readOnly ? 0 : DAY_MS),
-    referrers: options.referrers ?? "keep-with-subject",
-    onDamage: options.onDamage ?? "protect",
-    removeLayerLinks: options.removeLayerLinks ?? true,
-    removeEmptyRepositories: options.removeEmptyRepositories ?? false,
-    maxDeleteRatio: options.maxDeleteRatio ?? 0.5,
-    allowEmptyMark: options.allowEmptyMark ?? false,
-  };
+  requireMembers("options", options, {});
+  for (const [name, value] of Object.entries(options)) checkOption(name, value);
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as GcOptions;
+  const readOnly = given.readOnly === true;
+  const settings = { ...DEFAULTS, readOnly, gracePeriodMs: readOnly ? 0 : DAY_MS, ...(given as Partial<Settings>) };
+  return { ...settings, maxParallelManifestGets: Math.max(1, Math.floor(settings.maxParallelManifestGets)) };
+}
+
+const DEFAULTS = {
+  dryRun: false,
+  removeUntagged: false,
+  maxParallelManifestGets: 16,
+  concurrency: 16,
+  referrers: "keep-with-subject",
+  onDamage: "protect",
+  removeLayerLinks: true,
+  removeEmptyRepositories: false,
+  maxDeleteRatio: 0.5,
+  allowEmptyMark: false,
+} as const;
+
+function checkOption(name: string, value: unknown): void {
+  if (!Object.hasOwn(CHECKS, name)) throw new TypeError(`there is no option ${show(name)}; there are ${Object.keys(CHECKS).join(", ")}`);
+  const check = CHECKS[name as keyof GcOptions];
+  if (value !== undefined && !check.holds(value)) throw new TypeError(`option ${name} is ${show(value)}; expected ${check.expected}`);
 }
 
 interface Check {

@@ -39,7 +39,7 @@ export class RepositoryView implements Graph {
     private readonly run: Run,
     readonly repository: Repository,
   ) {
-    this.look = { ...run.look, onUnrecognized: () => void this.strays++ };
+    this.look = { ...run.look, onUnrecognized: () => this.strays++ };
   }
 
   /** Lists everything, reads every manifest that no one has read, and judges it. */
@@ -80,7 +80,14 @@ export class RepositoryView implements Graph {
       if (problem !== undefined) {
         const digest = digests.digest(number);
         this.hasUnknownNeeds = true;
-        this.damaged({ ...problem, path: this.repository.revisionFootprint(digest, []).files.at(-1) ?? "", message: `the manifest ${digest} ${problem.message}` }, digest);
+        this.damaged(
+          {
+            ...problem,
+            path: this.repository.revisionFootprint(digest, []).files.at(-1) ?? "",
+            message: `the manifest ${digest} ${problem.message}`,
+          },
+          digest,
+        );
       }
       if (settings.referrers === "keep-with-subject") {
         for (const subject of catalog.subjects(number)) this.addReferrer(subject, number);
@@ -118,7 +125,11 @@ export class RepositoryView implements Graph {
 
     await this.run.catalog.readAll(this.repository, [number]);
     const digest = this.run.digests.digest(number);
-    const damage: Damage = { kind: "dangling-tag", path: tag.path, message: `the tag ${tag.name} names ${digest}, which is no revision here` };
+    const damage: Damage = {
+      kind: "dangling-tag",
+      path: tag.path,
+      message: `the tag ${tag.name} names ${digest}, which is no revision here`,
+    };
     if (this.run.catalog.isWhole(number)) {
       this.tagged.add(number);
       this.report(damage, digest);

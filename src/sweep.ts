@@ -6,86 +6,15 @@
 
 import type { Failure } from "./driver.js";
 import { messageOf } from "./errors.js";
-import type { RepositoryLook } from "./look.js";
-import type { Footprint } from "./namespace.js";
-import type { DeletedItem, ItemKind, PlannedItem, Reason } from "./options.js";
+import type { DeletedItem } from "./options.js";
 import type { Plan, RepositoryPlan } from "./plan.js";
 import { countItem } from "./report.js";
 import type { Run } from "./run.js";
+import { blobItems, layerLinkItems, manifestItems, repositoryItem, type SweepItem, tagIndexItems, uploadItems } from "./sweepItems.js";
 import { Vacuum } from "./vacuum.js";
-
-/** A planned deletion with all that goes with it. */
-export interface SweepItem extends PlannedItem {
-  readonly footprint: Footprint;
-  readonly look?: RepositoryLook;
-  /** The digest's number, where the item has one. */
-  readonly number?: number;
-}
 
 const HOOK_ATTEMPTS = 3;
 const HOOK_PAUSE_MS = 200;
-
-/** Every item of the plan, in the order of the sweep. */
-export function* itemsOf(run: Run, plan: Plan): Iterable<SweepItem> {
-  for (const each of plan.repositories) yield* tagIndexItems(each);
-  for (const each of plan.repositories) yield* manifestItems(run, each, each.manifests);
-  for (const each of plan.repositories) yield* layerLinkItems(run, each);
-  yield* blobItems(run, plan);
-  for (const each of plan.repositories) yield* uploadItems(each);
-  for (const each of plan.repositories) if (each.isEmptied) yield repositoryItem(each, { files: [] });
-}
-
-function* tagIndexItems({ look, tagIndexEntries }: RepositoryPlan): Iterable<SweepItem> {
-  for (const { digest, footprint } of tagIndexEntries) {
-    yield item("tagIndexEntry", "index-entry-of-removed-manifest", footprint, { digest, repository: look.repository.name });
-  }
-}
-
-function* manifestItems(run: Run, { look }: RepositoryPlan, manifests: readonly number[]): Iterable<SweepItem> {
-  for (const number of manifests) {
-    const digest = run.digests.digest(number);
-    const footprint = look.repository.revisionFootprint(digest, look.signaturesOf(number));
-    yield { ...item("manifest", "untagged", footprint, { digest, repository: look.repository.name }), look, number };
-  }
-}
-
-function* layerLinkItems(run: Run, { look, layerLinks }: RepositoryPlan): Iterable<SweepItem> {
-  for (const number of layerLinks) {
-    const loose = look.loose.get(number);
-    if (loose === undefined || (!run.settings.readOnly && run.marks.isKept(loose.blob))) continue; // A revision that could not be removed needs it after all.
-    const digest = run.digests.digest(number);
-    const footprint = look.repository.layerLinkFootprint(digest);
-    yield item("layerLink", "layer-not-reached", footprint, { digest, repository: look.repository.name });
-  }
-}
-
-function* blobItems(run: Run, plan: Plan): Iterable<SweepItem> {
-  for (const number of plan.blobs) {
-    const digest = run.digests.digest(number);
-    const bytes = run.sizes.get(number) || 0;
-    yield { ...item("blob", "unreachable", run.registry.blobFootprint(digest), { digest, bytes }), number };
-  }
-}
-
-function* uploadItems({ look, uploads }: RepositoryPlan): Iterable<SweepItem> {
-  for (const { footprint, bytes } of uploads) {
-    yield item("upload", "upload-expired", footprint, { repository: look.repository.name, ...(bytes === undefined ? {} : { bytes }) });
-  }
-}
-
-function repositoryItem({ look }: RepositoryPlan, footprint: Footprint): SweepItem {
-  const { name, path = name } = look.repository;
-  return { kind: "repository", path, repository: name, reason: "repository-empty", footprint };
-}
-
-function item(
-  kind: ItemKind,
-  reason: Reason,
-  footprint: Footprint,
-  about: { readonly digest?: string; readonly repository?: string; readonly bytes?: number },
-): SweepItem {
-  return { kind, path: footprint.files.at(-1) ?? footprint.trees?.[0] ?? "", reason, footprint, ...about };
-}
 
 /** Carries the plan out. */
 export async function sweep(run: Run, plan: Plan): Promise<void> {
@@ -146,8 +75,12 @@ class Sweep {
     for (const blob of blobItems(this.of, this.plan)) {
       if (blob.number !== undefined && this.of.marks.isCandidate(blob.number)) yield blob;
       else {
-        const message = `${blob.path} stays: a revision link that needs it could not be removed`;
-        this.of.ledger.addFailure({ path: blob.path, code: "STILL_NEEDED", message });
+        const { path } = blob.planned;
+        this.of.ledger.addFailure({
+          path,
+          code: "STILL_NEEDED",
+          message: `${path} stays: a revision link that needs it could not be removed`,
+        });
       }
     }
   }
@@ -168,24 +101,28 @@ class Sweep {
 
   private async settle(gone: readonly SweepItem[], failed: readonly (readonly [SweepItem, Failure])[]): Promise<void> {
     const { of: run } = this;
-    for (const each of gone) {
-      countItem(run.ledger.deleted, each);
-      if (each.kind === "blob") this.bytes += each.bytes ?? 0;
-      run.log.debug(`deleted ${each.kind} ${each.path}`);
+    for (const { planned } of gone) {
+      countItem(run.ledger.deleted, planned);
+      if (planned.kind === "blob") this.bytes += planned.bytes ?? 0;
+      run.log.debug(`deleted ${planned.kind} ${planned.path}`);
     }
-    for (const [each, failure] of failed) {
+    for (const [{ planned }, failure] of failed) {
       run.ledger.addFailure(failure);
-      run.log.error(`could not delete ${each.kind} ${failure.path}: ${failure.message}`, { code: failure.code });
+      run.log.error(`could not delete ${planned.kind} ${failure.path}: ${failure.message}`, { code: failure.code });
     }
     this.done += gone.length + failed.length;
     run.telemetry.event("batch", { "registry_gc.batch.deleted": gone.length, "registry_gc.batch.failed": failed.length });
     run.progress({ phase: "sweep", done: this.done, bytes: this.bytes });
     const { onDeleted } = run.settings;
     if (onDeleted === undefined || gone.length === 0) return;
-    const told = gone.map(({ kind, path, repository, digest }): DeletedItem => ({ kind, path, repository, digest, how: "deleted" }));
+    const told = gone.map(({ planned }) => toDeleted(planned));
     this.telling = this.telling.then(() => tell(run, onDeleted, told));
     await this.telling;
   }
+}
+
+function toDeleted({ kind, path, repository, digest }: SweepItem["planned"]): DeletedItem {
+  return { kind, path, repository, digest, how: "deleted" };
 }
 
 /** Tells the hook; a throw is tried again, then reported, never fatal. */

@@ -89,7 +89,7 @@ export class Telemetry {
         .filter(([kind]) => kind !== "bytes")
         .map(([kind, value]) => [value, { "registry_gc.item.kind": kind }] as const);
 
-    count("items.marked", "{item}", "What is kept because something keeps it", kinds({ ...report.marked } as Partial<SweepCounts>));
+    count("items.marked", "{item}", "What is kept because something keeps it", kinds({ ...report.marked }));
     count("items.eligible", "{item}", "What the plan names", kinds(report.eligible));
     count("items.deleted", "{item}", "What was confirmed gone", kinds(report.deleted));
     count("bytes.eligible", "By", "Bytes of the blobs that the plan names", [[report.eligible.bytes, {}]]);

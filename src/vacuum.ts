@@ -87,8 +87,14 @@ export class Vacuum {
       const onBatch = async (_: unknown, failed: readonly (readonly [{ of: object }, Failure])[]) => {
         for (const [{ of }] of failed) broken.add(of);
       };
-      const entries = await this.removeAll(removals.map(([entry]) => entry), { ...options, onBatch });
-      const links = await this.removeAll(removals.map(([, link]) => link), { ...options, onBatch });
+      const entries = await this.removeAll(
+        removals.map(([entry]) => entry),
+        { ...options, onBatch },
+      );
+      const links = await this.removeAll(
+        removals.map(([, link]) => link),
+        { ...options, onBatch },
+      );
       result.removed += removals.length - broken.size;
       result.failures.push(...entries.failures, ...links.failures);
     }

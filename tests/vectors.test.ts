@@ -10,7 +10,12 @@ interface Vector {
   readonly options: GcOptions;
   readonly files: Readonly<Record<string, string>>;
   readonly emptyDirectories: readonly string[];
-  readonly expected: { readonly status: string; readonly code?: string; readonly removed: readonly string[]; readonly eligible?: SweepCounts };
+  readonly expected: {
+    readonly status: string;
+    readonly code?: string;
+    readonly removed: readonly string[];
+    readonly eligible?: SweepCounts;
+  };
 }
 
 const folder = new URL("./vectors/", import.meta.url);

@@ -25,8 +25,8 @@ export class FilesystemDriver implements StorageDriver {
    * @throws TypeError where `root` is no string.
    */
   constructor(options: { readonly root: string }) {
-    if (typeof options?.root !== "string" || options.root === "") {
-      throw new TypeError(`option root is ${JSON.stringify(options?.root)}; expected the path of a directory`);
+    if (typeof options.root !== "string" || options.root === "") {
+      throw new TypeError(`option root is ${JSON.stringify(options.root)}; expected the path of a directory`);
     }
     this.root = options.root;
   }
@@ -163,7 +163,8 @@ export class FilesystemDriver implements StorageDriver {
       await syncDirectory(osDirname(to));
       await fs.unlink(from);
     } catch (error) {
-      if (osCode(error) === "EEXIST") throw this.driverError(destination, `cannot move ${source} to ${destination}: something is there`, error);
+      if (osCode(error) === "EEXIST")
+        throw this.driverError(destination, `cannot move ${source} to ${destination}: something is there`, error);
       throw await this.failure("move", source, error);
     }
   }

@@ -151,7 +151,7 @@ export class MemoryDriver implements StorageDriver {
     let directory = this.root;
     for (const part of dirname(path).split("/").slice(1)) {
       if (part === "") break;
-      const next = directory.get(part) ?? new Map();
+      const next: File | Directory = directory.get(part) ?? new Map<string, File | Directory>();
       if (!(next instanceof Map)) throw this.failure(path, `cannot write ${path}: ${part} is a file`);
       directory.set(part, next);
       directory = next;

@@ -63,23 +63,22 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
     reader: (path, options) => look("reader", path, () => driver.reader(path, { offset: options?.offset ?? 0, signal })),
     delete: (path) => call("delete", path, () => driver.delete(path, { signal })),
   };
-  const { getContent, walk, deleteFiles, pruneDirectories, putContent, move } = driver;
-  if (getContent !== undefined) {
-    metered.getContent = (path, options) => look("getContent", path, () => getContent.call(driver, path, { ...options, signal }));
+  const getContent = driver.getContent?.bind(driver);
+  if (getContent) metered.getContent = (path, options) => look("getContent", path, () => getContent(path, { ...options, signal }));
+  const walk = driver.walk?.bind(driver);
+  if (walk) metered.walk = (path) => pages("walk", path, () => walk(path, { signal }));
+  const deleteFiles = driver.deleteFiles?.bind(driver);
+  if (deleteFiles) metered.deleteFiles = (paths) => call("deleteFiles", paths[0] ?? "/", () => deleteFiles(paths, { signal }));
+  const prune = driver.pruneDirectories?.bind(driver);
+  if (prune) {
+    metered.pruneDirectories = (paths, options) => call("pruneDirectories", options.upTo, () => prune(paths, { ...options, signal }));
   }
-  if (walk !== undefined) metered.walk = (path) => pages("walk", path, () => walk.call(driver, path, { signal }));
-  if (deleteFiles !== undefined) {
-    metered.deleteFiles = (paths) => call("deleteFiles", paths[0] ?? "/", () => deleteFiles.call(driver, paths, { signal }));
+  const putContent = driver.putContent?.bind(driver);
+  if (putContent) {
+    metered.putContent = (path, bytes, options) => call("putContent", path, () => putContent(path, bytes, { ...options, signal }));
   }
-  if (pruneDirectories !== undefined) {
-    metered.pruneDirectories = (paths, options) =>
-      call("pruneDirectories", options.upTo, () => pruneDirectories.call(driver, paths, { ...options, signal }));
-  }
-  if (putContent !== undefined) {
-    metered.putContent = (path, bytes, options) =>
-      call("putContent", path, () => putContent.call(driver, path, bytes, { ...options, signal }));
-  }
-  if (move !== undefined) metered.move = (source, destination) => call("move", source, () => move.call(driver, source, destination, { signal }));
+  const move = driver.move?.bind(driver);
+  if (move) metered.move = (source, destination) => call("move", source, () => move(source, destination, { signal }));
   return metered;
 }
 
@@ -98,4 +97,3 @@ function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Pro
     work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
   });
 }
-

@@ -30,7 +30,8 @@ export async function* listBlobs(access: Access, layout: Layout): AsyncIterable<
           const blobs: BlobInfo[] = [];
           for await (const page of children(driver, join(base, prefix), options)) {
             for (const { name, info } of page) {
-              if (info.isDirectory && isHexOf(algorithm, name) && name.startsWith(prefix)) blobs.push({ digest: digestOf(algorithm, name) });
+              if (info.isDirectory && isHexOf(algorithm, name) && name.startsWith(prefix))
+                blobs.push({ digest: digestOf(algorithm, name) });
               else options.onUnrecognized?.(info.path);
             }
           }
@@ -46,7 +47,8 @@ async function* walkBlobs({ driver, options }: Access, layout: Layout): AsyncIte
     const blobs: BlobInfo[] = [];
     for (const info of page) {
       const [algorithm = "", prefix = "", hex = "", file, ...more] = info.path.slice(layout.blobs.length + 1).split("/");
-      const isBlob = file === "data" && more.length === 0 && isAlgorithm(algorithm) && isHexOf(algorithm, hex) && hex.slice(0, 2) === prefix;
+      const isBlob =
+        file === "data" && more.length === 0 && isAlgorithm(algorithm) && isHexOf(algorithm, hex) && hex.slice(0, 2) === prefix;
       if (isBlob) blobs.push({ digest: digestOf(algorithm, hex), size: info.size, modTime: info.modTime });
       else options.onUnrecognized?.(info.path);
     }

@@ -41,8 +41,10 @@ export class DirectoryRepository implements Repository {
   async *layerLinks(options: LookOptions = {}): AsyncIterable<readonly LayerLink[]> {
     const access = this.access(options);
     for await (const digests of this.digestsBelow(this.paths.layers, access)) {
-      const links = await mapAll(digests, async (digest): Promise<LayerLink | undefined> =>
-        digest.startsWith("sha256:") ? { digest, nameOnly: true } : this.layerLink(digest, access),
+      const links = await mapAll(
+        digests,
+        async (digest): Promise<LayerLink | undefined> =>
+          digest.startsWith("sha256:") ? { digest, nameOnly: true } : this.layerLink(digest, access),
       );
       yield links.filter((link) => link !== undefined);
     }

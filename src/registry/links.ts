@@ -9,7 +9,9 @@ import type { Damage, LookOptions } from "../namespace.js";
 const MAX_LINK_BYTES = 256;
 
 /** What a link says, or what is wrong with it. */
-export type LinkContent = { readonly digest: string; readonly damage?: undefined } | { readonly digest?: undefined; readonly damage: Damage };
+export type LinkContent =
+  | { readonly digest: string; readonly damage?: undefined }
+  | { readonly digest?: undefined; readonly damage: Damage };
 
 /** The bytes of a small file, enough of a longer one to tell. */
 export function readSmall(driver: StorageDriver, path: string, options: LookOptions): Promise<Uint8Array> {
@@ -29,12 +31,7 @@ export async function readLink(driver: StorageDriver, path: string, options: Loo
 }
 
 /** Judges a link whose path tells its digest. */
-export async function judgeLink(
-  driver: StorageDriver,
-  path: string,
-  digest: string,
-  options: LookOptions,
-): Promise<Damage | undefined> {
+export async function judgeLink(driver: StorageDriver, path: string, digest: string, options: LookOptions): Promise<Damage | undefined> {
   const content = await readLink(driver, path, options);
   if (content.damage !== undefined) return content.damage;
   if (content.digest === digest) return undefined;

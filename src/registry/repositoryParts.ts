@@ -54,7 +54,9 @@ async function withVerdict(
 /** An upload session, dated by the newest of what it says of itself and of its files' times. */
 export async function dateUpload(access: Access, path: string, files: readonly FileInfo[]): Promise<Upload> {
   const { driver, options } = access;
-  const looked = await mapAll(files, async (file) => (file.modTime && file.size !== undefined ? file : lookAtPath(driver, file.path, options)));
+  const looked = await mapAll(files, async (file) =>
+    file.modTime && file.size !== undefined ? file : lookAtPath(driver, file.path, options),
+  );
   const times = looked.map((file) => file?.modTime?.getTime());
   if (files.some((file) => file.path === `${path}/startedat`)) times.push(await startedAt(access, `${path}/startedat`));
   const newest = times.reduce((a, b) => (b === undefined || b <= (a ?? Number.NEGATIVE_INFINITY) ? a : b), undefined);

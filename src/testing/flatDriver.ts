@@ -35,7 +35,8 @@ export class FlatDriver implements StorageDriver {
     this.begin(path, options);
     const keys = this.keysBelow(path);
     if (keys.length === 0 && path !== "/") {
-      if (this.objects.has(path)) throw new DriverError(`${this.name}: cannot list ${path}: it is an object`, { driverName: this.name, path });
+      if (this.objects.has(path))
+        throw new DriverError(`${this.name}: cannot list ${path}: it is an object`, { driverName: this.name, path });
       throw new PathNotFoundError(path, this.name);
     }
     const children = new Map<string, FileInfo>();

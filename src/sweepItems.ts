@@ -1,0 +1,78 @@
+/** The items of a plan: each thing that is to go, why, and all the paths that go with it. */
+
+import type { RepositoryLook } from "./look.js";
+import type { Footprint } from "./namespace.js";
+import type { ItemKind, PlannedItem, Reason } from "./options.js";
+import type { Plan, RepositoryPlan } from "./plan.js";
+import type { Run } from "./run.js";
+
+export interface SweepItem {
+  readonly planned: PlannedItem;
+  readonly footprint: Footprint;
+  readonly look?: RepositoryLook;
+  /** The digest's number, where the item has one. */
+  readonly number?: number;
+}
+
+/** Every item of the plan, in the order of the sweep. */
+export function* itemsOf(run: Run, plan: Plan): Iterable<SweepItem> {
+  for (const each of plan.repositories) yield* tagIndexItems(each);
+  for (const each of plan.repositories) yield* manifestItems(run, each, each.manifests);
+  for (const each of plan.repositories) yield* layerLinkItems(run, each);
+  yield* blobItems(run, plan);
+  for (const each of plan.repositories) yield* uploadItems(each);
+  for (const each of plan.repositories) if (each.isEmptied) yield repositoryItem(each, { files: [] });
+}
+
+export function* tagIndexItems({ look, tagIndexEntries }: RepositoryPlan): Iterable<SweepItem> {
+  for (const { digest, footprint } of tagIndexEntries) {
+    yield item("tagIndexEntry", "index-entry-of-removed-manifest", footprint, { digest, repository: look.repository.name });
+  }
+}
+
+export function* manifestItems(run: Run, { look }: RepositoryPlan, manifests: readonly number[]): Iterable<SweepItem> {
+  for (const number of manifests) {
+    const digest = run.digests.digest(number);
+    const footprint = look.repository.revisionFootprint(digest, look.signaturesOf(number));
+    yield { ...item("manifest", "untagged", footprint, { digest, repository: look.repository.name }), look, number };
+  }
+}
+
+export function* layerLinkItems(run: Run, { look, layerLinks }: RepositoryPlan): Iterable<SweepItem> {
+  for (const number of layerLinks) {
+    const loose = look.loose.get(number);
+    if (loose === undefined || (!run.settings.readOnly && run.marks.isKept(loose.blob))) continue; // A revision that could not be removed needs it after all.
+    const digest = run.digests.digest(number);
+    const footprint = look.repository.layerLinkFootprint(digest);
+    yield item("layerLink", "layer-not-reached", footprint, { digest, repository: look.repository.name });
+  }
+}
+
+export function* blobItems(run: Run, plan: Plan): Iterable<SweepItem> {
+  for (const number of plan.blobs) {
+    const digest = run.digests.digest(number);
+    const bytes = run.sizes.get(number) || 0;
+    yield { ...item("blob", "unreachable", run.registry.blobFootprint(digest), { digest, bytes }), number };
+  }
+}
+
+export function* uploadItems({ look, uploads }: RepositoryPlan): Iterable<SweepItem> {
+  for (const { footprint, bytes } of uploads) {
+    yield item("upload", "upload-expired", footprint, { repository: look.repository.name, ...(bytes === undefined ? {} : { bytes }) });
+  }
+}
+
+export function repositoryItem({ look }: RepositoryPlan, footprint: Footprint): SweepItem {
+  const { name, path = name } = look.repository;
+  return { planned: { kind: "repository", path, repository: name, reason: "repository-empty" }, footprint };
+}
+
+function item(
+  kind: ItemKind,
+  reason: Reason,
+  footprint: Footprint,
+  about: { readonly digest?: string; readonly repository?: string; readonly bytes?: number },
+): SweepItem {
+  const path = footprint.files.at(-1) ?? footprint.trees?.[0] ?? "";
+  return { planned: { kind, path, ...about, reason }, footprint };
+}
