@@ -1,27 +1,11 @@
 /** The vectors: cases laid out as data, run on every store, forwards and backwards. */
 
-import { readdirSync, readFileSync } from "node:fs";
-import { type GcOptions, type GcReport, markAndSweep, openRegistry, type StorageDriver, type SweepCounts } from "oci-registry-gc";
+import { type GcOptions, type GcReport, markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
 import { describe, expect, test } from "vitest";
 import { contentOf, STORES, type Store } from "./support/stores.js";
+import { allVectors, layOut, type Vector } from "./support/vectors.js";
 
-interface Vector {
-  readonly name: string;
-  readonly options: GcOptions;
-  readonly files: Readonly<Record<string, string>>;
-  readonly emptyDirectories: readonly string[];
-  readonly expected: {
-    readonly status: string;
-    readonly code?: string;
-    readonly removed: readonly string[];
-    readonly eligible?: SweepCounts;
-  };
-}
-
-const folder = new URL("./vectors/", import.meta.url);
-const vectors = readdirSync(folder)
-  .filter((file) => file.endsWith(".json"))
-  .map((file) => JSON.parse(readFileSync(new URL(file, folder), "utf8")) as Vector);
+const vectors = allVectors();
 
 test("there are vectors", () => expect(vectors.length).toBeGreaterThan(30));
 
@@ -57,12 +41,6 @@ describe.each(Object.entries(STORES))("on %s", (_, makeStore) => {
     });
   });
 });
-
-async function layOut(vector: Vector, store: Store): Promise<Store> {
-  for (const [path, content] of Object.entries(vector.files)) await store.put(path, content);
-  for (const path of vector.emptyDirectories) await store.makeDirectory(path);
-  return store;
-}
 
 async function attempt({ driver }: Store, options: GcOptions): Promise<GcReport & { code?: string }> {
   try {
