@@ -1,0 +1,141 @@
+import { type GcOptions, markAndSweep, openRegistry, Vacuum } from "oci-registry-gc";
+import { MemoryDriver } from "oci-registry-gc/drivers/memory";
+import { describe, expect, test } from "vitest";
+import { checkOptions } from "../src/options.js";
+
+const DAY = 86_400_000;
+
+/** A driver that must not be called. */
+function untouched(): MemoryDriver {
+  return new Proxy(new MemoryDriver(), {
+    get(target, member) {
+      if (member === "name") return "untouched";
+      const value: unknown = Reflect.get(target, member);
+      if (typeof value !== "function") return value;
+      return () => {
+        throw new Error(`${String(member)} was called`);
+      };
+    },
+  });
+}
+
+const run = (options: unknown, ctx: unknown = {}) => {
+  const driver = untouched();
+  return markAndSweep(ctx as object, driver, openRegistry(driver), options as GcOptions);
+};
+
+describe("options", () => {
+  test("defaults", () => {
+    expect(checkOptions({})).toEqual({
+      dryRun: false,
+      removeUntagged: false,
+      maxParallelManifestGets: 16,
+      concurrency: 16,
+      readOnly: false,
+      gracePeriodMs: DAY,
+      referrers: "keep-with-subject",
+      onDamage: "protect",
+      removeLayerLinks: true,
+      removeEmptyRepositories: false,
+      maxDeleteRatio: 0.5,
+      allowEmptyMark: false,
+    });
+    expect(checkOptions({ readOnly: true }).gracePeriodMs).toBe(0);
+    expect(checkOptions({ readOnly: true, gracePeriodMs: 5 }).gracePeriodMs).toBe(5);
+    expect(checkOptions({ readOnly: undefined, concurrency: undefined })).toEqual(checkOptions({}));
+  });
+
+  test.each([
+    [0, 1],
+    [-3, 1],
+    [1, 1],
+    [2.9, 2],
+  ])("maxParallelManifestGets: %i counts as %i", (value, counts) => {
+    expect(checkOptions({ maxParallelManifestGets: value }).maxParallelManifestGets).toBe(counts);
+  });
+
+  test.each([
+    ["dryRun", "yes"],
+    ["dryRun", 1],
+    ["dryRun", null],
+    ["removeUntagged", "false"],
+    ["readOnly", 0],
+    ["maxParallelManifestGets", Number.NaN],
+    ["maxParallelManifestGets", "16"],
+    ["maxParallelManifestGets", Number.POSITIVE_INFINITY],
+    ["concurrency", 0],
+    ["concurrency", 1.5],
+    ["concurrency", Number.NaN],
+    ["gracePeriodMs", -1],
+    ["gracePeriodMs", Number.NaN],
+    ["gracePeriodMs", "1d"],
+    ["referrers", "keep"],
+    ["onDamage", "ignore"],
+    ["onDamage", true],
+    ["removeLayerLinks", "no"],
+    ["removeUploadsOlderThanMs", -1],
+    ["removeUploadsOlderThanMs", false],
+    ["removeEmptyRepositories", "x"],
+    ["maxDeleteRatio", 1.01],
+    ["maxDeleteRatio", -0.1],
+    ["maxDeleteRatio", Number.NaN],
+    ["maxDeleteRatio", "50%"],
+    ["allowEmptyMark", {}],
+    ["keep", true],
+    ["onDeleted", {}],
+    ["onItem", 1],
+    ["onProgress", "x"],
+  ])("%s: %j is refused by name, before any call", async (name, value) => {
+    const refused = run({ [name]: value });
+    await expect(refused).rejects.toBeInstanceOf(TypeError);
+    await expect(refused).rejects.toThrow(new RegExp(`^option ${name} is .*; expected .`));
+  });
+
+  test.each(["dryrun", "dry_run", "removeuntagged", "__proto__x", "toString"])(
+    "there is no option %s: a slip of the pen must not delete",
+    async (name) => {
+      await expect(run({ [name]: true })).rejects.toThrow(`there is no option "${name}"`);
+    },
+  );
+
+  test.each([null, 7, "x"])("options: %j", async (options) => {
+    await expect(run(options)).rejects.toThrow("options must be an object");
+  });
+
+  test.each([null, 7])("ctx: %j", async (ctx) => {
+    await expect(run({}, ctx)).rejects.toThrow("ctx must be an object");
+  });
+
+  test.each(["name", "stat", "list", "reader", "delete"])("a driver without %s is refused", async (member) => {
+    const calls: string[] = [];
+    const call = (name: string) => () => calls.push(name);
+    const driver = {
+      name: "x",
+      stat: call("stat"),
+      list: call("list"),
+      reader: call("reader"),
+      delete: call("delete"),
+      [member]: undefined,
+    };
+    const registry = openRegistry(new MemoryDriver());
+    const refused = markAndSweep({}, driver as never, registry);
+    await expect(refused).rejects.toBeInstanceOf(TypeError);
+    await expect(refused).rejects.toThrow(`driver.${member} must be a`);
+    expect(calls).toEqual([]);
+  });
+
+  test.each(["repositories", "blobs", "blobFootprint"])("a registry without %s is refused", async (member) => {
+    const driver = untouched();
+    const refused = markAndSweep({}, driver, { ...openRegistry(driver), [member]: undefined });
+    await expect(refused).rejects.toThrow(`registry.${member} must be a function`);
+  });
+
+  test.each(["", "/", "docker", "/a/../b", "/a/", 7])("root %j is refused", (root) => {
+    expect(() => openRegistry(new MemoryDriver(), { root: root as string })).toThrow(TypeError);
+    expect(() => new Vacuum(new MemoryDriver(), { root: root as string })).toThrow(TypeError);
+  });
+
+  test("a vacuum's concurrency is checked", () => {
+    for (const concurrency of [0, -1, 1.5, Number.NaN]) expect(() => new Vacuum(new MemoryDriver(), { concurrency })).toThrow(TypeError);
+  });
+});
