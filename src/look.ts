@@ -41,18 +41,15 @@ export class RepositoryLook {
     return this.view.repository;
   }
 
-  get tags(): number {
-    return this.view.tags;
-  }
-
-  /** Revisions that stay. */
-  get manifests(): number {
-    return this.view.revisions.size - this.doomed.size;
-  }
-
   /** Whether nothing would be left of the repository. */
   get wouldBeEmpty(): boolean {
-    return this.otherwiseEmpty && this.manifests === 0 && (this.run.settings.removeLayerLinks || this.loose.size === 0);
+    const keepsRevisions = this.view.revisions.size > this.doomed.size;
+    return this.otherwiseEmpty && !keepsRevisions && (this.run.settings.removeLayerLinks || this.loose.size === 0);
+  }
+
+  /** Whether anything of it may go. */
+  get mayLoseSomething(): boolean {
+    return this.doomed.size > 0 || this.loose.size > 0 || this.expiredUploads.length > 0 || this.wouldBeEmpty;
   }
 
   signaturesOf(manifest: number): readonly Signature[] {
@@ -197,22 +194,34 @@ function isSame(a: number | undefined, b: number): boolean {
   return a !== undefined && (a === b || (Number.isNaN(a) && Number.isNaN(b)));
 }
 
+/** What a look found in the whole registry: counts, and those repositories from which something may go. The others are forgotten. */
+export interface RegistryLook {
+  readonly looks: readonly RepositoryLook[];
+  readonly repositories: number;
+  readonly tags: number;
+  readonly revisions: number;
+}
+
 /**
  * Looks at every repository. Online, damage that may have been a write under way is judged by a second reading, after all the
  * others; under `onDamage: "abort"` everything is looked at all the same, so that one run lists all the damage.
  */
-export async function lookAtRegistry(run: Run, phase: Phase, earlier?: ReadonlyMap<string, RepositoryLook>): Promise<RepositoryLook[]> {
+export async function lookAtRegistry(run: Run, phase: Phase, earlier?: RegistryLook): Promise<RegistryLook> {
   const looks: RepositoryLook[] = [];
   const again: Repository[] = [];
   const isFirst = earlier === undefined;
-  let done = 0;
+  const seen = new Map(earlier?.looks.map((look) => [look.repository.name, look]));
+  const counts = { repositories: 0, tags: 0, revisions: 0 };
 
   const settleOn = async (view: RepositoryView) => {
-    const { name } = view.repository;
-    looks.push(await RepositoryLook.mark(run, view, earlier === undefined ? "first" : (earlier.get(name) ?? "unseen")));
+    const look = await RepositoryLook.mark(run, view, isFirst ? "first" : (seen.get(view.repository.name) ?? "unseen"));
+    if (look.mayLoseSomething) looks.push(look);
+    counts.repositories++;
+    counts.tags += view.tags;
+    counts.revisions += view.revisions.size;
     if (isFirst) run.ledger.unrecognized += view.strays;
     for (const problem of view.problems) reportProblem(run, problem, isFirst);
-    run.progress({ phase, done: ++done });
+    run.progress({ phase, done: counts.repositories });
   };
 
   const strays = () => {
@@ -233,9 +242,9 @@ export async function lookAtRegistry(run: Run, phase: Phase, earlier?: ReadonlyM
     const fresh = repository.again === undefined ? repository : await repository.again(run.look);
     if (fresh !== undefined) await settleOn(await RepositoryView.read(run, fresh));
   }
-  run.progress({ phase, done, total: done }, true);
+  run.progress({ phase, done: counts.repositories, total: counts.repositories }, true);
   if (run.unknowable !== undefined) throw run.unknowable;
-  return looks;
+  return { ...counts, looks };
 }
 
 function reportProblem(run: Run, problem: RepositoryView["problems"][number], isFirst: boolean): void {

@@ -57,11 +57,14 @@ export class ManifestCatalog {
     const others: Promise<void>[] = [];
     const unread = this.unread(manifests, own, others);
     try {
-      await this.gets.forEach(unread, (manifest) => this.readOne(repository, manifest, own.get(manifest)), {
+      await this.gets.forEach(unread, (manifest) => this.readOne(repository, manifest, own), {
         signal: this.options.look.signal,
       });
     } catch (error) {
-      for (const [manifest, reading] of own) this.settle(manifest, reading, () => reading.reject(error));
+      for (const [manifest, reading] of own) {
+        this.reading.delete(manifest);
+        reading.reject(error);
+      }
       throw error;
     }
     await Promise.all(others);
@@ -80,17 +83,14 @@ export class ManifestCatalog {
     }
   }
 
-  private settle(manifest: number, reading: Reading | undefined, end: () => void): void {
-    if (reading !== undefined && this.reading.get(manifest) === reading) this.reading.delete(manifest);
-    end();
-  }
-
-  private async readOne(repository: Repository, manifest: number, reading: Reading | undefined): Promise<void> {
+  private async readOne(repository: Repository, manifest: number, own: Map<number, Reading>): Promise<void> {
     const digest = this.digests.digest(manifest);
     const bytes = await repository.readManifest(digest, { ...this.options.look, maxBytes: MAX_MANIFEST_BYTES });
     if (bytes === undefined) this.break(manifest, { kind: "missing-manifest", message: "is not there" });
     else this.understand(manifest, digest, bytes);
-    this.settle(manifest, reading, () => reading?.resolve());
+    this.reading.delete(manifest);
+    own.get(manifest)?.resolve();
+    own.delete(manifest);
   }
 
   private understand(manifest: number, digest: string, bytes: Uint8Array): void {

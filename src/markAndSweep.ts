@@ -1,7 +1,7 @@
 import type { StorageDriver } from "./driver.js";
 import { DamagedRegistryError, DeleteRatioError, EmptyMarkError, isRegistryGcError, messageOf } from "./errors.js";
 import { takeInventory } from "./inventory.js";
-import { lookAtRegistry, type RepositoryLook } from "./look.js";
+import { lookAtRegistry, type RegistryLook } from "./look.js";
 import type { Namespace } from "./namespace.js";
 import type { GcContext, GcOptions } from "./options.js";
 import { makePlan, type Plan, tally } from "./plan.js";
@@ -55,19 +55,18 @@ async function collect(run: Run): Promise<void> {
   for (const warning of (await run.registry.guard?.(run.look)) ?? []) run.log.warn(warning);
 
   const blobs = await run.phase("inventory", () => takeInventory(run));
-  const looks = await run.phase("mark", () => lookAtRegistry(run, "mark"));
+  const found = await run.phase("mark", () => lookAtRegistry(run, "mark"));
   refuseDamage(run);
-  refuseEmptyMark(run, blobs, looks);
+  refuseEmptyMark(run, blobs, found);
 
-  let plan = await makePlan(run, looks);
-  account(run, looks, plan);
+  let plan = await makePlan(run, found.looks);
+  account(run, found, plan);
   refuseRatio(run);
 
   if (!run.settings.readOnly && !run.settings.dryRun && isSomething(plan)) {
-    const seen = new Map(looks.map((look) => [look.repository.name, look]));
-    const again = await run.phase("look", () => lookAtRegistry(run, "look", seen));
+    const again = await run.phase("look", () => lookAtRegistry(run, "look", found));
     refuseDamage(run);
-    plan = await makePlan(run, again, plan);
+    plan = await makePlan(run, again.looks, plan);
     account(run, again, plan);
   }
 
@@ -87,8 +86,8 @@ function refuseDamage(run: Run): void {
 }
 
 /** Blobs without a single repository: a wrong root, a disk that is not mounted, a listing that lied. */
-function refuseEmptyMark(run: Run, blobs: number, looks: readonly RepositoryLook[]): void {
-  if (looks.length > 0) return;
+function refuseEmptyMark(run: Run, blobs: number, { repositories }: RegistryLook): void {
+  if (repositories > 0) return;
   if (blobs === 0) {
     run.log.warn("no repositories and no blobs were found: an empty registry, or a wrong root");
     return;
@@ -110,15 +109,12 @@ function refuseRatio(run: Run): void {
 }
 
 /** Writes the plan's numbers into the report. */
-function account(run: Run, looks: readonly RepositoryLook[], plan: Plan): void {
+function account(run: Run, { repositories, tags, revisions, looks }: RegistryLook, plan: Plan): void {
   const { ledger } = run;
   const { live, young, protected: spared } = tally(run);
   ledger.kept = { young, protected: spared };
-  ledger.marked = { repositories: looks.length, tags: 0, manifests: 0, blobs: live };
-  for (const { tags, manifests } of looks) {
-    ledger.marked.tags += tags;
-    ledger.marked.manifests += manifests;
-  }
+  const doomed = looks.reduce((sum, look) => sum + look.doomed.size, 0);
+  ledger.marked = { repositories, tags, manifests: revisions - doomed, blobs: live };
   ledger.eligible = noCounts();
   ledger.reasons = {};
   for (const { planned } of itemsOf(run, plan)) {

@@ -119,7 +119,7 @@ function mayGo(run: Run, look: RepositoryLook, layer: number): boolean {
 async function indexEntries(run: Run, look: RepositoryLook, manifests: readonly number[]): Promise<TagIndexEntry[]> {
   const digests = new Set(manifests.map((number) => run.digests.digest(number)));
   const entries: TagIndexEntry[] = [];
-  for await (const page of look.repository.tagIndexEntries?.(digests, run.look) ?? []) entries.push(...page);
+  for await (const page of look.repository.tagIndexEntries?.(digests, run.look) ?? []) for (const entry of page) entries.push(entry);
   return entries;
 }
 

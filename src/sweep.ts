@@ -153,7 +153,9 @@ function* levels(run: Run, plan: Plan): Iterable<SweepItem[]> {
   const byLevel: SweepItem[][] = [];
   for (const repository of plan.repositories) {
     parentsFirst(run, repository.manifests).forEach((manifests, level) => {
-      byLevel[level] = [...(byLevel[level] ?? []), ...manifestItems(run, repository, manifests)];
+      const items = byLevel[level] ?? [];
+      byLevel[level] = items;
+      for (const item of manifestItems(run, repository, manifests)) items.push(item);
     });
   }
   yield* byLevel;

@@ -1,6 +1,6 @@
 /** The only importer of util-stream: the first bytes of a driver's stream, which is always destroyed. */
 
-import { finished, Readable } from "node:stream";
+import { addAbortSignal, finished, Readable } from "node:stream";
 import { headStream } from "@smithy/util-stream";
 import type { AbortOptions, StorageDriver } from "../driver.js";
 
@@ -12,7 +12,9 @@ export async function readBounded(
 ): Promise<Uint8Array> {
   if (driver.getContent !== undefined) return driver.getContent(path, options);
   const stream = await driver.reader(path, { signal: options.signal, offset: 0 });
-  return headOf(stream instanceof Readable ? stream : Readable.fromWeb(stream as never), options.maxBytes + 1);
+  const readable = stream instanceof Readable ? stream : Readable.fromWeb(stream as never);
+  if (options.signal) addAbortSignal(options.signal, readable);
+  return headOf(readable, options.maxBytes + 1);
 }
 
 /** `headStream` waits for ever on a stream that ends early, and never destroys what it read from: hence the race, and `destroy`. */

@@ -66,7 +66,7 @@ async function isPlainFile(driver: StorageDriver, path: string, options: LookOpt
 /** All direct children at once: for directories that are never large. */
 export async function allChildren(driver: StorageDriver, path: string, options: LookOptions): Promise<Entry[]> {
   const all: Entry[] = [];
-  for await (const page of children(driver, path, options)) all.push(...page);
+  for await (const page of children(driver, path, options)) for (const entry of page) all.push(entry);
   return all;
 }
 
