@@ -262,7 +262,7 @@ describe("a dry run", () => {
       const { driver } = await layOut(vector("retag"), makeStore());
       const members = { delete: mutating, deleteFiles: mutating, pruneDirectories: mutating, putContent: mutating, move: mutating };
       const present = Object.fromEntries(Object.entries(members).filter(([member]) => member in driver));
-      const report = await collect(changed(driver, present as never), {
+      const report = await collect(changed(driver, present), {
         ...UNTAGGED,
         readOnly,
         dryRun: true,
