@@ -80,7 +80,6 @@ export default tseslint.config(
       "@typescript-eslint/no-non-null-assertion": "off",
       "@typescript-eslint/unbound-method": "off",
       "@typescript-eslint/no-misused-spread": "off",
-      "@typescript-eslint/no-unsafe-return": "off",
       "max-lines": "off",
     },
   },

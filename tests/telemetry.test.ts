@@ -110,7 +110,7 @@ describe("metrics", () => {
     const { values, metrics, outcome } = await observe(await layOut(vector("retag"), memoryStore()), UNTAGGED);
     const report = outcome as Awaited<ReturnType<typeof markAndSweep>>;
     const byKind = (name: string) =>
-      Object.fromEntries(values(name).map(({ value, attributes }) => [attributes["registry_gc.item.kind"], value]));
+      Object.fromEntries(values(name).map(({ value, attributes }) => [attributes["registry_gc.item.kind"], value])) as object;
     expect(byKind("registry_gc.items.marked")).toEqual(report.marked);
     expect(byKind("registry_gc.items.eligible")).toEqual({ manifests: 1, blobs: 4, layerLinks: 3, tagIndexEntries: 1 });
     expect(byKind("registry_gc.items.deleted")).toEqual({ manifests: 1, blobs: 4, layerLinks: 3, tagIndexEntries: 1 });
