@@ -1,0 +1,270 @@
+/** The deleting half alone: exactly what it is told, in bounded batches, and one failure never stops the rest. */
+
+import { type StorageDriver, Vacuum } from "oci-registry-gc";
+import { describe, expect, test } from "vitest";
+import { contentOf, flatStore, leastStore, memoryStore, type Store } from "./support/stores.js";
+
+const ROOT = "/docker/registry/v2";
+const hex = (i: number) => i.toString(16).padStart(64, "0");
+const digest = (i: number) => `sha256:${hex(i)}`;
+const blob = (i: number, root = ROOT) => `${root}/blobs/sha256/${hex(i).slice(0, 2)}/${hex(i)}/data`;
+const layer = (repository: string, i: number, root = ROOT) => `${root}/repositories/${repository}/_layers/sha256/${hex(i)}/link`;
+const revision = (repository: string, i: number) => `${ROOT}/repositories/${repository}/_manifests/revisions/sha256/${hex(i)}/link`;
+const tag = (repository: string, name: string) => `${ROOT}/repositories/${repository}/_manifests/tags/${name}`;
+const entry = (repository: string, name: string, i: number) => `${tag(repository, name)}/index/sha256/${hex(i)}/link`;
+
+async function fill(store: Store, paths: readonly string[]): Promise<Store> {
+  for (const path of paths) await store.put(path, "x");
+  return store;
+}
+
+const left = async ({ driver }: Store) => [...(await contentOf(driver)).keys()].sort();
+
+describe.each([
+  ["memory", memoryStore],
+  ["flat", flatStore],
+  ["least", leastStore],
+])("on %s", (_, makeStore) => {
+  test("removeManifests takes the index entries that exist, of all tags, and the revision link; never a current link", async () => {
+    const stays = [
+      `${tag("a", "t1")}/current/link`,
+      entry("a", "t1", 2),
+      revision("a", 2),
+      revision("a/b", 1),
+      entry("a/b", "t1", 1),
+      blob(1),
+    ];
+    const goes = [entry("a", "t1", 1), entry("a", "t2", 1), revision("a", 1)];
+    const store = await fill(makeStore(), [...stays, ...goes]);
+    expect(await new Vacuum(store.driver).removeManifests([{ repository: "a", digest: digest(1) }])).toEqual({ removed: 1, failures: [] });
+    expect(await left(store)).toEqual(stays.sort());
+  });
+
+  test("removeManifests takes only the tags that it is told", async () => {
+    const stays = [entry("a", "t1", 1), `${tag("a", "t2")}/current/link`];
+    const store = await fill(makeStore(), [...stays, entry("a", "t2", 1), revision("a", 1)]);
+    const result = await new Vacuum(store.driver).removeManifests([{ repository: "a", digest: digest(1), tags: ["t2", "t3"] }]);
+    expect(result).toEqual({ removed: 1, failures: [] });
+    expect(await left(store)).toEqual(stays.sort());
+  });
+
+  test("removeManifests with no tags told takes none", async () => {
+    const store = await fill(makeStore(), [entry("a", "t1", 1), revision("a", 1)]);
+    await new Vacuum(store.driver).removeManifests([{ repository: "a", digest: digest(1), tags: [] }]);
+    expect(await left(store)).toEqual([entry("a", "t1", 1)]);
+  });
+
+  test("removeLayerLinks takes links, and leaves their blobs", async () => {
+    const store = await fill(makeStore(), [layer("a", 1), layer("a", 2), layer("a-b", 1), blob(1)]);
+    expect((await new Vacuum(store.driver).removeLayerLinks([{ repository: "a", digest: digest(1) }])).removed).toBe(1);
+    expect(await left(store)).toEqual([blob(1), layer("a", 2), layer("a-b", 1)].sort());
+  });
+
+  test("removeBlobs takes their data, and what lies beside it stays", async () => {
+    const stray = blob(1).replace(/data$/, "data.tmp");
+    const store = await fill(makeStore(), [blob(1), stray, blob(2), layer("a", 1)]);
+    expect(await new Vacuum(store.driver).removeBlobs([digest(1), digest(3)])).toEqual({ removed: 2, failures: [] });
+    expect(await left(store)).toEqual([stray, blob(2), layer("a", 1)].sort());
+  });
+
+  test("removeRepository takes its own parts, and never a repository nested in it or beside it", async () => {
+    const stays = [
+      layer("a/b", 1),
+      layer("ab", 1),
+      layer("a-b", 1),
+      layer("a.b", 1),
+      `${ROOT}/repositories/a/stray`,
+      `${ROOT}/repositories/a/_other/x`,
+    ];
+    const goes = [layer("a", 1), revision("a", 1), entry("a", "t", 1), `${ROOT}/repositories/a/_uploads/u/data`];
+    const store = await fill(makeStore(), [...stays, ...goes]);
+    expect(await new Vacuum(store.driver).removeRepository("a")).toEqual({ removed: 1, failures: [] });
+    expect(await left(store)).toEqual(stays.sort());
+    expect(await new Vacuum(store.driver).removeRepository("a")).toEqual({ removed: 1, failures: [] });
+  });
+
+  test("takes thousands, from a list or a stream", async () => {
+    const digests = Array.from({ length: 2500 }, (__, i) => digest(i));
+    const store = await fill(
+      makeStore(),
+      digests.map((__, i) => blob(i)),
+    );
+    async function* stream() {
+      yield* digests.slice(1200);
+    }
+    const vacuum = new Vacuum(store.driver);
+    expect((await vacuum.removeBlobs(digests.slice(0, 1200))).removed).toBe(1200);
+    expect((await vacuum.removeBlobs(stream())).removed).toBe(1300);
+    expect(await left(store)).toEqual([]);
+  });
+
+  test("another root", async () => {
+    const store = await fill(makeStore(), [blob(1), blob(1, "/other/v2"), layer("a", 1, "/other/v2")]);
+    const vacuum = new Vacuum(store.driver, { root: "/other/v2" });
+    await vacuum.removeBlobs([digest(1)]);
+    await vacuum.removeLayerLinks([{ repository: "a", digest: digest(1) }]);
+    expect(await left(store)).toEqual([blob(1)]);
+  });
+});
+
+describe("what it is told is checked before the first call", () => {
+  const untouched = new Proxy({} as StorageDriver, {
+    get: (_, member) => {
+      if (member === "name") return "untouched";
+      throw new Error(`${String(member)} was called`);
+    },
+  });
+  const vacuum = new Vacuum(untouched);
+  const good = { repository: "a", digest: digest(1) };
+
+  test.each(["", "x", "sha256:", digest(1).toUpperCase(), `${digest(1)}/..`, "sha256:../../../../x"])("digest %j", async (bad) => {
+    const invalid = { code: "INVALID_DIGEST" };
+    await expect(vacuum.removeBlobs([digest(1), bad])).rejects.toMatchObject(invalid);
+    await expect(vacuum.removeLayerLinks([good, { repository: "a", digest: bad }])).rejects.toMatchObject(invalid);
+    await expect(vacuum.removeManifests([good, { repository: "a", digest: bad }])).rejects.toMatchObject(invalid);
+  });
+
+  test.each(["", "/", "/a", "a/", "a//b", "..", "../a", "a/../b", "a/.", "_layers", "a/_manifests", "a b", "ä"])(
+    "repository %j",
+    async (repository) => {
+      await expect(vacuum.removeRepository(repository)).rejects.toBeInstanceOf(TypeError);
+      await expect(vacuum.removeLayerLinks([good, { repository, digest: digest(1) }])).rejects.toBeInstanceOf(TypeError);
+      await expect(vacuum.removeManifests([good, { repository, digest: digest(1) }])).rejects.toBeInstanceOf(TypeError);
+    },
+  );
+
+  test.each(["", "..", "a/b", "-a", ".a", "a".repeat(129)])("tag %j", async (bad) => {
+    await expect(vacuum.removeManifests([{ ...good, tags: ["ok", bad] }])).rejects.toBeInstanceOf(TypeError);
+  });
+
+  test("of a stream, each batch before its call", async () => {
+    const store = await fill(memoryStore(), [blob(1)]);
+    async function* stream() {
+      yield digest(1);
+      yield "bad";
+    }
+    await expect(new Vacuum(store.driver).removeBlobs(stream())).rejects.toMatchObject({ code: "INVALID_DIGEST" });
+    expect(await left(store)).toEqual([blob(1)]);
+  });
+});
+
+describe("failures", () => {
+  const broken = (driver: StorageDriver, isBroken: (path: string) => boolean): StorageDriver =>
+    new Proxy(leastOf(driver), {
+      get(target, member) {
+        if (member !== "delete") return Reflect.get(target, member) as unknown;
+        return async (path: string) => {
+          if (isBroken(path)) throw Object.assign(new Error("busy"), { code: "EBUSY" });
+          await driver.delete(path);
+        };
+      },
+    });
+  const leastOf = (driver: StorageDriver): StorageDriver => ({
+    name: "least",
+    stat: (path) => driver.stat(path),
+    list: (path) => driver.list(path),
+    reader: (path) => driver.reader(path),
+    delete: (path) => driver.delete(path),
+  });
+
+  test("one is recorded, with code and path, and the rest goes", async () => {
+    const store = await fill(
+      memoryStore(),
+      [1, 2, 3].map((i) => blob(i)),
+    );
+    const vacuum = new Vacuum(broken(store.driver, (path) => path === blob(2)));
+    const failure = { path: blob(2), code: "EBUSY", message: "busy" };
+    expect(await vacuum.removeBlobs([1, 2, 3].map((i) => digest(i)))).toEqual({ removed: 2, failures: [failure] });
+    expect(await left(store)).toEqual([blob(2)]);
+  });
+
+  test("an index entry that stays keeps its manifest from counting as removed, and the link goes all the same", async () => {
+    const store = await fill(memoryStore(), [entry("a", "t", 1), revision("a", 1), revision("a", 2)]);
+    const vacuum = new Vacuum(broken(store.driver, (path) => path.includes("/index/")));
+    const result = await vacuum.removeManifests([1, 2].map((i) => ({ repository: "a", digest: digest(i) })));
+    expect(result).toMatchObject({ removed: 1, failures: [{ path: entry("a", "t", 1) }] });
+    expect(await left(store)).toEqual([entry("a", "t", 1)]);
+  });
+
+  test("a bulk delete that rejects fails its batch, by the code that it has", async () => {
+    const store = await fill(memoryStore(), [blob(1)]);
+    const driver = new Proxy(store.driver, {
+      get: (target, member) =>
+        member === "deleteFiles" ? () => Promise.reject(new Error("EIO")) : (Reflect.get(target, member) as unknown),
+    });
+    expect(await new Vacuum(driver).removeBlobs([digest(1)])).toEqual({
+      removed: 0,
+      failures: [{ path: blob(1), code: "DRIVER_ERROR", message: "EIO" }],
+    });
+  });
+
+  test("a signal: no further removal starts, and it rejects with the reason", async () => {
+    const store = await fill(
+      memoryStore(),
+      Array.from({ length: 50 }, (_, i) => blob(i)),
+    );
+    const controller = new AbortController();
+    let deletes = 0;
+    const driver = new Proxy(leastOf(store.driver), {
+      get(target, member) {
+        if (member !== "delete") return Reflect.get(target, member) as unknown;
+        return async (path: string) => {
+          if (++deletes === 5) controller.abort(new Error("stop"));
+          await store.driver.delete(path);
+        };
+      },
+    });
+    const gone: unknown[] = [];
+    const items = Array.from({ length: 50 }, (_, i) => ({ footprint: { files: [blob(i)] } }));
+    const run = new Vacuum(driver, { concurrency: 2 }).removeAll(items, {
+      signal: controller.signal,
+      onBatch: async (batch, failed) => {
+        gone.push(...batch);
+        expect(failed).toEqual([]);
+      },
+    });
+    await expect(run).rejects.toThrow("stop");
+    expect(deletes).toBeLessThan(8);
+    expect(gone).toHaveLength(50 - (await left(store)).length);
+  });
+
+  test("batches are bounded", async () => {
+    const sizes: number[] = [];
+    const driver = { ...leastOf(memoryStore().driver), deleteFiles: async (paths: readonly string[]) => (sizes.push(paths.length), []) };
+    await new Vacuum(driver).removeBlobs(Array.from({ length: 2500 }, (_, i) => digest(i)));
+    expect(sizes.sort((a, b) => a - b)).toEqual([500, 1000, 1000]);
+    await new Vacuum(driver).removeBlobs([]);
+    expect(sizes).toHaveLength(3);
+  });
+});
+
+describe("emptied directories", () => {
+  const setUp = async () => {
+    const store = await fill(memoryStore(), [blob(1), layer("a", 1), layer("a", 2)]);
+    const items = [
+      { footprint: { files: [blob(1)], upTo: `${ROOT}/blobs/sha256` } },
+      { footprint: { files: [layer("a", 1)], upTo: `${ROOT}/repositories/a/_layers` } },
+    ];
+    return { store, items };
+  };
+  const isThere = async ({ driver }: Store, path: string) =>
+    driver.stat(path).then(
+      () => true,
+      () => false,
+    );
+
+  test("stay unless it is said that nothing writes", async () => {
+    const { store, items } = await setUp();
+    await new Vacuum(store.driver).removeAll(items);
+    expect(await isThere(store, blob(1).replace("/data", ""))).toBe(true);
+  });
+
+  test("go up to their limit, which stays", async () => {
+    const { store, items } = await setUp();
+    await new Vacuum(store.driver).removeAll(items, { prune: true });
+    expect(await isThere(store, `${ROOT}/blobs/sha256/00`)).toBe(false);
+    expect(await isThere(store, `${ROOT}/blobs/sha256`)).toBe(true);
+    expect(await isThere(store, layer("a", 1).replace("/link", ""))).toBe(false);
+    expect(await isThere(store, layer("a", 2))).toBe(true);
+  });
+});
