@@ -26,6 +26,9 @@ export {
 } from "./errors.js";
 export { fromPino, type LogFields, type Logger, type PinoLike } from "./logger.js";
 export { markAndSweep } from "./markAndSweep.js";
+export { heal, purge } from "./online/commands.js";
+export { listRuns, type QuarantinedRun } from "./online/listRuns.js";
+export { type RestoreReport, type RestoreTarget, restore } from "./online/restore.js";
 export type {
   BlobInfo,
   Damage,
@@ -34,6 +37,7 @@ export type {
   LayerLink,
   LookOptions,
   Namespace,
+  OnlinePlaces,
   Repository,
   Revision,
   Signature,
@@ -46,3 +50,4 @@ export { openRegistry } from "./registry/openRegistry.js";
 export type { AsideCounts, GcReport, Problem, RepositoryCounts, RunStatus, Safety, SweepCounts } from "./report.js";
 export { type Removal, type RemovalOptions, Vacuum, type VacuumOptions, type VacuumResult } from "./vacuum.js";
 export { VERSION } from "./version.js";
+export { createWriteBarrier, type WriteBarrier } from "./writeBarrier.js";

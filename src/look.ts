@@ -5,7 +5,7 @@
 
 import { mapAll } from "./internal/mapAll.js";
 import { emptyReach, mark, type Reach } from "./mark.js";
-import { type KeepMark, LIVE, PROTECTED, YOUNG } from "./marks.js";
+import { type KeepMark, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { Repository, Signature, Upload } from "./namespace.js";
 import { RepositoryView } from "./repositoryView.js";
 import { DamagedRegistryError } from "./errors.js";
@@ -47,9 +47,15 @@ export class RepositoryLook {
     return this.otherwiseEmpty && !keepsRevisions && (this.run.settings.removeLayerLinks || this.loose.size === 0);
   }
 
-  /** Whether anything of it may go. */
-  get mayLoseSomething(): boolean {
-    return this.doomed.size > 0 || this.loose.size > 0 || this.expiredUploads.length > 0 || this.wouldBeEmpty;
+  /** Whether anything of it may go, or was taken and may have to come back. */
+  get matters(): boolean {
+    const mayLose = this.doomed.size > 0 || this.loose.size > 0 || this.expiredUploads.length > 0 || this.wouldBeEmpty;
+    return mayLose || this.run.aside?.namesRepository(this.repository.name) === true;
+  }
+
+  /** Whether a kept manifest of the repository reaches this layer; under damage any may be needed. */
+  needsLayer(layer: number): boolean {
+    return this.view.isDamaged || this.isReached(layer);
   }
 
   signaturesOf(manifest: number): readonly Signature[] {
@@ -80,8 +86,15 @@ export class RepositoryLook {
   /** Whether a layer link may belong to a push that is under way: it is young, or an earlier look didn't see it as it is. */
   isLease(layer: number): boolean {
     const link = this.loose.get(layer);
-    if (link === undefined || this.run.isYoung(link.time)) return true;
+    if (link === undefined || this.run.isYoung(link.time) || this.isUnnamed(layer, link)) return true;
     return this.earlier !== "first" && !isSame(this.earlierLooseTime(layer), link.time);
+  }
+
+  /** A link to something that lies aside, which no journal names as it is: someone wrote it since. */
+  private isUnnamed(layer: number, { blob, time }: LooseLink): boolean {
+    const { aside, digests, marks } = this.run;
+    if (aside === undefined || !aside.isAside(blob) || marks.has(blob, PRESENT)) return false;
+    return !aside.linksNamed("layerLink", this.repository.name, digests.digest(layer)).some((link) => isSame(link.time, time));
   }
 
   private earlierLooseTime(layer: number): number | undefined {
@@ -129,16 +142,33 @@ export class RepositoryLook {
   private async keepYoung(): Promise<void> {
     const untouched = this.untouched();
     const times = await mapAll(untouched, async (number) =>
-      this.run.watchesTimes ? this.view.lookAtRevision(number) : (this.view.revisions.get(number) ?? Number.NaN),
+      this.run.looksAtTimes ? this.view.lookAtRevision(number) : (this.view.revisions.get(number) ?? Number.NaN),
     );
+    const pushed = await mapAll(untouched, async (number, i) => this.wasPushedSince(number, times[i] ?? Number.NaN));
     const young: number[] = [];
     untouched.forEach((number, i) => {
       const time = times[i];
       if (time === undefined) return;
-      if (this.run.isYoung(time) || !this.wasSeen(number, time)) young.push(number);
+      if (this.run.isYoung(time) || !this.wasSeen(number, time) || pushed[i] === true) young.push(number);
       else this.doomed.set(number, time);
     });
     await this.follow(young, YOUNG);
+  }
+
+  /**
+   * Whether somebody pushed a manifest since a run put it aside: its data is in place again, though a journal names it; or it still
+   * lies aside, and no journal names its link as it is now. What was restored lately counts as pushed.
+   */
+  private async wasPushedSince(number: number, time: number): Promise<boolean> {
+    const { aside, digests, registry, look } = this.run;
+    if (aside === undefined) return false;
+    const digest = digests.digest(number);
+    if (aside.wasRestored(digest)) return true;
+    const named = aside.linksNamed("manifest", this.repository.name, digest);
+    if (named.length === 0 && !aside.isAside(number)) return false;
+    const isInPlace = (await registry.lookAtBlob?.(digest, look)) !== undefined;
+    if (isInPlace) return named.length > 0;
+    return aside.isAside(number) && !named.some((link) => isSame(link.time, time));
   }
 
   private wasSeen(number: number, time: number): boolean {
@@ -149,9 +179,9 @@ export class RepositoryLook {
   /** Finds the layer links that nothing reaches, and looks at each: whether it is there, since when, and whether it is whole. */
   private async findLoose(): Promise<void> {
     const { removeLayerLinks, removeEmptyRepositories } = this.run.settings;
-    const mustLook = removeLayerLinks || removeEmptyRepositories || this.run.watchesTimes;
+    const mustLook = removeLayerLinks || removeEmptyRepositories || this.run.looksAtTimes;
     const layers = [...this.view.layerNumbers()].filter((layer) => !this.isReached(layer));
-    const times = await mapAll(layers, async (layer) => (mustLook ? this.view.lookAtLayer(layer, this.run.watchesTimes) : Number.NaN));
+    const times = await mapAll(layers, async (layer) => (mustLook ? this.view.lookAtLayer(layer, this.run.looksAtTimes) : Number.NaN));
     layers.forEach((layer, i) => {
       const time = times[i];
       if (time !== undefined) this.loose.set(layer, { time, blob: this.view.blobOf(layer) });
@@ -166,6 +196,7 @@ export class RepositoryLook {
     const layers = [...this.view.layerNumbers()];
     const times = await mapAll(layers, (layer) => this.view.lookAtLayer(layer));
     const present = layers.filter((_, i) => times[i] !== undefined);
+    for (const { target } of this.run.aside?.layerLinksTakenFrom(this.repository.name) ?? []) present.push(this.run.digests.add(target));
     for (const layer of present) {
       this.run.marks.add(layer, PROTECTED);
       this.run.marks.add(this.view.blobOf(layer), PROTECTED);
@@ -210,22 +241,24 @@ export async function lookAtRegistry(run: Run, phase: Phase, earlier?: RegistryL
   const looks: RepositoryLook[] = [];
   const again: Repository[] = [];
   const isFirst = earlier === undefined;
+  // What a first look has told, a later one doesn't tell again.
+  const reports = run.looks++ === 0;
   const seen = new Map(earlier?.looks.map((look) => [look.repository.name, look]));
   const counts = { repositories: 0, tags: 0, revisions: 0 };
 
   const settleOn = async (view: RepositoryView) => {
     const look = await RepositoryLook.mark(run, view, isFirst ? "first" : (seen.get(view.repository.name) ?? "unseen"));
-    if (look.mayLoseSomething) looks.push(look);
+    if (look.matters) looks.push(look);
     counts.repositories++;
     counts.tags += view.tags;
     counts.revisions += view.revisions.size;
-    if (isFirst) run.ledger.unrecognized += view.strays;
-    for (const problem of view.problems) reportProblem(run, problem, isFirst);
+    if (reports) run.ledger.unrecognized += view.strays;
+    for (const problem of view.problems) reportProblem(run, problem, reports);
     run.progress({ phase, done: counts.repositories });
   };
 
   const strays = () => {
-    if (isFirst) run.ledger.unrecognized++;
+    if (reports) run.ledger.unrecognized++;
   };
   await run.repositories.forEach(
     run.registry.repositories({ ...run.look, onUnrecognized: strays }),
@@ -247,8 +280,8 @@ export async function lookAtRegistry(run: Run, phase: Phase, earlier?: RegistryL
   return { ...counts, looks };
 }
 
-function reportProblem(run: Run, problem: RepositoryView["problems"][number], isFirst: boolean): void {
-  const isKnown = !isFirst && run.ledger.hasProblem(problem);
+function reportProblem(run: Run, problem: RepositoryView["problems"][number], isNew: boolean): void {
+  const isKnown = !isNew && run.ledger.hasProblem(problem);
   if (isKnown) return;
   run.ledger.addProblem(problem);
   run.log.warn(`damage in repository ${problem.repository ?? ""}: ${problem.message}`, { ...problem });

@@ -11,6 +11,11 @@ import type { References } from "./mark.js";
 import type { DamageKind, LookOptions, Repository } from "./namespace.js";
 import type { ManifestInfo } from "./options.js";
 
+/** Where manifests are read from. */
+type ManifestSource = Pick<Repository, "readManifest">;
+
+type ManifestLook = LookOptions & { readonly maxBytes: number };
+
 /** What the document says of itself, for `keep`. */
 export type ManifestFacts = Omit<ManifestInfo, "repository" | "digest" | "modTime">;
 
@@ -46,13 +51,15 @@ export class ManifestCatalog {
       /** Whether to hold what `keep` asks for. */
       readonly keepFacts: boolean;
       readonly look: LookOptions;
+      /** Where else a manifest may be: what lies aside counts as present. */
+      readonly elsewhere: (manifest: number, look: ManifestLook) => Promise<Uint8Array | undefined>;
     },
   ) {
     this.gets = new TaskQueue(options.maxParallelGets);
   }
 
   /** Reads those of the manifests that nobody has read yet, and waits for those that others are reading. */
-  async readAll(repository: Repository, manifests: Iterable<number>): Promise<void> {
+  async readAll(repository: ManifestSource, manifests: Iterable<number>): Promise<void> {
     const own = new Map<number, Reading>();
     const others: Promise<void>[] = [];
     const unread = this.unread(manifests, own, others);
@@ -83,9 +90,10 @@ export class ManifestCatalog {
     }
   }
 
-  private async readOne(repository: Repository, manifest: number, own: Map<number, Reading>): Promise<void> {
+  private async readOne(repository: ManifestSource, manifest: number, own: Map<number, Reading>): Promise<void> {
     const digest = this.digests.digest(manifest);
-    const bytes = await repository.readManifest(digest, { ...this.options.look, maxBytes: MAX_MANIFEST_BYTES });
+    const look = { ...this.options.look, maxBytes: MAX_MANIFEST_BYTES };
+    const bytes = (await repository.readManifest(digest, look)) ?? (await this.options.elsewhere(manifest, look));
     if (bytes === undefined) this.break(manifest, { kind: "missing-manifest", message: "is not there" });
     else this.understand(manifest, digest, bytes);
     this.reading.delete(manifest);

@@ -1,20 +1,17 @@
+import { account, announce } from "./accounts.js";
+import { conduct } from "./conduct.js";
 import type { StorageDriver } from "./driver.js";
-import { DamagedRegistryError, DeleteRatioError, EmptyMarkError, isRegistryGcError, messageOf } from "./errors.js";
+import { refuseDamage, refuseEmptyMark, refuseRatio } from "./guards.js";
 import { takeInventory } from "./inventory.js";
-import { lookAtRegistry, type RegistryLook } from "./look.js";
+import { lookAtRegistry } from "./look.js";
 import type { Namespace } from "./namespace.js";
+import { goOnInterrupted, putBackAtOnce, quarantine, settleAndPurge } from "./online/quarantine.js";
+import { openSession } from "./online/session.js";
 import type { GcContext, GcOptions } from "./options.js";
-import { makePlan, type Plan, tally } from "./plan.js";
-import { countItem, type GcReport, noCounts, type RepositoryCounts, type RunStatus } from "./report.js";
+import { makePlan, type Plan } from "./plan.js";
+import type { GcReport } from "./report.js";
 import { Run } from "./run.js";
 import { sweep } from "./sweep.js";
-import { itemsOf } from "./sweepItems.js";
-import { DOOMED } from "./marks.js";
-
-/** Below so many blobs a large share of garbage tells nothing. */
-const RATIO_FROM_BLOBS = 100;
-
-const REFUSALS: ReadonlySet<string> = new Set(["DATABASE_IN_USE", "EMPTY_MARK", "DELETE_RATIO", "DAMAGED", "LOCKED", "CLOCK_SKEW"]);
 
 /**
  * Collects the garbage of a registry's storage, by mark and sweep.
@@ -33,20 +30,7 @@ const REFUSALS: ReadonlySet<string> = new Set(["DATABASE_IN_USE", "EMPTY_MARK", 
  * @throws RegistryGcError with a `code`, or the signal's reason; with `report` where it is an object: what was known by then.
  */
 export async function markAndSweep(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions = {}): Promise<GcReport> {
-  const run = Run.begin(ctx, driver, registry, options);
-  return run.telemetry.span("run", async () => {
-    try {
-      await collect(run);
-      return end(run, run.ledger.hasFailures ? "completed-with-failures" : "completed");
-    } catch (thrown) {
-      const error: unknown = run.signal.aborted ? run.signal.reason : thrown;
-      await run.settle();
-      attachReport(error, end(run, isRefusal(error) ? "refused" : "aborted", error));
-      throw error;
-    } finally {
-      await run.settle();
-    }
-  });
+  return conduct(Run.begin(ctx, driver, registry, options), collect);
 }
 
 /** The story of a run. */
@@ -54,10 +38,15 @@ async function collect(run: Run): Promise<void> {
   run.signal.throwIfAborted();
   for (const warning of (await run.registry.guard?.(run.look)) ?? []) run.log.warn(warning);
 
+  await openSession(run);
+  await goOnInterrupted(run);
+
   const blobs = await run.phase("inventory", () => takeInventory(run));
   const found = await run.phase("mark", () => lookAtRegistry(run, "mark"));
   refuseDamage(run);
   refuseEmptyMark(run, blobs, found);
+
+  await putBackAtOnce(run, found);
 
   let plan = await makePlan(run, found.looks);
   account(run, found, plan);
@@ -71,121 +60,14 @@ async function collect(run: Run): Promise<void> {
   }
 
   await announce(run, plan);
-  if (!run.settings.dryRun) await run.phase("sweep", () => sweep(run, plan));
+  if (run.settings.dryRun) return;
+  if (run.quarantines && run.aside !== undefined) await quarantine(run, run.aside, plan);
+  else {
+    await run.phase("sweep", () => sweep(run, plan));
+    if (run.aside !== undefined) await settleAndPurge(run, run.aside, { drains: false });
+  }
 }
 
 function isSomething(plan: Plan): boolean {
   return plan.blobs.length > 0 || plan.repositories.length > 0;
-}
-
-function refuseDamage(run: Run): void {
-  if (run.settings.onDamage !== "abort" || !run.ledger.hasProblems) return;
-  throw new DamagedRegistryError(
-    'the registry is damaged, and onDamage is "abort": nothing was deleted. report.problems lists the damage; mend it, or collect with onDamage "protect"',
-  );
-}
-
-/** Blobs without a single repository: a wrong root, a disk that is not mounted, a listing that lied. */
-function refuseEmptyMark(run: Run, blobs: number, { repositories }: RegistryLook): void {
-  if (repositories > 0) return;
-  if (blobs === 0) {
-    run.log.warn("no repositories and no blobs were found: an empty registry, or a wrong root");
-    return;
-  }
-  if (run.settings.allowEmptyMark) return;
-  throw new EmptyMarkError(
-    `${blobs} blobs, but not one repository was found: is the root right, is everything mounted? Nothing was deleted; allowEmptyMark: true collects all the same`,
-  );
-}
-
-function refuseRatio(run: Run): void {
-  const { maxDeleteRatio } = run.settings;
-  const { present } = tally(run);
-  const doomed = run.ledger.eligible.blobs;
-  if (present < RATIO_FROM_BLOBS || doomed <= present * maxDeleteRatio) return;
-  throw new DeleteRatioError(
-    `the plan would delete ${doomed} of ${present} blobs, more than maxDeleteRatio ${maxDeleteRatio} allows; nothing was deleted. Look at a dry run; if the plan is right, raise maxDeleteRatio (1 switches it off)`,
-  );
-}
-
-/** Writes the plan's numbers into the report. */
-function account(run: Run, { repositories, tags, revisions, looks }: RegistryLook, plan: Plan): void {
-  const { ledger } = run;
-  const { live, young, protected: spared } = tally(run);
-  ledger.kept = { young, protected: spared };
-  const doomed = looks.reduce((sum, look) => sum + look.doomed.size, 0);
-  ledger.marked = { repositories, tags, manifests: revisions - doomed, blobs: live };
-  ledger.eligible = noCounts();
-  ledger.reasons = {};
-  for (const { planned } of itemsOf(run, plan)) {
-    countItem(ledger.eligible, planned);
-    ledger.addReason(planned.reason, planned.kind === "blob" ? (planned.bytes ?? 0) : 0);
-  }
-  ledger.rank(plan.repositories.map((each) => countRepository(run, each)));
-}
-
-function countRepository(run: Run, { look, manifests, layerLinks, tagIndexEntries }: Plan["repositories"][number]): RepositoryCounts {
-  const blobs = new Set(manifests);
-  for (const { blob } of look.loose.values()) blobs.add(blob);
-  let bytes = 0;
-  for (const number of blobs) if (run.marks.has(number, DOOMED)) bytes += run.sizes.get(number) || 0;
-  return {
-    name: look.repository.name,
-    manifests: manifests.length,
-    layerLinks: layerLinks.length,
-    tagIndexEntries: tagIndexEntries.length,
-    bytes,
-  };
-}
-
-/** Tells the plan: every item to the caller, the sum to the log, and what stays because it is young. */
-async function announce(run: Run, plan: Plan): Promise<void> {
-  const { ledger, log, settings } = run;
-  const { eligible, kept, marked } = ledger;
-  log.info(`${marked.blobs} blobs are kept, ${eligible.blobs} are eligible for deletion (${eligible.bytes} bytes)`, {
-    blobs_marked: marked.blobs,
-    blobs_to_delete: eligible.blobs,
-    manifests_to_delete: eligible.manifests,
-    storage_use_estimate_bytes: eligible.bytes,
-  });
-  if (kept.young > eligible.blobs) {
-    const hours = settings.gracePeriodMs / 3_600_000;
-    log.info(
-      `${kept.young} blobs that nothing needs stay because they are young: they go once they are older than gracePeriodMs (${hours} hours); where nothing writes to the registry, readOnly: true collects them now`,
-      {
-        young: kept.young,
-        grace_period_ms: settings.gracePeriodMs,
-        eligible_after: new Date(run.clock.now() + settings.gracePeriodMs).toISOString(),
-      },
-    );
-  }
-  for (const { planned } of itemsOf(run, plan)) {
-    log.debug(`${planned.kind} eligible for deletion: ${planned.path}`, { reason: planned.reason });
-    await settings.onItem?.(planned);
-  }
-}
-
-function isRefusal(error: unknown): boolean {
-  return isRegistryGcError(error) && REFUSALS.has(error.code);
-}
-
-function end(run: Run, status: RunStatus, error?: unknown): GcReport {
-  const report = run.ledger.report(status, run.clock.now());
-  run.telemetry.finish(report, error);
-  const totals = {
-    ...report.deleted,
-    status,
-    failures: report.failureCount,
-    problems: report.problemCount,
-    duration_s: report.durationsMs.total / 1000,
-  };
-  if (error === undefined)
-    run.log.info(`collection ${status}: ${report.deleted.blobs} blobs deleted (${report.deleted.bytes} bytes)`, totals);
-  else run.log.error(`collection ${status}: ${messageOf(error)}`, { ...totals, error });
-  return report;
-}
-
-function attachReport(error: unknown, report: GcReport): void {
-  if (typeof error !== "object" || error === null || !Object.isExtensible(error)) return;
-  Object.defineProperty(error, "report", { value: report, configurable: true, enumerable: false, writable: true });
 }

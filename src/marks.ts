@@ -12,6 +12,8 @@ export const PROTECTED = 4;
 export const YOUNG = 8;
 /** The plan names the blob. */
 export const DOOMED = 16;
+/** The blob lies aside, in a quarantine. */
+export const ASIDE = 32;
 
 const KEPT = LIVE | PROTECTED | YOUNG;
 
@@ -35,6 +37,12 @@ export class Marks {
 
   isKept(number: number): boolean {
     return this.has(number, KEPT);
+  }
+
+  /** A blob, in place or aside, that nothing keeps. */
+  isDying(number: number): boolean {
+    const flags = this.flags.get(number);
+    return (flags & (PRESENT | ASIDE)) !== 0 && (flags & KEPT) === 0;
   }
 
   /** A blob that is there and that nothing keeps. */

@@ -86,6 +86,8 @@ export interface TagIndexEntry {
   readonly tag: string;
   readonly digest: string;
   readonly footprint: Footprint;
+  /** The tag's current link: an entry is written anew only where the tag is still there. */
+  readonly current?: string | undefined;
 }
 
 /** A signature of an old registry, kept beside a schema 1 revision: a blob of its own, and a link to it. */
@@ -140,6 +142,14 @@ export interface Repository {
   emptyFootprint?(options?: LookOptions): Promise<Footprint | undefined>;
 }
 
+/** Where a run keeps what it needs on the registry's own storage. Registries never look there. */
+export interface OnlinePlaces {
+  /** The file that is the lock of a run. */
+  readonly lock: string;
+  /** The directory of quarantine and journals. */
+  readonly aside: string;
+}
+
 /** A registry. */
 export interface Namespace {
   repositories(options?: LookOptions): AsyncIterable<Repository>;
@@ -149,6 +159,11 @@ export interface Namespace {
 
   /** One blob as it is now, with size and time; `undefined` where it is gone. Needed where listings don't tell them. */
   lookAtBlob?(digest: string, options?: LookOptions): Promise<BlobInfo | undefined>;
+  /**
+   * Where locks, journals and what lies aside are kept. Without it there is no quarantine. With it, links must be what registries of
+   * the v2 layout write: files that hold the digest under which the blob is stored.
+   */
+  readonly online?: OnlinePlaces | undefined;
   /** Whether this storage may be collected at all; rejects where not, and answers with what is to be warned of. */
   guard?(options?: LookOptions): Promise<readonly string[]>;
 }

@@ -5,6 +5,7 @@ import type { Clock } from "./clock.js";
 import type { StorageDriver } from "./driver.js";
 import type { Logger } from "./logger.js";
 import type { Namespace } from "./namespace.js";
+import type { WriteBarrier } from "./writeBarrier.js";
 
 /** What surrounds a run. Every field is optional. */
 export interface GcContext {
@@ -54,11 +55,11 @@ export interface DeletedItem {
 }
 
 /** The phases of a run, as `onProgress`, spans and `durationsMs` name them. */
-export type Phase = "inventory" | "mark" | "look" | "sweep";
+export type Phase = "inventory" | "mark" | "look" | "sweep" | "drain" | "purge";
 
 export interface Progress {
   readonly phase: Phase;
-  /** Blobs in `inventory`, repositories in `mark` and `look`, items in `sweep`. */
+  /** Blobs in `inventory`, repositories in `mark` and `look`, items in `sweep` and `purge`, milliseconds in `drain`. */
   readonly done: number;
   readonly total?: number | undefined;
   readonly bytes?: number | undefined;
@@ -114,6 +115,14 @@ export interface GcOptions {
   readonly onDeleted?: ((items: readonly DeletedItem[]) => void | Promise<void>) | undefined;
   /** Told every planned deletion and its reason, once the plan stands. A throw ends the run before any delete. */
   readonly onItem?: ((item: PlannedItem) => void | Promise<void>) | undefined;
+  /** Online: put garbage aside first, and delete it in a later run. Default `true`, where the driver has `putContent` and `move`. */
+  readonly quarantine?: boolean | undefined;
+  /** Milliseconds. How long things lie aside before a run deletes them. Default 7 days. */
+  readonly quarantineMs?: number | undefined;
+  /** Milliseconds. Longer than any request takes between its check and its write, and longer than listings lag. Default 120,000. */
+  readonly drainMs?: number | undefined;
+  /** Of a registry in this process: what it is about to promise stays. */
+  readonly barrier?: WriteBarrier | undefined;
   /** Told about ten times a second how far the run is. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
@@ -132,6 +141,9 @@ export interface Settings extends GcOptions {
   readonly removeEmptyRepositories: boolean;
   readonly maxDeleteRatio: number;
   readonly allowEmptyMark: boolean;
+  readonly quarantine: boolean;
+  readonly quarantineMs: number;
+  readonly drainMs: number;
 }
 
 const DAY_MS = 86_400_000;
@@ -161,6 +173,9 @@ const DEFAULTS = {
   removeEmptyRepositories: false,
   maxDeleteRatio: 0.5,
   allowEmptyMark: false,
+  quarantine: true,
+  quarantineMs: 7 * DAY_MS,
+  drainMs: 120_000,
 } as const;
 
 function checkOption(name: string, value: unknown): void {
@@ -209,6 +224,13 @@ const CHECKS: Readonly<Record<keyof GcOptions, Check>> = {
   onDeleted: hook,
   onItem: hook,
   onProgress: hook,
+  quarantine: flag,
+  quarantineMs: milliseconds,
+  drainMs: { expected: "a finite number of milliseconds, 0 or more", holds: (value) => Number.isFinite(value) && (value as number) >= 0 },
+  barrier: {
+    expected: "what createWriteBarrier() gives",
+    holds: (value) => typeof value === "object" && value !== null && "protect" in value && "removing" in value,
+  },
 };
 
 /**

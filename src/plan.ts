@@ -6,7 +6,7 @@
 
 import { mapAll } from "./internal/mapAll.js";
 import type { RepositoryLook } from "./look.js";
-import { DOOMED, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
+import { ASIDE, DOOMED, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { TagIndexEntry, Upload } from "./namespace.js";
 import type { Run } from "./run.js";
 
@@ -36,9 +36,9 @@ export interface Tally {
 }
 
 export async function makePlan(run: Run, looks: readonly RepositoryLook[], earlier?: Plan): Promise<Plan> {
-  if (run.watchesTimes) honourLeases(run, looks);
+  if (run.looksAtTimes) honourLeases(run, looks);
   const candidates = await findCandidates(run, earlier);
-  if (!run.settings.readOnly) await keepLinksToLivingManifests(run, looks);
+  await keepLinksToLivingManifests(run, looks);
   const blobs = candidates.filter((number) => run.marks.isCandidate(number));
   for (const number of candidates) run.marks.remove(number, DOOMED);
   for (const number of blobs) run.marks.add(number, DOOMED);
@@ -48,10 +48,10 @@ export async function makePlan(run: Run, looks: readonly RepositoryLook[], earli
 }
 
 /** A push in flight may re-use a blob of any age: the layer link that it wrote keeps the blob. */
-function honourLeases(run: Run, looks: readonly RepositoryLook[]): void {
+export function honourLeases(run: Run, looks: readonly RepositoryLook[]): void {
   for (const look of looks) {
     for (const [layer, { blob }] of look.loose) {
-      if (run.marks.isCandidate(blob) && look.isLease(layer)) run.marks.add(blob, YOUNG);
+      if (run.marks.isDying(blob) && look.isLease(layer)) run.marks.add(blob, YOUNG);
     }
   }
 }
@@ -62,7 +62,8 @@ async function findCandidates(run: Run, earlier: Plan | undefined): Promise<numb
   const unmarked = [...all].filter((number) => run.marks.isCandidate(number));
   await mapAll(unmarked, async (number) => {
     if (!(await isThere(run, number))) run.marks.remove(number, PRESENT);
-    else if (run.isYoung(run.times.get(number))) run.marks.add(number, YOUNG);
+    else if (run.isYoung(run.times.get(number)) || run.aside?.wasRestored(run.digests.digest(number)) === true)
+      run.marks.add(number, YOUNG);
   });
   return unmarked.filter((number) => run.marks.isCandidate(number));
 }
@@ -81,11 +82,12 @@ async function isThere(run: Run, number: number): Promise<boolean> {
  * Online, a revision whose manifest stays alive through another repository stays too, with all that it reaches: if it were pushed
  * again meanwhile, nothing but its link would show it.
  */
-async function keepLinksToLivingManifests(run: Run, looks: readonly RepositoryLook[]): Promise<void> {
+export async function keepLinksToLivingManifests(run: Run, looks: readonly RepositoryLook[]): Promise<void> {
+  if (run.settings.readOnly) return;
   for (let changed = true; changed; ) {
     changed = false;
     for (const look of looks) {
-      const living = [...look.doomed.keys()].filter((number) => !run.marks.isCandidate(number));
+      const living = [...look.doomed.keys()].filter((number) => !run.marks.isDying(number));
       if (living.length === 0) continue;
       await look.keep(living);
       changed = true;
@@ -95,7 +97,8 @@ async function keepLinksToLivingManifests(run: Run, looks: readonly RepositoryLo
 
 async function planRepository(run: Run, look: RepositoryLook): Promise<RepositoryPlan | undefined> {
   const { removeLayerLinks, removeEmptyRepositories, readOnly } = run.settings;
-  const manifests = [...look.doomed.keys()];
+  // What lies aside already is not named again.
+  const manifests = [...look.doomed.keys()].filter((number) => run.marks.has(number, PRESENT) || !run.marks.has(number, ASIDE));
   const plan: RepositoryPlan = {
     look,
     manifests,
@@ -111,8 +114,8 @@ async function planRepository(run: Run, look: RepositoryLook): Promise<Repositor
 /** Online, links to living blobs stay: nothing but its time would show that one was written anew. */
 function mayGo(run: Run, look: RepositoryLook, layer: number): boolean {
   const blob = look.loose.get(layer)?.blob ?? layer;
-  if (run.settings.readOnly && !run.watchesTimes) return true;
-  if (look.isLease(layer)) return false;
+  if (run.marks.has(blob, ASIDE) && !run.marks.has(blob, PRESENT)) return false;
+  if (run.looksAtTimes && look.isLease(layer)) return false;
   return run.settings.readOnly || run.marks.has(blob, DOOMED) || !run.marks.has(blob, PRESENT);
 }
 

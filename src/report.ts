@@ -89,6 +89,10 @@ export function noCounts(): SweepCounts {
   return { manifests: 0, blobs: 0, bytes: 0, layerLinks: 0, tagIndexEntries: 0, uploads: 0, repositories: 0 };
 }
 
+function noneAside(): AsideCounts {
+  return { manifests: 0, blobs: 0, bytes: 0 };
+}
+
 const COUNTER = {
   manifest: "manifests",
   blob: "blobs",
@@ -111,6 +115,11 @@ export class Ledger {
   kept = { young: 0, protected: 0 };
   eligible = noCounts();
   readonly deleted = noCounts();
+  readonly quarantined = noneAside();
+  readonly restored = noneAside();
+  readonly returned = noneAside();
+  readonly purged = noCounts();
+  safety: Safety;
   unrecognized = 0;
   reasons: Record<string, { count: number; bytes: number }> = {};
   repositories: readonly RepositoryCounts[] = [];
@@ -119,15 +128,17 @@ export class Ledger {
   private readonly failures: Failure[] = [];
   private problemCount = 0;
   private failureCount = 0;
-  private readonly durations: { inventory: number; mark: number; sweep: number; look?: number } = { inventory: 0, mark: 0, sweep: 0 };
+  private readonly durations: { inventory: number; mark: number; sweep: number; look?: number; drain?: number; purge?: number } = {
+    inventory: 0,
+    mark: 0,
+    sweep: 0,
+  };
   private readonly calls: Record<string, number> = {};
 
   constructor(
     private readonly about: { readonly driver: string; readonly dryRun: boolean; readonly readOnly: boolean; readonly startedAt: number },
-  ) {}
-
-  get safety(): Safety {
-    return this.about.readOnly ? "quiesced" : "grace";
+  ) {
+    this.safety = about.readOnly ? "quiesced" : "grace";
   }
 
   get hasProblems(): boolean {
@@ -172,7 +183,6 @@ export class Ledger {
   }
 
   report(status: RunStatus, now: number): GcReport {
-    const none = (): AsideCounts => ({ manifests: 0, blobs: 0, bytes: 0 });
     return {
       schemaVersion: 1,
       runId: this.runId,
@@ -187,10 +197,10 @@ export class Ledger {
       eligible: { ...this.eligible },
       deleted: { ...this.deleted },
       kept: { ...this.kept },
-      quarantined: none(),
-      restored: none(),
-      returned: none(),
-      purged: noCounts(),
+      quarantined: { ...this.quarantined },
+      restored: { ...this.restored },
+      returned: { ...this.returned },
+      purged: { ...this.purged },
       unrecognized: this.unrecognized,
       reasons: { ...this.reasons },
       repositories: this.repositories,

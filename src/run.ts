@@ -10,9 +10,11 @@ import { meteredDriver } from "./internal/meteredDriver.js";
 import { TaskQueue } from "./internal/taskQueue.js";
 import { type Logger, safeLogger } from "./logger.js";
 import { ManifestCatalog } from "./manifestCatalog.js";
-import { Marks } from "./marks.js";
+import { ASIDE, Marks } from "./marks.js";
 import type { LookOptions, Namespace } from "./namespace.js";
 import { checkOptions, checkParts, type GcContext, type GcOptions, type Phase, type Progress, type Settings } from "./options.js";
+import type { AsideStore } from "./online/asideStore.js";
+import type { RunLock } from "./online/runLock.js";
 import { Ledger } from "./report.js";
 import { Telemetry } from "./telemetry.js";
 
@@ -26,23 +28,36 @@ export class Run {
   readonly ledger: Ledger;
   readonly telemetry: Telemetry;
   readonly digests = new DigestIndex();
-  readonly marks = new Marks();
+  /** Why what is kept is kept. A look of its own begins with new ones. */
+  marks = new Marks();
   readonly catalog: ManifestCatalog;
   /** Sizes (bytes) and times (milliseconds since 1970) of blobs, as far as they are known; NaN where not. */
   readonly sizes = Column.numbers();
   readonly times = Column.numbers();
+  /** What lies aside from earlier runs, and then from this one; undefined where nothing can. */
+  aside: AsideStore | undefined;
+  /** Held by every run that changes something, where the store can write. */
+  lock: RunLock | undefined;
+  /** Looks made so far. */
+  looks = 0;
+  /** How far the storage's clock is ahead of ours, in milliseconds. */
+  storageOffset = 0;
   /** Set where a look found a repository of which nothing tells what it needs: then nothing may go. */
   unknowable: DamagedRegistryError | undefined;
   /** The caller's driver, as this run uses it. */
   readonly driver: StorageDriver;
+  /** The same, but an abort does not stop it: for what must be brought to an end. */
+  readonly settlingDriver: StorageDriver;
   /** How every look at the registry is made. */
   readonly look: LookOptions;
   /** Repositories that are looked at side by side. */
   readonly repositories: TaskQueue;
   /** Whether links' times decide: all but a `readOnly` run without a grace. */
   readonly watchesTimes: boolean;
-  /** What was written after this moment (milliseconds since 1970) is young. */
-  readonly cutoff: number;
+  private readonly startedAt: number;
+
+  /** Hooks are told one batch after the other. */
+  telling: Promise<void> = Promise.resolve();
 
   private readonly controller = new AbortController();
   private readonly metered = new Map<StorageDriver, StorageDriver>();
@@ -70,17 +85,23 @@ export class Run {
     this.gets = new TaskQueue(this.settings.maxParallelManifestGets);
     this.repositories = new TaskQueue(this.settings.concurrency);
     this.driver = this.through(driver);
+    this.settlingDriver = meteredDriver(driver, { queue: this.calls, signal: undefined, count: (method) => this.ledger.countCall(method) });
     this.look = { signal: this.signal, through: (each) => this.through(each) };
 
-    const startedAt = this.clock.now();
+    this.startedAt = this.clock.now();
     this.watchesTimes = !this.settings.readOnly || this.settings.gracePeriodMs > 0;
-    this.cutoff = startedAt - this.settings.gracePeriodMs;
-    this.ledger = new Ledger({ driver: driver.name, dryRun: this.settings.dryRun, readOnly: this.settings.readOnly, startedAt });
+    this.ledger = new Ledger({
+      driver: driver.name,
+      dryRun: this.settings.dryRun,
+      readOnly: this.settings.readOnly,
+      startedAt: this.startedAt,
+    });
     this.telemetry = new Telemetry(ctx, driver.name, this.settings.dryRun);
     this.catalog = new ManifestCatalog(this.digests, {
       maxParallelGets: this.settings.maxParallelManifestGets,
       keepFacts: this.settings.keep !== undefined,
       look: { signal: this.signal, through: (each) => this.throughGets(each) },
+      elsewhere: (manifest, look) => this.aside?.readManifest(manifest, look) ?? Promise.resolve(undefined),
     });
   }
 
@@ -96,7 +117,40 @@ export class Run {
 
   /** Whether something written at this time may belong to a push that is under way. Unknown times and future ones may. */
   isYoung(time: number): boolean {
-    return this.watchesTimes && !(time <= this.cutoff);
+    return this.watchesTimes && !(time <= this.startedAt + this.storageOffset - this.settings.gracePeriodMs);
+  }
+
+  /** Whether links' times are looked up: they also tell what was pushed again since a run put it aside. */
+  get looksAtTimes(): boolean {
+    return this.watchesTimes || (this.aside?.copies.size ?? 0) > 0;
+  }
+
+  /** The storage's time now: milliseconds since 1970. */
+  storageNow(): number {
+    return this.clock.now() + this.storageOffset;
+  }
+
+  /** Whether this run puts garbage aside rather than deleting it at once. */
+  get quarantines(): boolean {
+    const { readOnly, quarantine } = this.settings;
+    return !readOnly && quarantine && this.canQuarantine;
+  }
+
+  /** Whether things can lie aside on this store at all. */
+  get canQuarantine(): boolean {
+    return this.registry.online !== undefined && this.driver.putContent !== undefined && this.driver.move !== undefined;
+  }
+
+  /** Before every batch of changes: not after an abort, and not without the lock. */
+  async mayChange(): Promise<void> {
+    this.signal.throwIfAborted();
+    await this.lock?.check();
+  }
+
+  /** Marks for a look of its own: nothing is kept yet, and what lies aside is known. */
+  renewMarks(): void {
+    this.marks = new Marks();
+    for (const number of this.aside?.copies.keys() ?? []) this.marks.add(number, ASIDE);
   }
 
   /** One phase: timed, traced, logged. */

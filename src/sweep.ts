@@ -5,16 +5,17 @@
  */
 
 import type { Failure } from "./driver.js";
-import { messageOf } from "./errors.js";
-import type { DeletedItem } from "./options.js";
 import type { Plan, RepositoryPlan } from "./plan.js";
 import { countItem } from "./report.js";
+import { tellDeleted, toDeleted } from "./tellDeleted.js";
 import type { Run } from "./run.js";
 import { blobItems, layerLinkItems, manifestItems, repositoryItem, type SweepItem, tagIndexItems, uploadItems } from "./sweepItems.js";
 import { Vacuum } from "./vacuum.js";
 
-const HOOK_ATTEMPTS = 3;
-const HOOK_PAUSE_MS = 200;
+/** Removes the uploads of a plan, and nothing else of it. */
+export async function sweepUploads(run: Run, plan: Plan): Promise<void> {
+  await new Sweep(run, plan).removeUploads();
+}
 
 /** Carries the plan out. */
 export async function sweep(run: Run, plan: Plan): Promise<void> {
@@ -25,8 +26,6 @@ class Sweep {
   private readonly vacuum: Vacuum;
   private done = 0;
   private bytes = 0;
-  /** Hooks are told one batch after the other. */
-  private telling: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly of: Run,
@@ -41,13 +40,17 @@ class Sweep {
     for (const level of levels(run, plan)) await this.removeManifests(level);
     await this.remove(each(plan, (repository) => layerLinkItems(run, repository)));
     await this.remove(this.blobs());
-    await this.remove(each(plan, uploadItems));
+    await this.removeUploads();
     await this.removeRepositories();
-    await this.telling;
     run.progress({ phase: "sweep", done: this.done, bytes: this.bytes }, true);
   }
 
+  async removeUploads(): Promise<void> {
+    await this.remove(each(this.plan, uploadItems));
+  }
+
   private async remove(items: Iterable<SweepItem> | AsyncIterable<SweepItem>): Promise<void> {
+    await this.of.mayChange();
     await this.vacuum.removeAll(items, {
       signal: this.of.signal,
       prune: this.of.settings.readOnly,
@@ -113,34 +116,10 @@ class Sweep {
     this.done += gone.length + failed.length;
     run.telemetry.event("batch", { "registry_gc.batch.deleted": gone.length, "registry_gc.batch.failed": failed.length });
     run.progress({ phase: "sweep", done: this.done, bytes: this.bytes });
-    const { onDeleted } = run.settings;
-    if (onDeleted === undefined || gone.length === 0) return;
-    const told = gone.map(({ planned }) => toDeleted(planned));
-    this.telling = this.telling.then(() => tell(run, onDeleted, told));
-    await this.telling;
-  }
-}
-
-function toDeleted({ kind, path, repository, digest }: SweepItem["planned"]): DeletedItem {
-  return { kind, path, repository, digest, how: "deleted" };
-}
-
-/** Tells the hook; a throw is tried again, then reported, never fatal. */
-async function tell(run: Run, onDeleted: NonNullable<Run["settings"]["onDeleted"]>, items: readonly DeletedItem[]): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      await onDeleted(items);
-      return;
-    } catch (error) {
-      if (attempt < HOOK_ATTEMPTS && !run.signal.aborted) {
-        await run.clock.sleep(HOOK_PAUSE_MS * attempt);
-        continue;
-      }
-      const message = `onDeleted threw for ${items.length} items, from ${items[0]?.path ?? ""} on: ${messageOf(error)}; caches may still name them`;
-      run.ledger.addProblem({ kind: "hook-failed", path: items[0]?.path ?? "", message });
-      run.log.error(message, { error });
-      return;
-    }
+    await tellDeleted(
+      run,
+      gone.map(({ planned }) => toDeleted(planned)),
+    );
   }
 }
 

@@ -39,6 +39,9 @@ describe("options", () => {
       removeEmptyRepositories: false,
       maxDeleteRatio: 0.5,
       allowEmptyMark: false,
+      quarantine: true,
+      quarantineMs: 7 * DAY,
+      drainMs: 120_000,
     });
     expect(checkOptions({ readOnly: true }).gracePeriodMs).toBe(0);
     expect(checkOptions({ readOnly: true, gracePeriodMs: 5 }).gracePeriodMs).toBe(5);

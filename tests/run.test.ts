@@ -82,7 +82,7 @@ describe("hooks", () => {
     const before = await contentOf(driver);
     const items: PlannedItem[] = [];
     const onItem = async (item: PlannedItem) => {
-      if (items.length === 0) expect(await contentOf(driver)).toEqual(before);
+      for (const path of items.length === 0 ? before.keys() : []) expect((await contentOf(driver)).has(path)).toBe(true);
       items.push(item);
     };
     const report = await collect(driver, { ...UNTAGGED, onItem });
@@ -417,7 +417,7 @@ describe("young things, online", () => {
     const at = async (time: number, options: GcOptions = {}) => {
       const store = memoryStore();
       for (const [path, content] of Object.entries(vector("retag").files)) await store.put(path, content, time);
-      return collect(store.driver, { removeUntagged: true, ...options });
+      return collect(store.driver, { removeUntagged: true, quarantine: false, ...options });
     };
     expect(await at(Date.now() - DAY + 60_000)).toMatchObject({ eligible: { blobs: 0, manifests: 0 }, safety: "grace" });
     expect(await at(Date.now() - DAY - 60_000)).toMatchObject({ deleted: { blobs: 4, manifests: 1, layerLinks: 3, tagIndexEntries: 1 } });

@@ -2,10 +2,10 @@
 const BATCH = 256;
 
 /** Does something for each item, many at once, and keeps the order. */
-export async function mapAll<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+export async function mapAll<T, R>(items: readonly T[], work: (item: T, index: number) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
   for (let start = 0; start < items.length; start += BATCH) {
-    results.push(...(await Promise.all(items.slice(start, start + BATCH).map(work))));
+    results.push(...(await Promise.all(items.slice(start, start + BATCH).map((item, i) => work(item, start + i)))));
   }
   return results;
 }

@@ -190,7 +190,8 @@ export class DirectoryRepository implements Repository {
         if (!digests.has(digest)) continue;
         const footprint = this.paths.tagIndexEntryFootprint(tag, digest);
         const link = footprint.files[0] ?? "";
-        if ((await lookAtPath(access.driver, link, access.options)) !== undefined) entries.push({ tag, digest, footprint });
+        if ((await lookAtPath(access.driver, link, access.options)) !== undefined)
+          entries.push({ tag, digest, footprint, current: this.paths.currentLink(tag) });
       }
     }
     return entries;

@@ -28,6 +28,7 @@ export function openRegistry(driver: StorageDriver, options: { readonly root?: s
     blobs: (look = {}) => listBlobs(access(look), layout),
     blobFootprint: (digest) => layout.blobFootprint(digest),
     lookAtBlob: (digest, look = {}) => lookAtBlob(access(look), layout, digest),
+    online: { lock: layout.runLock, aside: layout.aside },
     guard: (look = {}) => guard(access(look), layout),
   };
 }

@@ -33,11 +33,17 @@ export class Layout {
   readonly repositories: string;
   /** Of the registry's metadata database, beside the root. */
   readonly databaseLock: string;
+  /** Of a run, beside the root. */
+  readonly runLock: string;
+  /** Quarantine and journals. */
+  readonly aside: string;
 
   constructor(readonly root: string) {
     this.blobs = join(root, "blobs");
     this.repositories = join(root, "repositories");
     this.databaseLock = join(join(dirname(root), "lockfiles"), "database-in-use");
+    this.runLock = join(join(dirname(root), "lockfiles"), "gc-in-progress");
+    this.aside = join(root, "_gc");
   }
 
   blobData(digest: string): string {

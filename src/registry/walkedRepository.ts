@@ -198,7 +198,12 @@ export class WalkedRepository implements Repository {
     for (const [tag, { index }] of this.tagListings) {
       yield index
         .filter((digest) => digests.has(digest))
-        .map((digest) => ({ tag, digest, footprint: this.paths.tagIndexEntryFootprint(tag, digest) }));
+        .map((digest) => ({
+          tag,
+          digest,
+          footprint: this.paths.tagIndexEntryFootprint(tag, digest),
+          current: this.paths.currentLink(tag),
+        }));
     }
   }
 

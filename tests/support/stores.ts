@@ -27,14 +27,16 @@ afterEach(() => {
 });
 
 export function memoryStore(): Store {
-  let now = MONTH_AGO;
-  const driver = new MemoryDriver({ now: () => now });
+  let at: number | undefined;
+  const driver = new MemoryDriver({ now: () => at ?? Date.now() });
   return {
     driver,
     hasDirectories: true,
     async put(path, content, time = MONTH_AGO) {
-      now = time;
-      await driver.putContent(path, Buffer.from(content));
+      at = time;
+      const written = driver.putContent(path, Buffer.from(content));
+      at = undefined;
+      await written;
     },
     async makeDirectory(path) {
       await driver.putContent(`${path}/x`, new Uint8Array());
@@ -57,14 +59,16 @@ export function leastStore(): Store {
 }
 
 export function flatStore(): Store {
-  let now = MONTH_AGO;
-  const driver = new FlatDriver({ now: () => now, pageSize: 10 });
+  let at: number | undefined;
+  const driver = new FlatDriver({ now: () => at ?? Date.now(), pageSize: 10 });
   return {
     driver,
     hasDirectories: false,
     async put(path, content, time = MONTH_AGO) {
-      now = time;
-      await driver.putContent(path, Buffer.from(content));
+      at = time;
+      const written = driver.putContent(path, Buffer.from(content));
+      at = undefined;
+      await written;
     },
     async makeDirectory() {
       // There are none.

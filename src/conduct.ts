@@ -1,0 +1,52 @@
+/** How every run is led: traced, brought to an end whatever happens, and reported. */
+
+import { isRegistryGcError, messageOf } from "./errors.js";
+import { closeSession } from "./online/session.js";
+import type { GcReport, RunStatus } from "./report.js";
+import type { Run } from "./run.js";
+
+const REFUSALS: ReadonlySet<string> = new Set(["DATABASE_IN_USE", "EMPTY_MARK", "DELETE_RATIO", "DAMAGED", "LOCKED", "CLOCK_SKEW"]);
+
+/** Leads a run, and reports. What it rejects with carries the report, where it is an object. */
+export function conduct(run: Run, story: (run: Run) => Promise<void>): Promise<GcReport> {
+  return run.telemetry.span("run", async () => {
+    try {
+      await story(run);
+      await closeSession(run);
+      return end(run, run.ledger.hasFailures ? "completed-with-failures" : "completed");
+    } catch (thrown) {
+      const error: unknown = run.signal.aborted ? run.signal.reason : thrown;
+      await run.settle();
+      await closeSession(run);
+      attachReport(error, end(run, isRefusal(error) ? "refused" : "aborted", error));
+      throw error;
+    } finally {
+      await run.settle();
+    }
+  });
+}
+
+function isRefusal(error: unknown): boolean {
+  return isRegistryGcError(error) && REFUSALS.has(error.code);
+}
+
+function end(run: Run, status: RunStatus, error?: unknown): GcReport {
+  const report = run.ledger.report(status, run.clock.now());
+  run.telemetry.finish(report, error);
+  const totals = {
+    ...report.deleted,
+    status,
+    failures: report.failureCount,
+    problems: report.problemCount,
+    duration_s: report.durationsMs.total / 1000,
+  };
+  if (error === undefined)
+    run.log.info(`collection ${status}: ${report.deleted.blobs} blobs deleted (${report.deleted.bytes} bytes)`, totals);
+  else run.log.error(`collection ${status}: ${messageOf(error)}`, { ...totals, error });
+  return report;
+}
+
+function attachReport(error: unknown, report: GcReport): void {
+  if (typeof error !== "object" || error === null || !Object.isExtensible(error)) return;
+  Object.defineProperty(error, "report", { value: report, configurable: true, enumerable: false, writable: true });
+}

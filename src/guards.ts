@@ -1,0 +1,39 @@
+/** What a run refuses to do, however sure its plan is. */
+
+import { DamagedRegistryError, DeleteRatioError, EmptyMarkError } from "./errors.js";
+import type { RegistryLook } from "./look.js";
+import { tally } from "./plan.js";
+import type { Run } from "./run.js";
+
+/** Below so many blobs a large share of garbage tells nothing. */
+const RATIO_FROM_BLOBS = 100;
+
+export function refuseDamage(run: Run): void {
+  if (run.settings.onDamage !== "abort" || !run.ledger.hasProblems) return;
+  throw new DamagedRegistryError(
+    'the registry is damaged, and onDamage is "abort": nothing was deleted. report.problems lists the damage; mend it, or collect with onDamage "protect"',
+  );
+}
+
+/** Blobs without a single repository: a wrong root, a disk that is not mounted, a listing that lied. */
+export function refuseEmptyMark(run: Run, blobs: number, { repositories }: RegistryLook): void {
+  if (repositories > 0) return;
+  if (blobs === 0) {
+    run.log.warn("no repositories and no blobs were found: an empty registry, or a wrong root");
+    return;
+  }
+  if (run.settings.allowEmptyMark) return;
+  throw new EmptyMarkError(
+    `${blobs} blobs, but not one repository was found: is the root right, is everything mounted? Nothing was deleted; allowEmptyMark: true collects all the same`,
+  );
+}
+
+export function refuseRatio(run: Run): void {
+  const { maxDeleteRatio } = run.settings;
+  const { present } = tally(run);
+  const doomed = run.ledger.eligible.blobs;
+  if (present < RATIO_FROM_BLOBS || doomed <= present * maxDeleteRatio) return;
+  throw new DeleteRatioError(
+    `the plan would delete ${doomed} of ${present} blobs, more than maxDeleteRatio ${maxDeleteRatio} allows; nothing was deleted. Look at a dry run; if the plan is right, raise maxDeleteRatio (1 switches it off)`,
+  );
+}

@@ -1,0 +1,52 @@
+import { conduct } from "../conduct.js";
+import type { StorageDriver } from "../driver.js";
+import type { RegistryLook } from "../look.js";
+import type { Namespace } from "../namespace.js";
+import type { GcContext, GcOptions } from "../options.js";
+import type { GcReport } from "../report.js";
+import { Run } from "../run.js";
+import { recoverLinks } from "./purgeAside.js";
+import { goOnInterrupted, lookAndPutBack, settleAndPurge } from "./quarantine.js";
+import { openSession } from "./session.js";
+
+/**
+ * Looks at everything once, and puts back what lies aside and is needed; deletes nothing, and does not wait. Cheap enough for every
+ * few minutes: where a registry has a descriptor cache, it mends what the registry promised from memory.
+ *
+ * @param options - Those of the runs whose quarantine it is: a look with others needs other things.
+ * @throws as `markAndSweep` does.
+ */
+export async function heal(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions = {}): Promise<GcReport> {
+  return conduct(Run.begin(ctx, driver, registry, options), async (run) => {
+    await begin(run);
+    if (run.aside === undefined || run.settings.dryRun) return;
+    await recoverLinks(run, run.aside);
+    account(run, await lookAndPutBack(run));
+  });
+}
+
+/**
+ * Drains, looks, puts back what is needed, and deletes what has been aside for `quarantineMs`. Takes nothing new aside.
+ *
+ * @param options - Those of the runs whose quarantine it is.
+ * @throws as `markAndSweep` does.
+ */
+export async function purge(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions = {}): Promise<GcReport> {
+  return conduct(Run.begin(ctx, driver, registry, options), async (run) => {
+    await begin(run);
+    await goOnInterrupted(run);
+    if (run.aside === undefined || run.settings.dryRun) return;
+    await settleAndPurge(run, run.aside, { drains: run.aside.copies.size > 0 });
+  });
+}
+
+async function begin(run: Run): Promise<void> {
+  run.signal.throwIfAborted();
+  for (const warning of (await run.registry.guard?.(run.look)) ?? []) run.log.warn(warning);
+  await openSession(run);
+}
+
+function account(run: Run, { repositories, tags, revisions, looks }: RegistryLook): void {
+  const doomed = looks.reduce((sum, look) => sum + look.doomed.size, 0);
+  run.ledger.marked = { repositories, tags, manifests: revisions - doomed, blobs: 0 };
+}

@@ -1,0 +1,200 @@
+/**
+ * The journal of a run that puts things aside: what it takes is written down before it is taken, in numbered objects written whole,
+ * since an object store can't append. Each object is a file of JSON lines that ends with their number: one that was cut short shows.
+ */
+
+import { isDigest } from "../digest.js";
+import { isPath, join, type StorageDriver } from "../driver.js";
+import { isPathNotFound } from "../errors.js";
+import { readBounded } from "../internal/readBounded.js";
+import type { LookOptions } from "../namespace.js";
+
+/** A blob whose data is moved aside. */
+export interface JournalBlob {
+  readonly kind: "blob";
+  readonly digest: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly isManifest: boolean;
+}
+
+/** A link that belongs to what goes, as it was seen. */
+export interface JournalLink {
+  readonly kind: "manifest" | "tagIndexEntry" | "layerLink";
+  readonly repository: string;
+  readonly digest: string;
+  /** The digest that the file holds. */
+  readonly target: string;
+  readonly path: string;
+  /** When the link was written, by the storage's clock: milliseconds since 1970. */
+  readonly time: number;
+  /** Of an index entry: the current link of its tag. */
+  readonly current?: string | undefined;
+  /** Of a layer link: whether the run takes it, or only saw it. */
+  readonly taken?: boolean | undefined;
+}
+
+/** How far the run is; `at` is the storage's time. */
+export interface JournalState {
+  /** `unlinked`: the links that a purge removes are gone, and looked after. */
+  readonly kind: "begun" | "settled" | "purging" | "unlinked" | "purged";
+  readonly at: number;
+}
+
+export type JournalRecord = JournalBlob | JournalLink | JournalState;
+
+/** Records of one object: small enough to be written and read as a whole. */
+const RECORDS_AT_ONCE = 5000;
+const MAX_OBJECT_BYTES = 64 * 1024 * 1024;
+const OBJECT = /^(\d{6})\.jsonl$/;
+
+export class Journal {
+  readonly blobs: JournalBlob[] = [];
+  readonly links: JournalLink[] = [];
+  /** Milliseconds since 1970, by the storage's clock; undefined where the run has not come so far. */
+  begunAt: number | undefined;
+  settledAt: number | undefined;
+  purgingAt: number | undefined;
+  purgedAt: number | undefined;
+  /** Why it can't be believed, where it can't. */
+  damage: string | undefined;
+  private next = 0;
+
+  constructor(
+    readonly runId: string,
+    private readonly driver: StorageDriver,
+    private readonly directory: string,
+  ) {}
+
+  /** Whether the run that wrote it ended before it had settled. */
+  get isInterrupted(): boolean {
+    return this.damage === undefined && this.settledAt === undefined && this.purgedAt === undefined;
+  }
+
+  /** Whether what it names still counts: until each of its items is purged, put back or kept. */
+  get isOpen(): boolean {
+    return this.damage === undefined && this.purgedAt === undefined;
+  }
+
+  /** Reads a journal; what is damaged or cut short is said in `damage`, and nothing of it believed. */
+  static async read(runId: string, driver: StorageDriver, directory: string, options: LookOptions): Promise<Journal> {
+    const journal = new Journal(runId, driver, directory);
+    const numbers = await objectNumbers(driver, directory, options);
+    for (const [i, number] of numbers.entries()) {
+      if (number !== i) journal.damage ??= `object ${i} of it is missing`;
+      const bytes = await readBounded(driver, journal.pathOf(number), { signal: options.signal, maxBytes: MAX_OBJECT_BYTES });
+      const records = parse(bytes);
+      if (typeof records === "string") journal.damage ??= `${journal.pathOf(number)} ${records}`;
+      else for (const record of records) journal.take(record);
+    }
+    if (numbers.length === 0 || journal.begunAt === undefined) journal.damage ??= "it has no beginning";
+    journal.next = (numbers.at(-1) ?? -1) + 1;
+    return journal;
+  }
+
+  /** Writes records down; resolves when they are kept. */
+  async write(records: readonly JournalRecord[]): Promise<void> {
+    for (let start = 0; start < records.length; start += RECORDS_AT_ONCE) {
+      const some = records.slice(start, start + RECORDS_AT_ONCE);
+      const lines = [...some.map((record) => JSON.stringify(record)), JSON.stringify({ kind: "end", records: some.length })];
+      await this.driver.putContent?.(this.pathOf(this.next++), Buffer.from(`${lines.join("\n")}\n`));
+      for (const record of some) this.take(record);
+    }
+  }
+
+  /** Takes the journal away, the last object first: what is left of it by a crash is a beginning, and is gone on with. */
+  async remove(): Promise<void> {
+    while (this.next > 0) {
+      try {
+        await this.driver.delete(this.pathOf(this.next - 1));
+      } catch (error) {
+        if (!isPathNotFound(error)) throw error;
+      }
+      this.next--;
+    }
+  }
+
+  private pathOf(number: number): string {
+    return join(this.directory, `${String(number).padStart(6, "0")}.jsonl`);
+  }
+
+  private take(record: JournalRecord): void {
+    switch (record.kind) {
+      case "blob":
+        this.blobs.push(record);
+        break;
+      case "manifest":
+      case "tagIndexEntry":
+      case "layerLink":
+        this.links.push(record);
+        break;
+      case "begun":
+        this.begunAt = record.at;
+        break;
+      case "settled":
+        this.settledAt = record.at;
+        break;
+      case "purging":
+        this.purgingAt = record.at;
+        break;
+      case "unlinked":
+        this.purgingAt = undefined;
+        break;
+      case "purged":
+        this.purgedAt = record.at;
+        break;
+    }
+  }
+}
+
+/** The numbers of the objects that are there, in order. */
+async function objectNumbers(driver: StorageDriver, directory: string, options: LookOptions): Promise<number[]> {
+  const numbers: number[] = [];
+  try {
+    for await (const page of driver.list(directory, options)) {
+      for (const { path } of page) {
+        const match = OBJECT.exec(path.slice(directory.length + 1));
+        if (match === null) options.onUnrecognized?.(path);
+        else numbers.push(Number(match[1]));
+      }
+    }
+  } catch (error) {
+    if (!isPathNotFound(error)) throw error;
+  }
+  return numbers.sort((a, b) => a - b);
+}
+
+/** The records of one object, or what is wrong with it. */
+function parse(bytes: Uint8Array): JournalRecord[] | string {
+  const lines = Buffer.from(bytes).toString("utf8").split("\n");
+  if (lines.pop() !== "") return "is cut short";
+  const records: JournalRecord[] = [];
+  for (const [i, line] of lines.entries()) {
+    let value: unknown;
+    try {
+      value = JSON.parse(line);
+    } catch {
+      return `holds a line ${i + 1} that is no JSON`;
+    }
+    if (isEnd(value)) return i === lines.length - 1 && value.records === i ? records : "is cut short";
+    if (!isRecord(value)) return `holds a line ${i + 1} that is no record`;
+    records.push(value);
+  }
+  return "is cut short";
+}
+
+function isEnd(value: unknown): value is { kind: "end"; records: number } {
+  return typeof value === "object" && value !== null && "kind" in value && value.kind === "end" && "records" in value;
+}
+
+const STATES: ReadonlySet<unknown> = new Set(["begun", "settled", "purging", "unlinked", "purged"]);
+const LINKS: ReadonlySet<unknown> = new Set(["manifest", "tagIndexEntry", "layerLink"]);
+
+function isRecord(value: unknown): value is JournalRecord {
+  if (typeof value !== "object" || value === null) return false;
+  const { kind, at, digest, target, path, time, repository } = value as Readonly<Record<string, unknown>>;
+  if (STATES.has(kind)) return typeof at === "number";
+  if (!isDigest(digest)) return false;
+  if (kind === "blob") return true;
+  return LINKS.has(kind) && isDigest(target) && isPath(path) && typeof time === "number" && typeof repository === "string";
+}

@@ -1,0 +1,140 @@
+/** Putting back: data that something needs after all, and links that a run took. Nothing is written over, and nothing rotten goes back. */
+
+import type { AsideCopy } from "./asideStore.js";
+import type { JournalLink } from "./journal.js";
+import type { StorageDriver } from "../driver.js";
+import { codeOf, isPathNotFound, messageOf } from "../errors.js";
+import type { RegistryLook } from "../look.js";
+import type { AsideCounts } from "../report.js";
+import type { Run } from "../run.js";
+import { TaskQueue } from "../internal/taskQueue.js";
+
+export type PutBackOutcome = "back" | "there" | "gone" | "rotten";
+
+/** Brings everything back that a look found to be needed: data first, then the layer links of what is kept. */
+export async function putBackNeeded(run: Run, found: RegistryLook): Promise<void> {
+  const { aside } = run;
+  if (aside === undefined) return;
+  await putBackBlobs(run, (number) => run.marks.isKept(number));
+  for (const look of found.looks) {
+    for (const link of aside.layerLinksTakenFrom(look.repository.name)) {
+      if (look.needsLayer(run.digests.add(link.digest))) await writeLink(run.driver, link);
+    }
+  }
+}
+
+/** Brings back the data of those digests that lie aside and are meant. */
+export async function putBackBlobs(run: Run, isMeant: (number: number) => boolean): Promise<void> {
+  const { aside } = run;
+  if (aside === undefined) return;
+  const meant = [...aside.copies].filter(([number]) => isMeant(number));
+  if (meant.length === 0) return;
+  await run.mayChange();
+  const queue = new TaskQueue(run.settings.concurrency);
+  await queue.forEach(meant, async ([number, copies]) => {
+    for (const copy of [...copies]) {
+      await run.mayChange();
+      const outcome = await putBack(run, run.driver, number, copy);
+      if (outcome === "back") countBack(run, number, copy);
+      if (outcome === "back" || outcome === "there") return;
+    }
+  });
+}
+
+/** Brings one copy back, where nothing is in its place and its bytes are what its digest says. */
+export async function putBack(run: Run, driver: StorageDriver, number: number, copy: AsideCopy): Promise<PutBackOutcome> {
+  const digest = run.digests.digest(number);
+  const [place = ""] = run.registry.blobFootprint(digest).files;
+  if (await isThere(driver, place)) return "there";
+  try {
+    if (!(await run.aside?.isSound(driver, number, copy))) {
+      const message = `${copy.path} lies aside and does not hold what its digest says; it was not put back`;
+      run.ledger.addProblem({ kind: "digest-mismatch", path: copy.path, digest, message });
+      run.log.warn(message);
+      return "rotten";
+    }
+    await driver.move?.(copy.path, place);
+  } catch (error) {
+    // Someone wrote it anew, or another run brought it back, at the same moment.
+    if (isPathNotFound(error)) return "gone";
+    if (await isThere(driver, place)) return "there";
+    throw error;
+  }
+  run.aside?.removeCopy(number, copy);
+  run.log.debug(`put back ${place}`);
+  return "back";
+}
+
+function countBack(run: Run, number: number, copy: AsideCopy): void {
+  const own = copy.runId === run.ledger.runId;
+  const counts: AsideCounts = own ? run.ledger.restored : run.ledger.returned;
+  const bytes = copy.size ?? 0;
+  const isManifest = run.catalog.isManifest(number);
+  for (const [each, sign] of own ? [[counts, 1] as const, [run.ledger.quarantined, -1] as const] : [[counts, 1] as const]) {
+    each.blobs += sign;
+    each.bytes += sign * bytes;
+    if (isManifest) each.manifests += sign;
+  }
+}
+
+/** Writes a link anew, where there is none. */
+export async function writeLink(driver: StorageDriver, link: JournalLink): Promise<boolean> {
+  const content = Buffer.from(link.target);
+  try {
+    return (await driver.putContent?.(link.path, content, { ifAbsent: true })) === true;
+  } catch (error) {
+    if (codeOf(error) !== "UNSUPPORTED") throw error;
+  }
+  if (await isThere(driver, link.path)) return false;
+  await driver.putContent?.(link.path, content);
+  return true;
+}
+
+/** Whether a file is there. Whatever else a driver says is an error. */
+export async function isThere(driver: StorageDriver, path: string): Promise<boolean> {
+  try {
+    return !(await driver.stat(path)).isDirectory;
+  } catch (error) {
+    if (isPathNotFound(error)) return false;
+    throw error;
+  }
+}
+
+/**
+ * Undoes what this run took, after an abort or an error: data goes back, removed layer links are written anew. What can't be undone
+ * is in the journal, for the next run. `driver` is one that the run's own signal does not stop.
+ */
+export async function undo(run: Run, driver: StorageDriver): Promise<void> {
+  const { aside } = run;
+  const { runId } = run.ledger;
+  const journal = aside?.journals.get(runId);
+  if (aside === undefined || journal === undefined || journal.settledAt !== undefined) return;
+  const own = [...aside.copies].flatMap(([number, copies]) =>
+    copies.filter((copy) => copy.runId === runId).map((copy) => ({ number, copy })),
+  );
+  const taken = journal.links.filter((link) => link.kind === "layerLink" && link.taken === true);
+  let failed = 0;
+  const attempt = async (path: string, work: () => Promise<unknown>) => {
+    try {
+      await run.lock?.check();
+      await work();
+    } catch (error) {
+      failed++;
+      run.log.error(`could not put back ${path}: ${messageOf(error)}; the next run does`, { error });
+    }
+  };
+  for (const { number, copy } of own) {
+    await attempt(copy.path, async () => {
+      if ((await putBack(run, driver, number, copy)) === "back") countBack(run, number, copy);
+    });
+  }
+  for (const link of taken) await attempt(link.path, () => writeLink(driver, link));
+  const at = run.storageNow();
+  if (failed === 0)
+    await attempt(runId, () =>
+      journal.write([
+        { kind: "settled", at },
+        { kind: "purged", at },
+      ]),
+    );
+}

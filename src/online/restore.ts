@@ -1,0 +1,144 @@
+import { conduct } from "../conduct.js";
+import type { Failure, StorageDriver } from "../driver.js";
+import { codeOf, messageOf } from "../errors.js";
+import { readBounded } from "../internal/readBounded.js";
+import type { Namespace, Repository } from "../namespace.js";
+import type { GcContext } from "../options.js";
+import { Run } from "../run.js";
+import type { AsideStore } from "./asideStore.js";
+import type { JournalLink } from "./journal.js";
+import { isThere, putBack, writeLink } from "./putBack.js";
+import { openSession } from "./session.js";
+
+/** What to bring back; without either everything that is aside. */
+export interface RestoreTarget {
+  /** Everything that this run put aside. */
+  readonly runId?: string | undefined;
+  /** This blob, and where it is a manifest all that it names, so that it can be pulled again. */
+  readonly digest?: string | undefined;
+}
+
+export interface RestoreReport {
+  blobs: number;
+  bytes: number;
+  links: number;
+  /** Digests that are wanted, and neither aside nor in place. */
+  missing: readonly string[];
+  failures: readonly Failure[];
+}
+
+/**
+ * Brings back what a run put aside: data only where there is none and after its digest was checked, the layer links that the run took
+ * only where there are none. What is restored counts as young for `gracePeriodMs`, so that there is time to tag it.
+ *
+ * @throws TypeError where the run or the digest is none, RegistryGcError as `markAndSweep` does.
+ */
+export async function restore(
+  ctx: GcContext,
+  driver: StorageDriver,
+  registry: Namespace,
+  what: RestoreTarget = {},
+): Promise<RestoreReport> {
+  const report = { blobs: 0, bytes: 0, links: 0, missing: [] as string[], failures: [] as Failure[] };
+  const run = Run.begin(ctx, driver, registry, {});
+  const wanted = what.digest === undefined ? undefined : run.digests.add(what.digest);
+  await conduct(run, async () => {
+    run.signal.throwIfAborted();
+    await openSession(run);
+    if (run.aside === undefined) return;
+    if (what.runId !== undefined && !run.aside.journals.has(what.runId)) {
+      throw new TypeError(
+        `there is no run ${JSON.stringify(what.runId)} aside; there are ${[...run.aside.journals.keys()].join(", ") || "none"}`,
+      );
+    }
+    const numbers = wanted === undefined ? [...run.aside.copies.keys()] : await closureOf(run, wanted, report.missing);
+    await bringBack(run, run.aside, { numbers: new Set(numbers), runId: what.runId }, report);
+  });
+  return report;
+}
+
+interface Mutable {
+  blobs: number;
+  bytes: number;
+  links: number;
+  readonly failures: Failure[];
+}
+
+async function bringBack(
+  run: Run,
+  aside: AsideStore,
+  target: { readonly numbers: ReadonlySet<number>; readonly runId: string | undefined },
+  report: Mutable,
+): Promise<void> {
+  const isMeant = (runId: string) => target.runId === undefined || target.runId === runId;
+  const copies = [...aside.copies].flatMap(([number, all]) =>
+    target.numbers.has(number) ? all.filter(({ runId }) => isMeant(runId)).map((copy) => ({ number, copy })) : [],
+  );
+  const links = [...aside.journals.values()]
+    .filter((journal) => isMeant(journal.runId) && journal.damage === undefined)
+    .flatMap((journal) => journal.links.filter((link) => isTaken(run, link, target.numbers)));
+
+  // Noted before it is done: a moved file keeps its old time.
+  await run.mayChange();
+  const digests = [...target.numbers].map((number) => run.digests.digest(number));
+  await run.driver.putContent?.(aside.notePath(run.ledger.runId), Buffer.from(JSON.stringify(digests)));
+
+  for (const { number, copy } of copies) {
+    await run.mayChange();
+    try {
+      const outcome = await putBack(run, run.driver, number, copy);
+      if (outcome === "rotten")
+        report.failures.push({ path: copy.path, code: "DAMAGED", message: `${copy.path} does not hold what its digest says` });
+      if (outcome !== "back") continue;
+      report.blobs++;
+      report.bytes += copy.size ?? 0;
+    } catch (error) {
+      run.signal.throwIfAborted();
+      report.failures.push({ path: copy.path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });
+    }
+  }
+  for (const link of links) {
+    await run.mayChange();
+    if (await writeLink(run.driver, link)) report.links++;
+  }
+}
+
+function isTaken(run: Run, link: JournalLink, numbers: ReadonlySet<number>): boolean {
+  if (link.kind !== "layerLink" || link.taken !== true) return false;
+  return numbers.has(run.digests.find(link.digest)) || numbers.has(run.digests.find(link.target));
+}
+
+/** A digest and all that it names, to any depth, as far as it is aside or in place. */
+async function closureOf(run: Run, wanted: number, missing: string[]): Promise<number[]> {
+  const closure = new Set<number>();
+  const store = blobStore(run);
+  const open = [{ number: wanted, mayBeManifest: true }];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const { number, mayBeManifest } = next;
+    if (closure.has(number)) continue;
+    closure.add(number);
+    const digest = run.digests.digest(number);
+    const [place = ""] = run.registry.blobFootprint(digest).files;
+    if (run.aside?.isAside(number) !== true && !(await isThere(run.driver, place))) {
+      missing.push(digest);
+      continue;
+    }
+    if (!mayBeManifest) continue;
+    await run.catalog.readAll(store, [number]);
+    if (!run.catalog.isManifest(number)) continue;
+    const { children, blobs } = run.catalog.references(number);
+    for (const child of children) open.push({ number: child, mayBeManifest: true });
+    for (const blob of blobs) open.push({ number: blob, mayBeManifest: false });
+  }
+  return [...closure];
+}
+
+/** Manifests by their place, whatever repository they belong to; what lies aside is read from there. */
+function blobStore({ registry, driver }: Run): Pick<Repository, "readManifest"> {
+  return {
+    async readManifest(digest, { maxBytes, signal }) {
+      const [place = ""] = registry.blobFootprint(digest).files;
+      return (await isThere(driver, place)) ? readBounded(driver, place, { maxBytes, signal }) : undefined;
+    },
+  };
+}

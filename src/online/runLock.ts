@@ -1,0 +1,156 @@
+/**
+ * The lock of a run: a file beside the registry's root. Everyone who changes something holds it, and shows by a heartbeat that he is
+ * alive. Whoever sleeps past it (a laptop, a paused container) finds out before his next batch of changes, and stops.
+ */
+
+import { hostname } from "node:os";
+import { pid } from "node:process";
+import type { Clock } from "../clock.js";
+import type { StorageDriver } from "../driver.js";
+import { codeOf, isPathNotFound, LockedError } from "../errors.js";
+import { readBounded } from "../internal/readBounded.js";
+import { property } from "../manifest.js";
+
+const BEAT_MS = 30_000;
+const LOST_MS = 60_000;
+const STALE_MS = 5 * 60_000;
+/** Longer than a write that has begun takes to be seen. */
+const SETTLE_MS = 2_000;
+const MAX_LOCK_BYTES = 4096;
+
+export class RunLock {
+  private wallBeat: number;
+  private monotonicBeat: number;
+  private lost: string | undefined;
+  private beating: Promise<void> | undefined;
+  private readonly timer: NodeJS.Timeout;
+
+  private constructor(
+    private readonly driver: StorageDriver,
+    private readonly path: string,
+    private readonly content: Uint8Array,
+    private readonly clock: Clock,
+  ) {
+    this.wallBeat = clock.now();
+    this.monotonicBeat = performance.now();
+    // A single call may take long; in a busy run the beat comes with the batches.
+    this.timer = setInterval(() => void this.beat().catch(() => undefined), BEAT_MS).unref();
+  }
+
+  /**
+   * Takes the lock.
+   *
+   * @param storageNow - The storage's time now: a lock is stale by the storage's own time of it.
+   * @throws LockedError where someone alive holds it.
+   */
+  static async take(driver: StorageDriver, path: string, runId: string, clock: Clock, storageNow: () => number): Promise<RunLock> {
+    const content = Buffer.from(JSON.stringify({ runId, host: hostname(), pid, startedAt: new Date(clock.now()).toISOString() }));
+    const begun = { wall: clock.now(), monotonic: performance.now() };
+    if (!(await isWrittenWhereAbsent(driver, path, content))) {
+      await refuseLiving(driver, path, storageNow);
+      await driver.putContent?.(path, content);
+      await confirm(driver, path, content, clock);
+    }
+    const lock = new RunLock(driver, path, content, clock);
+    lock.wallBeat = begun.wall;
+    lock.monotonicBeat = begun.monotonic;
+    return lock;
+  }
+
+  /**
+   * To be asked before every batch of changes.
+   *
+   * @throws LockedError where the lock is no longer ours, or was not shown to be for too long.
+   */
+  async check(): Promise<void> {
+    if (this.lost === undefined && this.age() > BEAT_MS) await this.beat();
+    if (this.lost === undefined && this.age() > LOST_MS) this.lost = "it was not shown to be alive for a minute";
+    if (this.lost !== undefined)
+      throw new LockedError(`this run lost its lock at ${this.path}: ${this.lost}; it stopped. The next run goes on from its journal`);
+  }
+
+  /** Reads the lock, and writes it anew where it is ours and still young. */
+  beat(): Promise<void> {
+    this.beating ??= this.beatOnce().finally(() => {
+      this.beating = undefined;
+    });
+    return this.beating;
+  }
+
+  private async beatOnce(): Promise<void> {
+    const begun = { wall: this.clock.now(), monotonic: performance.now() };
+    const present = await contentOf(this.driver, this.path);
+    if (present === undefined || !present.equals(this.content)) {
+      this.lost = present === undefined ? "it is gone" : `it is now held by ${describe(present)}`;
+      return;
+    }
+    if (this.age() > LOST_MS) return;
+    await this.driver.putContent?.(this.path, this.content);
+    this.wallBeat = begun.wall;
+    this.monotonicBeat = begun.monotonic;
+  }
+
+  /** Milliseconds since the last heartbeat that succeeded, by the clock that says more. */
+  private age(): number {
+    return Math.max(this.clock.now() - this.wallBeat, performance.now() - this.monotonicBeat);
+  }
+
+  /** Gives the lock back; who has lost it leaves it to its holder. */
+  async release(): Promise<void> {
+    clearInterval(this.timer);
+    await this.beating?.catch(() => undefined);
+    if (this.lost !== undefined || this.age() > LOST_MS) return;
+    const present = await contentOf(this.driver, this.path);
+    if (present?.equals(this.content) === true) await this.driver.delete(this.path);
+  }
+}
+
+async function isWrittenWhereAbsent(driver: StorageDriver, path: string, content: Uint8Array): Promise<boolean> {
+  try {
+    return (await driver.putContent?.(path, content, { ifAbsent: true })) === true;
+  } catch (error) {
+    if (codeOf(error) !== "UNSUPPORTED") throw error;
+  }
+  // A store that can't write where nothing is: whoever holds it is refused by its age, then the last writer wins.
+  return false;
+}
+
+async function refuseLiving(driver: StorageDriver, path: string, storageNow: () => number): Promise<void> {
+  const content = await contentOf(driver, path);
+  if (content === undefined) return;
+  const { modTime } = await driver.stat(path);
+  const age = modTime === undefined ? 0 : storageNow() - modTime.getTime();
+  if (age > STALE_MS) return;
+  throw new LockedError(
+    `another run holds the lock at ${path}: ${describe(content)}, last seen alive ${Math.round(age / 1000)} seconds ago. Wait for it; a lock that nobody keeps alive is taken over after five minutes`,
+  );
+}
+
+/** Waits until whoever wrote at the same moment is seen, then looks who won. */
+async function confirm(driver: StorageDriver, path: string, content: Buffer, clock: Clock): Promise<void> {
+  await clock.sleep(SETTLE_MS);
+  const present = await contentOf(driver, path);
+  if (present?.equals(content) === true) return;
+  throw new LockedError(
+    `another run took the lock at ${path} at the same moment: ${present === undefined ? "it is gone again" : describe(present)}`,
+  );
+}
+
+async function contentOf(driver: StorageDriver, path: string): Promise<Buffer | undefined> {
+  try {
+    return Buffer.from(await readBounded(driver, path, { maxBytes: MAX_LOCK_BYTES }));
+  } catch (error) {
+    if (isPathNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+function describe(content: Buffer): string {
+  try {
+    const value: unknown = JSON.parse(content.toString("utf8"));
+    const part = (name: string) => JSON.stringify(property(value, name));
+    return `run ${part("runId")} on ${part("host")} (process ${part("pid")}), since ${part("startedAt")}`;
+  } catch {
+    return "a holder that says nothing readable of itself";
+  }
+}

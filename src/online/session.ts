@@ -1,0 +1,72 @@
+/** What surrounds a run that changes something: the lock, the storage's clock, and the knowledge of what lies aside. */
+
+import type { StorageDriver } from "../driver.js";
+import { messageOf } from "../errors.js";
+import type { Run } from "../run.js";
+import { AsideStore } from "./asideStore.js";
+import { RunLock } from "./runLock.js";
+import { measureOffset, refuseSkew } from "./storageClock.js";
+
+/** Takes the lock and sets the clock, where the run is to change something; then looks what lies aside. */
+export async function openSession(run: Run): Promise<void> {
+  const { online } = run.registry;
+  sayDegree(run);
+  if (online === undefined) return;
+  if (!run.settings.dryRun && run.driver.putContent !== undefined) {
+    run.storageOffset = await measureOffset(run.driver, run.clock, `${online.lock}.${run.ledger.runId}`);
+    if (!run.settings.readOnly) refuseSkew(run.storageOffset);
+    run.lock = await RunLock.take(run.settlingDriver, online.lock, run.ledger.runId, run.clock, () => run.storageNow());
+  }
+  await openAside(run);
+}
+
+/** Lists what lies aside, and reads the journals. */
+export async function openAside(run: Run): Promise<void> {
+  const { online } = run.registry;
+  if (online === undefined) return;
+  const strays = () => {
+    run.ledger.unrecognized++;
+  };
+  run.aside = await AsideStore.open(run.driver, online.aside, run.digests, {
+    ...run.look,
+    onUnrecognized: strays,
+    journalDriver: run.settlingDriver,
+  });
+  run.aside.honourNotes(run.storageNow() - run.settings.gracePeriodMs);
+  for (const journal of run.aside.journals.values()) {
+    if (journal.damage === undefined) continue;
+    const path = run.aside.runDirectory(journal.runId);
+    const message = `the journal of run ${journal.runId} can't be read: ${journal.damage}. What lies aside and is needed goes back; nothing is purged`;
+    run.ledger.addProblem({ kind: "damaged-journal", path, message });
+    run.log.warn(message);
+  }
+  run.renewMarks();
+}
+
+/** Gives the lock back, whatever has happened. */
+export async function closeSession(run: Run): Promise<void> {
+  try {
+    await run.lock?.release();
+  } catch (error) {
+    run.log.warn(`the lock could not be given back: ${messageOf(error)}; it is taken over once it is five minutes old`, { error });
+  }
+}
+
+/** Which degree of safety holds, and why not a better one. */
+function sayDegree(run: Run): void {
+  const { readOnly, quarantine } = run.settings;
+  run.ledger.safety = readOnly ? "quiesced" : run.quarantines ? "quarantine" : "grace";
+  if (run.ledger.safety !== "grace") return;
+  const why = !quarantine
+    ? "quarantine is false"
+    : run.registry.online === undefined
+      ? "the registry has no place for a quarantine"
+      : `the driver has no ${missing(run.driver)}`;
+  run.log.info(`safety is "grace": ${why}. A push that re-uses garbage while it is being deleted can lose it; docs/online.md says when`);
+}
+
+function missing(driver: StorageDriver): string {
+  return [driver.putContent === undefined ? "putContent" : "", driver.move === undefined ? "move" : ""]
+    .filter((name) => name !== "")
+    .join(" and no ");
+}

@@ -1,0 +1,58 @@
+/**
+ * For registries in the same process: they tell which blobs they are about to promise, and the collector asks before each move or
+ * delete, under one lock per digest.
+ */
+export interface WriteBarrier {
+  /**
+   * Keeps a digest from being removed. Resolves once no removal of it is under way; from then on, for `forMs` (milliseconds, default
+   * a day), none starts. To be called on HEAD, mount and upload commit, and for every digest of a manifest before it is verified.
+   */
+  protect(digest: string, options?: { readonly forMs?: number | undefined }): Promise<void>;
+
+  /**
+   * What the collector calls: runs a removal of this digest, unless it is protected; answers whether it did. Of one digest no two
+   * run at once.
+   */
+  removing(digest: string, removal: () => Promise<void>): Promise<boolean>;
+}
+
+const DAY_MS = 86_400_000;
+
+/** A barrier for the registries and the collector of one process. `now`: milliseconds since 1970, `Date.now` by default. */
+export function createWriteBarrier(options: { readonly now?: () => number } = {}): WriteBarrier {
+  const now = options.now ?? (() => Date.now());
+  const protectedUntil = new Map<string, number>();
+  const removals = new Map<string, Promise<void>>();
+  let swept = now();
+
+  const forgetExpired = () => {
+    if (now() - swept < 60_000) return;
+    swept = now();
+    for (const [digest, until] of protectedUntil) if (until <= swept) protectedUntil.delete(digest);
+  };
+
+  return {
+    async protect(digest, { forMs = DAY_MS } = {}) {
+      forgetExpired();
+      protectedUntil.set(digest, Math.max(protectedUntil.get(digest) ?? 0, now() + forMs));
+      await removals.get(digest);
+    },
+    async removing(digest, removal) {
+      for (let other = removals.get(digest); other !== undefined; other = removals.get(digest)) await other;
+      if ((protectedUntil.get(digest) ?? 0) > now()) return false;
+      const work = removal();
+      // Whoever waits wants to know that it is over, not how it went.
+      const over = work.then(
+        () => undefined,
+        () => undefined,
+      );
+      removals.set(digest, over);
+      try {
+        await work;
+      } finally {
+        removals.delete(digest);
+      }
+      return true;
+    },
+  };
+}
