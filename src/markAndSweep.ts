@@ -44,12 +44,12 @@ async function collect(run: Run): Promise<void> {
   const blobs = await run.phase("inventory", () => takeInventory(run));
   const found = await run.phase("mark", () => lookAtRegistry(run, "mark"));
   refuseDamage(run);
-  refuseEmptyMark(run, blobs, found);
 
   await putBackAtOnce(run, found);
 
   let plan = await makePlan(run, found.looks);
   account(run, found, plan);
+  refuseEmptyMark(run, blobs, found);
   refuseRatio(run);
 
   if (!run.settings.readOnly && !run.settings.dryRun && isSomething(plan)) {

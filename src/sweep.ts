@@ -25,12 +25,15 @@ export async function sweep(run: Run, plan: Plan): Promise<void> {
 class Sweep {
   private readonly vacuum: Vacuum;
   private done = 0;
+  private readonly total: number;
   private bytes = 0;
 
   constructor(
     private readonly of: Run,
     private readonly plan: Plan,
   ) {
+    const { manifests, blobs, layerLinks, tagIndexEntries, uploads, repositories } = of.ledger.eligible;
+    this.total = manifests + blobs + layerLinks + tagIndexEntries + uploads + repositories;
     this.vacuum = new Vacuum(of.driver, { concurrency: of.settings.concurrency, logger: of.log });
   }
 
@@ -42,7 +45,7 @@ class Sweep {
     await this.remove(this.blobs());
     await this.removeUploads();
     await this.removeRepositories();
-    run.progress({ phase: "sweep", done: this.done, bytes: this.bytes }, true);
+    run.progress({ phase: "sweep", done: this.done, total: this.total, bytes: this.bytes }, true);
   }
 
   async removeUploads(): Promise<void> {
@@ -115,7 +118,7 @@ class Sweep {
     }
     this.done += gone.length + failed.length;
     run.telemetry.event("batch", { "registry_gc.batch.deleted": gone.length, "registry_gc.batch.failed": failed.length });
-    run.progress({ phase: "sweep", done: this.done, bytes: this.bytes });
+    run.progress({ phase: "sweep", done: this.done, total: this.total, bytes: this.bytes });
     await tellDeleted(
       run,
       gone.map(({ planned }) => toDeleted(planned)),

@@ -184,11 +184,11 @@ describe("hooks", () => {
         throw new Error("oops");
       },
     });
-    expect(told.filter(({ total }) => total !== undefined)).toMatchObject([
-      { phase: "inventory", done: 9, total: 9 },
-      { phase: "mark", done: 1, total: 1 },
-    ]);
-    expect(told.at(-1)).toMatchObject({ phase: "sweep", done: 9 });
+    for (const phase of ["inventory", "mark", "sweep"]) {
+      const last = told.filter((progress) => progress.phase === phase).at(-1);
+      expect(last?.done).toBe(last?.total);
+    }
+    expect(told.at(-1)).toMatchObject({ phase: "sweep", done: 9, total: 9 });
   });
 
   test("onProgress is throttled", async () => {

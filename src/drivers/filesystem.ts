@@ -88,11 +88,12 @@ export class FilesystemDriver implements StorageDriver {
   }
 
   async deleteFiles(paths: readonly string[], options?: AbortOptions): Promise<readonly Failure[]> {
+    options?.signal?.throwIfAborted();
     for (const path of paths) checkPath(path, this.name);
     const failures: Failure[] = [];
     await inParallel(paths, async (path) => {
-      options?.signal?.throwIfAborted();
-      const failure = await this.unlink(path);
+      // What is gone by then is told: a rejection would hide it.
+      const failure = options?.signal?.aborted === true ? aborted(path) : await this.unlink(path);
       if (failure !== undefined) failures.push(failure);
     });
     return failures;
@@ -247,6 +248,10 @@ export class FilesystemDriver implements StorageDriver {
   private driverError(path: string, message: string, cause: unknown): DriverError {
     return new DriverError(`${this.name}: ${message}`, { driverName: this.name, path, cause });
   }
+}
+
+function aborted(path: string): Failure {
+  return { path, code: "ABORTED", message: `${path} was left: the removal was aborted` };
 }
 
 function infoOf(path: string, stats: Stats): FileInfo {

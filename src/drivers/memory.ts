@@ -73,10 +73,10 @@ export class MemoryDriver implements StorageDriver {
   }
 
   async deleteFiles(paths: readonly string[], options?: AbortOptions): Promise<readonly Failure[]> {
+    options?.signal?.throwIfAborted();
     for (const path of paths) checkPath(path, this.name);
     const failures: Failure[] = [];
     for (const path of paths) {
-      options?.signal?.throwIfAborted();
       const entry = this.at(path);
       if (entry instanceof Map) failures.push({ path, code: "IS_DIRECTORY", message: `${path} is a directory; it was left` });
       else if (entry !== undefined) this.remove(path);

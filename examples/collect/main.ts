@@ -1,0 +1,83 @@
+/** `npm run collect`: the library on a registry's root directory, with a progress bar and a report for people. */
+
+import { type GcOptions, type GcReport, isRegistryGcError, markAndSweep, openRegistry } from "oci-registry-gc";
+import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
+import { type Arguments, helpText, readArguments, UsageError } from "./args.js";
+import { describeContents } from "./contents.js";
+import { withDemoRegistry } from "./demoRegistry.js";
+import { Interrupted, interruptible } from "./interrupt.js";
+import { progressBar } from "./progressBar.js";
+import { checkRegistryRoot } from "./registryRoot.js";
+import { renderPlan, renderReport } from "./render.js";
+
+/** The exit code. */
+async function main(argv: readonly string[]): Promise<number> {
+  const { directory, ...args } = readArguments(argv);
+  if (args.help) {
+    console.log(helpText());
+    return 0;
+  }
+  return interruptible(async (signal) => {
+    if (directory === undefined) return collectDemo(args, signal);
+    await checkRegistryRoot(directory);
+    return collect(directory, args, signal);
+  });
+}
+
+/** Without a directory: a registry of our own, before and after. */
+function collectDemo(args: Omit<Arguments, "directory">, signal: AbortSignal): Promise<number> {
+  return withDemoRegistry(async (directory) => {
+    const say = args.json ? console.error : console.log;
+    const registry = openRegistry(new FilesystemDriver({ root: directory }));
+    say(`No directory was given, so here is a small registry in a temporary folder.\n\nBefore:\n${await describeContents(registry)}\n`);
+    const options: GcOptions = { readOnly: true, removeUntagged: true, ...args.options };
+    const code = await collect(directory, { ...args, options }, signal);
+    say(
+      `\nAfter:\n${await describeContents(registry)}\n\nThe temporary folder is gone again. Try it on a registry: npm run collect -- DIRECTORY --dry-run`,
+    );
+    return code;
+  });
+}
+
+async function collect(root: string, { options, json }: Pick<Arguments, "options" | "json">, signal: AbortSignal): Promise<number> {
+  const driver = new FilesystemDriver({ root });
+  const bar = progressBar(process.stderr);
+  const warnings: string[] = [];
+  const logger = { debug: ignore, info: ignore, warn: (message: string) => warnings.push(message), error: ignore };
+  try {
+    const report = await markAndSweep({ signal, logger }, driver, openRegistry(driver), {
+      ...options,
+      onProgress: (each) => bar.update(each),
+    });
+    bar.stop();
+    console.log(json ? JSON.stringify(report, null, 2) : renderReport(report));
+    return report.status === "completed" ? 0 : 1;
+  } catch (error) {
+    bar.stop();
+    return tellFailure(error, json);
+  } finally {
+    for (const warning of warnings) console.error(`Warning: ${warning}`);
+  }
+}
+
+/** A run that ended early: why, and what it knew and did by then. */
+function tellFailure(error: unknown, json: boolean): number {
+  const { report } = error as { report?: GcReport };
+  if (error instanceof Interrupted) console.error("Interrupted.");
+  else if (isRegistryGcError(error))
+    console.error(`${report?.status === "refused" ? "Refused" : "Failed"} (${error.code}): ${error.message}`);
+  else throw error;
+  if (report !== undefined) console.log(json ? JSON.stringify(report, null, 2) : `\n${renderPlan(report)}`);
+  return error instanceof Interrupted ? error.exitCode : 1;
+}
+
+function ignore(): void {}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  // Whoever says something wrong is told what is right; anything else is a bug, and is shown whole.
+  const isUsage = error instanceof UsageError;
+  console.error(isUsage ? `${error.message}\nSee npm run collect -- --help.` : error);
+  process.exitCode = isUsage ? 2 : 1;
+}

@@ -1,0 +1,222 @@
+/** Thousands of schedules of clients and collectors, each checked; SCHEDULES says how many, SEED where they begin. */
+
+import fc from "fast-check";
+import type { GcOptions } from "oci-registry-gc";
+import { describe, expect, test } from "vitest";
+import { contentOf, DAY } from "../support/stores.js";
+import { seeded } from "./simulator/scheduler.js";
+import { type Action, IMAGES, type Old, REPOSITORIES, Simulation, TAGS } from "./simulator/simulation.js";
+
+const SCHEDULES = Number(process.env["SCHEDULES"] ?? 300);
+const SEED = Number(process.env["SEED"] ?? 1);
+
+const repository = fc.constantFrom(...REPOSITORIES);
+const image = fc.nat(IMAGES.length - 1);
+const tag = fc.constantFrom(...TAGS);
+const action: fc.Arbitrary<Action> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constant("push" as const),
+      repository,
+      image,
+      tag: fc.option(tag, { nil: undefined }),
+      mounts: fc.boolean(),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("deleteManifest" as const), repository, image }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("deleteTag" as const), repository, tag }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("upload" as const), repository, layer: fc.constantFrom("config", "x", "y", "z") }),
+  },
+);
+const old: fc.Arbitrary<Old[]> = fc.array(fc.record({ repository, image, tag: fc.option(tag, { nil: undefined }) }), { maxLength: 4 });
+const clients = fc.array(fc.array(action, { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 2 });
+const schedule = fc.record({ old, clients, seed: fc.integer({ min: 1 }) });
+
+interface Schedule {
+  readonly old: Old[];
+  readonly clients: Action[][];
+  readonly seed: number;
+}
+
+const begin = async ({ old: before, seed }: Schedule, options: GcOptions, settings: { cached?: boolean } = {}) => {
+  const simulation = new Simulation(seeded(seed), options, settings);
+  await simulation.lay(before);
+  return simulation;
+};
+
+const parameters = { numRuns: SCHEDULES, seed: SEED, endOnFailure: process.env["SHRINK"] === undefined };
+
+const together = async (simulation: Simulation, scripts: readonly Action[][], collectors: readonly (() => Promise<unknown>)[]) => {
+  await simulation.scheduler.run([
+    ...scripts.map((script, i) => simulation.client(`client ${i}`, script)),
+    ...collectors.map((collect) => async () => {
+      await collect();
+    }),
+  ]);
+};
+
+const expectKept = async (simulation: Simulation) => expect(await simulation.broken()).toEqual([]);
+
+/** Later runs, when nobody writes any more: what was promised still holds, and they converge. */
+const expectConverges = async (simulation: Simulation, options: GcOptions = {}) => {
+  for (let run = 0; run < 3; run++) {
+    simulation.promises.forgetUntagged();
+    simulation.pass(8 * DAY);
+    await together(simulation, [], [() => simulation.collect(`later ${run}`, options)]);
+    await expectKept(simulation);
+  }
+  const before = await contentOf(simulation.store);
+  let last: unknown;
+  await together(simulation, [], [async () => (last = await simulation.collect("last", options))]);
+  expect(last).toMatchObject({ status: "completed", eligible: { blobs: 0, manifests: 0 }, purged: { blobs: 0 }, problemCount: 0 });
+  const journals = (files: Map<string, string>) => [...files].filter(([path]) => !path.includes("/_gc/"));
+  expect(journals(await contentOf(simulation.store))).toEqual(journals(before));
+};
+
+describe("quarantine", () => {
+  const OPTIONS: GcOptions = { removeUntagged: true };
+
+  test("what clients were told holds at the end of a run, and ever after", async () => {
+    await fc.assert(
+      fc.asyncProperty(schedule, async (each) => {
+        const simulation = await begin(each, OPTIONS);
+        await together(simulation, each.clients, [() => simulation.collect("collector")]);
+        await expectKept(simulation);
+        await expectConverges(simulation);
+      }),
+      parameters,
+    );
+  });
+
+  test("while an earlier quarantine is purged", async () => {
+    await fc.assert(
+      fc.asyncProperty(schedule, async (each) => {
+        const simulation = await begin(each, OPTIONS);
+        await together(simulation, [], [() => simulation.collect("first")]);
+        simulation.pass(8 * DAY);
+        await together(simulation, each.clients, [() => simulation.collect("purger")]);
+        await expectKept(simulation);
+        await expectConverges(simulation);
+      }),
+      parameters,
+    );
+  });
+
+  test("purging in the same run", async () => {
+    await fc.assert(
+      fc.asyncProperty(schedule, async (each) => {
+        const simulation = await begin(each, { ...OPTIONS, quarantineMs: 0 });
+        await together(simulation, each.clients, [() => simulation.collect("collector")]);
+        await expectKept(simulation);
+        await expectConverges(simulation, { quarantineMs: 0 });
+      }),
+      parameters,
+    );
+  });
+
+  test("with a crash at any call", async () => {
+    await fc.assert(
+      fc.asyncProperty(schedule, fc.integer({ min: 1, max: 250 }), fc.boolean(), async (each, after, purges) => {
+        const simulation = await begin(each, OPTIONS);
+        if (purges) {
+          await together(simulation, [], [() => simulation.collect("first")]);
+          simulation.pass(8 * DAY);
+        }
+        await together(simulation, each.clients, [() => simulation.collect("collector", {}, { after, kind: "crash" })]);
+        simulation.pass(600_000);
+        await together(simulation, [], [() => simulation.collect("next")]);
+        await expectKept(simulation);
+        await expectConverges(simulation);
+      }),
+      parameters,
+    );
+  });
+
+  test("with an abort at any call: everything goes back", async () => {
+    await fc.assert(
+      fc.asyncProperty(schedule, fc.integer({ min: 1, max: 250 }), async (each, after) => {
+        const simulation = await begin(each, OPTIONS);
+        await together(simulation, each.clients, [() => simulation.collect("collector", {}, { after, kind: "abort" })]);
+        await expectKept(simulation);
+        await expectConverges(simulation);
+      }),
+      parameters,
+    );
+  });
+
+  test("with a collector that sleeps for ten minutes before any call, while another takes over", async () => {
+    await fc.assert(
+      fc.asyncProperty(schedule, fc.integer({ min: 1, max: 250 }), fc.boolean(), async (each, after, purges) => {
+        const simulation = await begin(each, OPTIONS);
+        if (purges) {
+          await together(simulation, [], [() => simulation.collect("first")]);
+          simulation.pass(8 * DAY);
+        }
+        const again = async () => {
+          for (let attempt = 0; attempt < 3; attempt++) await simulation.collect(`other ${attempt}`);
+        };
+        await together(simulation, each.clients, [() => simulation.collect("sleeper", {}, { after, kind: "pause" }), again]);
+        simulation.pass(600_000);
+        await together(simulation, [], [() => simulation.collect("next")]);
+        await expectKept(simulation);
+        await expectConverges(simulation);
+      }),
+      parameters,
+    );
+  });
+});
+
+describe("grace", () => {
+  const OPTIONS: GcOptions = { removeUntagged: true, quarantine: false };
+
+  test("loses only what the second look could not see", async () => {
+    let lost = 0;
+    await fc.assert(
+      fc.asyncProperty(schedule, async (each) => {
+        const simulation = await begin(each, OPTIONS);
+        await together(simulation, each.clients, [() => simulation.collect("collector")]);
+        for (const broken of await simulation.broken()) {
+          lost++;
+          expectOpenRace(simulation, broken);
+        }
+      }),
+      parameters,
+    );
+    expect(lost).toBeGreaterThanOrEqual(0);
+  });
+});
+
+describe("quiesced", () => {
+  const OPTIONS: GcOptions = { removeUntagged: true, readOnly: true };
+
+  test("what clients were told before it holds after it", async () => {
+    await fc.assert(
+      fc.asyncProperty(schedule, async (each) => {
+        const simulation = await begin(each, OPTIONS);
+        await together(simulation, each.clients, []);
+        simulation.promises.forgetUntagged();
+        let report: unknown;
+        await together(simulation, [], [async () => (report = await simulation.collect("collector"))]);
+        expect(report).toMatchObject({ status: "completed" });
+        await expectKept(simulation);
+        await expectConverges(simulation);
+      }),
+      parameters,
+    );
+  });
+});
+
+/** The race that is left open: the push completed after the second look had listed its repository. */
+function expectOpenRace(simulation: Simulation, broken: string): void {
+  const [, name = "", where = ""] = /^(\w+) (?:in|as) (\w+)/.exec(broken) ?? [];
+  const number = IMAGES.findIndex((each) => each.name === name);
+  const acknowledged = simulation.acknowledged.get(`${where} ${number}`) ?? -1;
+  const listings = simulation.calls.filter(
+    ({ method, path }) => method === "list" && path.endsWith(`/repositories/${where}/_manifests/revisions`),
+  );
+  const second = listings.at(-1)?.step ?? Number.POSITIVE_INFINITY;
+  expect({ broken, acknowledged, second, isOpen: acknowledged > second }).toMatchObject({ isOpen: true });
+}
