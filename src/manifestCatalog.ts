@@ -137,8 +137,9 @@ export class ManifestCatalog {
     return (this.states.get(manifest) & IS_MANIFEST) !== 0;
   }
 
+  /** Whether signatures may lie beside it; of one that is broken nothing tells that they don't. */
   mayHaveSignatures(manifest: number): boolean {
-    return (this.states.get(manifest) & MAY_HAVE_SIGNATURES) !== 0;
+    return (this.states.get(manifest) & (MAY_HAVE_SIGNATURES | BROKEN)) !== 0;
   }
 
   problem(manifest: number): ManifestProblem | undefined {

@@ -93,7 +93,12 @@ export class RepositoryView implements Graph {
         for (const subject of catalog.subjects(number)) this.addReferrer(subject, number);
       }
     }
-    const old = [...this.revisions.keys()].filter((number) => catalog.mayHaveSignatures(number));
+    await this.findSignatures([...this.revisions.keys()]);
+  }
+
+  private async findSignatures(manifests: readonly number[]): Promise<void> {
+    const { catalog, digests } = this.run;
+    const old = manifests.filter((number) => catalog.mayHaveSignatures(number));
     const signatures = await mapAll(old, async (number) => this.repository.signatures?.(digests.digest(number), this.look));
     old.forEach((number, i) => this.signaturesOf.set(number, signatures[i] ?? []));
   }
@@ -132,6 +137,7 @@ export class RepositoryView implements Graph {
     };
     if (this.run.catalog.isWhole(number)) {
       this.tagged.add(number);
+      await this.findSignatures([number]);
       this.report(damage, digest);
       return;
     }

@@ -39,8 +39,8 @@ class Sweep {
 
   async run(): Promise<void> {
     const { of: run, plan } = this;
-    await this.remove(each(plan, tagIndexItems));
-    for (const level of levels(run, plan)) await this.removeManifests(level);
+    await this.removeOrKeep(each(plan, (repository) => tagIndexItems(run, repository)));
+    for (const level of levels(run, plan)) await this.removeOrKeep(level.filter(isStillDoomed));
     await this.remove(each(plan, (repository) => layerLinkItems(run, repository)));
     await this.remove(this.blobs());
     await this.removeUploads();
@@ -52,27 +52,25 @@ class Sweep {
     await this.remove(each(this.plan, uploadItems));
   }
 
-  private async remove(items: Iterable<SweepItem> | AsyncIterable<SweepItem>): Promise<void> {
+  private async remove(items: Iterable<SweepItem> | AsyncIterable<SweepItem>, onStuck: (item: SweepItem) => void = ignore): Promise<void> {
     await this.of.mayChange();
     await this.vacuum.removeAll(items, {
       signal: this.of.signal,
       prune: this.of.settings.readOnly,
-      onBatch: (gone, failed) => this.settle(gone, failed),
+      onBatch: (gone, failed) => {
+        for (const [item] of failed) onStuck(item);
+        return this.settle(gone, failed);
+      },
     });
   }
 
-  /** Revisions of one level. Where a link can't be removed, everything that its manifest reaches stays this time. */
-  private async removeManifests(level: Iterable<SweepItem>): Promise<void> {
+  /**
+   * Removes what belongs to manifests. Where that fails, everything that the manifest reaches stays this time, its revision link
+   * included: a later run finds it by that, and finishes the job.
+   */
+  private async removeOrKeep(items: Iterable<SweepItem>): Promise<void> {
     const stuck: SweepItem[] = [];
-    const unlessKept = [...level].filter(({ look, number }) => number !== undefined && look?.doomed.has(number) === true);
-    await this.vacuum.removeAll(unlessKept, {
-      signal: this.of.signal,
-      prune: this.of.settings.readOnly,
-      onBatch: async (gone, failed) => {
-        for (const [each] of failed) stuck.push(each);
-        await this.settle(gone, failed);
-      },
-    });
+    await this.remove(items, (item) => stuck.push(item));
     for (const { look, number } of stuck) if (number !== undefined) await look?.keep([number]);
   }
 
@@ -124,6 +122,12 @@ class Sweep {
       gone.map(({ planned }) => toDeleted(planned)),
     );
   }
+}
+
+function ignore(): void {}
+
+function isStillDoomed({ look, number }: SweepItem): boolean {
+  return number !== undefined && look?.doomed.has(number) === true;
 }
 
 function* each(plan: Plan, items: (repository: RepositoryPlan) => Iterable<SweepItem>): Iterable<SweepItem> {

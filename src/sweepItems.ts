@@ -16,7 +16,7 @@ export interface SweepItem {
 
 /** Every item of the plan, in the order of the sweep. */
 export function* itemsOf(run: Run, plan: Plan): Iterable<SweepItem> {
-  for (const each of plan.repositories) yield* tagIndexItems(each);
+  for (const each of plan.repositories) yield* tagIndexItems(run, each);
   for (const each of plan.repositories) yield* manifestItems(run, each, each.manifests);
   for (const each of plan.repositories) yield* layerLinkItems(run, each);
   yield* blobItems(run, plan);
@@ -24,9 +24,10 @@ export function* itemsOf(run: Run, plan: Plan): Iterable<SweepItem> {
   for (const each of plan.repositories) if (each.isEmptied) yield repositoryItem(each, { files: [] });
 }
 
-export function* tagIndexItems({ look, tagIndexEntries }: RepositoryPlan): Iterable<SweepItem> {
+export function* tagIndexItems(run: Run, { look, tagIndexEntries }: RepositoryPlan): Iterable<SweepItem> {
   for (const { digest, footprint } of tagIndexEntries) {
-    yield item("tagIndexEntry", "index-entry-of-removed-manifest", footprint, { digest, repository: look.repository.name });
+    const entry = item("tagIndexEntry", "index-entry-of-removed-manifest", footprint, { digest, repository: look.repository.name });
+    yield { ...entry, look, number: run.digests.add(digest) };
   }
 }
 

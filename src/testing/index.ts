@@ -5,3 +5,4 @@
  */
 
 export { FlatDriver } from "./flatDriver.js";
+export { type Files, type OracleOptions, reachable, type Verdict } from "./oracle.js";

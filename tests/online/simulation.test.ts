@@ -71,7 +71,7 @@ const expectConverges = async (simulation: Simulation, options: GcOptions = {}) 
   const before = await contentOf(simulation.store);
   let last: unknown;
   await together(simulation, [], [async () => (last = await simulation.collect("last", options))]);
-  expect(last).toMatchObject({ status: "completed", eligible: { blobs: 0, manifests: 0 }, purged: { blobs: 0 }, problemCount: 0 });
+  expect(last).toMatchObject({ status: "completed", eligible: { blobs: 0, manifests: 0 }, purged: { blobs: 0 } });
   const journals = (files: Map<string, string>) => [...files].filter(([path]) => !path.includes("/_gc/"));
   expect(journals(await contentOf(simulation.store))).toEqual(journals(before));
 };
@@ -214,9 +214,9 @@ function expectOpenRace(simulation: Simulation, broken: string): void {
   const [, name = "", where = ""] = /^(\w+) (?:in|as) (\w+)/.exec(broken) ?? [];
   const number = IMAGES.findIndex((each) => each.name === name);
   const acknowledged = simulation.acknowledged.get(`${where} ${number}`) ?? -1;
-  const listings = simulation.calls.filter(
-    ({ method, path }) => method === "list" && path.endsWith(`/repositories/${where}/_manifests/revisions`),
-  );
-  const second = listings.at(-1)?.step ?? Number.POSITIVE_INFINITY;
+  const lastListing = (path: string) =>
+    simulation.calls.filter((call) => call.method === "list" && call.path.endsWith(path)).at(-1)?.step ?? -1;
+  // A repository that came after the second look had listed the names was not looked at at all.
+  const second = Math.max(lastListing("/v2/repositories"), lastListing(`/repositories/${where}/_manifests/revisions`));
   expect({ broken, acknowledged, second, isOpen: acknowledged > second }).toMatchObject({ isOpen: true });
 }

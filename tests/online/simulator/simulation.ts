@@ -72,10 +72,9 @@ class Promises {
     }
   }
 
-  /** Whether a tag names an image, as far as one can tell. */
-  mayName(tagKey: string, image: number): boolean {
-    const state = this.tags.get(tagKey);
-    return state === image || state === "unknown";
+  /** Whether a tag names an image, so far as is certain. */
+  names(tagKey: string, image: number): boolean {
+    return this.tags.get(tagKey) === image;
   }
 
   manifest(key: string, state: "there" | "gone", contested: boolean): void {
@@ -208,12 +207,12 @@ export class Simulation {
     const tagKeys = TAGS.map((tag) => `${action.repository} ${tag}`);
     return this.promises.about([key, ...tagKeys], "delete", async (isContested) => {
       this.promises.manifest(key, "gone", true);
-      const naming = tagKeys.filter((tagKey) => this.promises.mayName(tagKey, action.image));
+      const naming = tagKeys.filter((tagKey) => this.promises.names(tagKey, action.image));
       for (const tagKey of naming) this.promises.tag(tagKey, "gone", true);
       await this.request(() => handlers.deleteManifest(action.repository, IMAGES[action.image]!));
       this.promises.manifest(key, "gone", isContested(key));
       for (const tagKey of naming) this.promises.tag(tagKey, "gone", isContested(tagKey));
-      for (const tagKey of tagKeys) if (isContested(tagKey)) this.promises.tag(tagKey, "gone", true);
+      for (const tagKey of tagKeys) if (this.promises.names(tagKey, action.image)) this.promises.tag(tagKey, "gone", true);
     });
   }
 
