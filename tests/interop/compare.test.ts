@@ -13,7 +13,7 @@ import type { Contents } from "./support/tree.js";
 
 /** What only one of the two leaves. */
 interface Difference {
-  /** The heading in semantics.md, and what it comes to here. */
+  /** The heading in docs/what-is-garbage.md, and what it comes to here. */
   readonly rule: string;
   readonly left: "by us" | "by docker-registry";
   readonly what: Partial<Contents>;

@@ -20,8 +20,8 @@ export class Scheduler {
   private sleepers: Sleeper[] = [];
   private running = 0;
 
-  /** `pick(n)`: whose turn it is, of n. */
-  constructor(private readonly pick: (choices: number) => number) {}
+  /** `pick(actors)`: whose turn it is, by place. */
+  constructor(private readonly pick: (actors: readonly string[]) => number) {}
 
   /** Waits for a turn. */
   turn(actor: string): Promise<void> {
@@ -63,7 +63,7 @@ export class Scheduler {
         continue;
       }
       idle = 0;
-      const chosen = choices[this.pick(choices.length) % choices.length]!;
+      const chosen = choices[this.pick(choices.map(({ actor }) => actor))]!;
       this.waiting = this.waiting.filter((each) => each !== chosen);
       this.sleepers = this.sleepers.filter((each) => each !== chosen);
       this.steps++;
@@ -78,15 +78,32 @@ function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Numbers that look random and are not: the same seed gives the same schedule. */
-export function seeded(seed: number): (choices: number) => number {
+/**
+ * A schedule from a seed. Some give every turn to anyone; the others give all turns to the one of highest priority, and change a
+ * priority now and then: so that someone is held up for long between two calls, which is where races hide.
+ */
+export function seeded(seed: number): (actors: readonly string[]) => number {
+  const random = numbers(seed);
+  const changes = [1, 10, 30, 100][random(4)]!;
+  const priorities = new Map<string, number>();
+  return (actors) => {
+    if (changes === 1) return random(actors.length);
+    for (const actor of actors) if (!priorities.has(actor)) priorities.set(actor, random(1000));
+    const [best] = [...actors.keys()].sort((a, b) => priorities.get(actors[b]!)! - priorities.get(actors[a]!)!);
+    if (random(changes) === 0) priorities.set(actors[best!]!, random(1000));
+    return best!;
+  };
+}
+
+/** Numbers that look random and are not: the same seed gives the same ones. */
+function numbers(seed: number): (below: number) => number {
   let state = seed >>> 0 || 1;
-  return (choices) => {
+  return (below) => {
     state ^= state << 13;
     state >>>= 0;
     state ^= state >>> 17;
     state ^= state << 5;
     state >>>= 0;
-    return state % choices;
+    return state % below;
   };
 }

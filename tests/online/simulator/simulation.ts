@@ -90,7 +90,7 @@ class Promises {
     for (const [key, state] of this.manifests) {
       const [repository = "", number] = key.split(" ");
       const tagged = TAGS.some((tag) => this.tags.get(`${repository} ${tag}`) === Number(number));
-      if (state !== "gone" && !tagged) this.manifests.delete(key);
+      if (state === "there" && !tagged) this.manifests.delete(key);
     }
   }
 
@@ -159,7 +159,7 @@ export class Simulation {
   private readonly requests = new Set<object>();
 
   constructor(
-    pick: (choices: number) => number,
+    pick: (actors: readonly string[]) => number,
     private readonly options: GcOptions,
     settings: { readonly cached?: boolean } = {},
   ) {
