@@ -126,6 +126,26 @@ describe("with a directory", () => {
   });
 });
 
+describe("what lies aside", () => {
+  test("is listed, brought back, and purged", async () => {
+    const { driver, folder } = await retag();
+    const before = new Set((await contentOf(driver)).keys());
+    const online = ["--remove-untagged", "--drain", "0"];
+    const run1 = await run(folder, ...online);
+    expect(run1.stdout).toContain("Put aside 4 blobs");
+    const listed = await run(folder, "--list-runs");
+    expect(listed.stdout).toMatch(/settled .* 4 /);
+    const restored = await run(folder, "--restore", "all");
+    expect(restored).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Brought back 4 blobs .* and 3 layer links\.$/m) as string });
+    const there = await contentOf(driver);
+    for (const path of before) expect(there.has(path)).toBe(true);
+    expect((await run(folder, "--list-runs")).stdout).toContain("Nothing lies aside.");
+    const wrong = await run(folder, "--restore", "nothing");
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('there is no run "nothing" aside') as string });
+    expect((await run(folder, "--purge", "--list-runs")).code).toBe(2);
+  });
+});
+
 describe("what it can't do", () => {
   test("a refused run exits with 1, the code and the numbers", async () => {
     const { driver, folder, put } = await retag();

@@ -10,6 +10,8 @@ export interface Arguments {
   /** The registry's root directory; the program makes a registry of its own where none is given. */
   readonly directory: string | undefined;
   readonly options: GcOptions;
+  /** What to do; `restore` says what to bring back. */
+  readonly command: "collect" | "list-runs" | "purge" | { readonly restore: string };
   readonly json: boolean;
   readonly help: boolean;
 }
@@ -59,6 +61,17 @@ const OPTIONS: Readonly<Record<string, Option>> = {
     help: "keep untagged manifests whose subject is kept, or not (keep-with-subject)",
     read: (text) => ({ referrers: oneOf(text, ["keep-with-subject", "ignore"]) }),
   },
+  "no-quarantine": { help: "delete garbage at once, rather than put it aside first", read: () => ({ quarantine: false }) },
+  quarantine: {
+    value: "DURATION",
+    help: "how long garbage lies aside before a later run purges it (7d)",
+    read: (text) => ({ quarantineMs: duration(text) }),
+  },
+  drain: {
+    value: "DURATION",
+    help: "how long to wait for requests to end (2m)",
+    read: (text) => ({ drainMs: duration(text) }),
+  },
   concurrency: {
     value: "N",
     help: "storage calls in flight (16)",
@@ -68,9 +81,13 @@ const OPTIONS: Readonly<Record<string, Option>> = {
 
 /** What the program itself does. */
 const SWITCHES: Readonly<Record<string, string>> = {
+  "list-runs": "list what lies aside, by run, instead of collecting",
+  purge: "delete what has been aside for long enough, and take nothing new (give --quarantine to change how long)",
   json: "print the report as JSON",
   help: "print this help",
 };
+
+const RESTORE = { name: "restore", value: "all|RUN|DIGEST", help: "bring back what lies aside, instead of collecting" } as const;
 
 /** @throws UsageError that names the option, what was said, and what is allowed. */
 export function readArguments(argv: readonly string[]): Arguments {
@@ -81,12 +98,23 @@ export function readArguments(argv: readonly string[]): Arguments {
     const option = OPTIONS[name];
     if (option !== undefined) options = { ...options, ...read(name, option, value) };
   }
-  return { directory: positionals[0], options, json: values["json"] === true, help: values["help"] === true };
+  return { directory: positionals[0], options, command: commandOf(values), json: values["json"] === true, help: values["help"] === true };
+}
+
+function commandOf(values: Readonly<Record<string, Value>>): Arguments["command"] {
+  const asked = ["list-runs", "purge", RESTORE.name].filter((name) => values[name] !== undefined);
+  if (asked.length > 1) throw new UsageError(`--${asked.join(" and --")} can't be done at once`);
+  const restore = values[RESTORE.name];
+  if (typeof restore === "string") return { restore };
+  if (values["list-runs"] === true) return "list-runs";
+  return values["purge"] === true ? "purge" : "collect";
 }
 
 export function helpText(): string {
   const names = Object.entries(OPTIONS).map(([name, { value, help }]) => [value === undefined ? name : `${name} ${value}`, help] as const);
-  const lines = [...names, ...Object.entries(SWITCHES)].map(([name, help]) => `  ${`--${name}`.padEnd(38)} ${help}`);
+  const lines = [...names, [`${RESTORE.name} ${RESTORE.value}`, RESTORE.help] as const, ...Object.entries(SWITCHES)].map(
+    ([name, help]) => `  ${`--${name}`.padEnd(38)} ${help}`,
+  );
   return [
     "Collects the garbage of a container registry's storage.",
     "",
@@ -107,6 +135,7 @@ type Value = string | boolean | undefined;
 function parse(argv: readonly string[]): { values: Readonly<Record<string, Value>>; positionals: readonly string[] } {
   const types = Object.fromEntries([
     ...Object.entries(OPTIONS).map(([name, { value }]) => [name, { type: value === undefined ? "boolean" : "string" }] as const),
+    [RESTORE.name, { type: "string" }] as const,
     ...Object.keys(SWITCHES).map((name) => [name, { type: "boolean" }] as const),
   ]);
   try {

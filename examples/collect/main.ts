@@ -1,6 +1,6 @@
 /** `npm run collect`: the library on a registry's root directory, with a progress bar and a report for people. */
 
-import { type GcOptions, type GcReport, isRegistryGcError, markAndSweep, openRegistry } from "oci-registry-gc";
+import { type GcOptions, type GcReport, isRegistryGcError, markAndSweep, openRegistry, purge } from "oci-registry-gc";
 import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
 import { type Arguments, helpText, readArguments, UsageError } from "./args.js";
 import { describeContents } from "./contents.js";
@@ -9,6 +9,7 @@ import { Interrupted, interruptible } from "./interrupt.js";
 import { progressBar } from "./progressBar.js";
 import { checkRegistryRoot } from "./registryRoot.js";
 import { renderPlan, renderReport } from "./render.js";
+import { bringBack, showRuns } from "./aside.js";
 
 /** The exit code. */
 async function main(argv: readonly string[]): Promise<number> {
@@ -20,7 +21,7 @@ async function main(argv: readonly string[]): Promise<number> {
   return interruptible(async (signal) => {
     if (directory === undefined) return collectDemo(args, signal);
     await checkRegistryRoot(directory);
-    return collect(directory, args, signal);
+    return run(directory, args, signal);
   });
 }
 
@@ -39,13 +40,25 @@ function collectDemo(args: Omit<Arguments, "directory">, signal: AbortSignal): P
   });
 }
 
-async function collect(root: string, { options, json }: Pick<Arguments, "options" | "json">, signal: AbortSignal): Promise<number> {
+function run(root: string, args: Omit<Arguments, "directory">, signal: AbortSignal): Promise<number> {
+  const { command } = args;
+  if (command === "list-runs") return showRuns(root, args.json, signal);
+  if (typeof command === "object") return bringBack(root, command.restore, args.json, signal);
+  return collect(root, args, signal, command === "purge" ? purge : markAndSweep);
+}
+
+async function collect(
+  root: string,
+  { options, json }: Pick<Arguments, "options" | "json">,
+  signal: AbortSignal,
+  work = markAndSweep,
+): Promise<number> {
   const driver = new FilesystemDriver({ root });
   const bar = progressBar(process.stderr);
   const warnings: string[] = [];
   const logger = { debug: ignore, info: ignore, warn: (message: string) => warnings.push(message), error: ignore };
   try {
-    const report = await markAndSweep({ signal, logger }, driver, openRegistry(driver), {
+    const report = await work({ signal, logger }, driver, openRegistry(driver), {
       ...options,
       onProgress: (each) => bar.update(each),
     });

@@ -42,12 +42,13 @@ export function renderPlan(report: GcReport): string {
     .join("\n\n");
 }
 
-function renderReasons({ reasons, dryRun, status }: GcReport): string {
+function renderReasons({ reasons, dryRun, status, quarantined }: GcReport): string {
   const rows = Object.entries(reasons).map(([reason, { count, bytes }]) => {
     const [what, why] = REASONS[reason as Reason];
     return [what, count, bytes > 0 ? formatBytes(bytes) : "", why];
   });
-  return rows.length === 0 ? "" : table([!dryRun && status === "completed" ? "Gone" : "To go", "Count", "Size", "Why"], rows);
+  const gone = quarantined.blobs > 0 ? "Gone or aside" : "Gone";
+  return rows.length === 0 ? "" : table([!dryRun && status === "completed" ? gone : "To go", "Count", "Size", "Why"], rows);
 }
 
 function renderRepositories({ repositories }: GcReport): string {
@@ -76,12 +77,16 @@ function withRest(text: string, total: number, singular: string, plural?: string
 }
 
 function summarize(report: GcReport): string {
-  const { dryRun, eligible, deleted, kept, marked, unrecognized, durationsMs } = report;
+  const { dryRun, eligible, deleted, kept, marked, unrecognized, durationsMs, quarantined, returned, purged } = report;
   const went = listCounts(dryRun ? eligible : deleted);
   const outcome = went === "" ? "Nothing to delete" : `${dryRun ? "Would delete" : "Deleted"} ${went}`;
   const time = durationsMs.total < 1000 ? `${durationsMs.total} ms` : `${(durationsMs.total / 1000).toFixed(1)} s`;
   return [
     `${outcome}; ${count(marked.blobs, "blob")} in use; ${time}.`,
+    quarantined.blobs > 0 &&
+      `Put aside ${count(quarantined.blobs, "blob")} (${formatBytes(quarantined.bytes)}): nothing of it is freed before a later run purges it. --list-runs shows it, --restore brings it back.`,
+    returned.blobs > 0 && `Brought back, since something needs it: ${count(returned.blobs, "blob")}.`,
+    purged.blobs > 0 && `Purged of earlier runs: ${listCounts(purged)}.`,
     kept.young > 0 &&
       `Kept because of the grace period: ${count(kept.young, "blob")} that nothing needs. --read-only takes them, if nothing writes.`,
     kept.protected > 0 && `Kept because their repository is damaged: ${count(kept.protected, "blob")}.`,
