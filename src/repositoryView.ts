@@ -2,6 +2,7 @@
 
 import { mapAll } from "./internal/mapAll.js";
 import type { Graph } from "./mark.js";
+import { PRESENT } from "./marks.js";
 import { MAX_MANIFEST_BYTES } from "./manifest.js";
 import type { Damage, LookOptions, Repository, Signature } from "./namespace.js";
 import type { Problem } from "./report.js";
@@ -74,12 +75,14 @@ export class RepositoryView implements Graph {
   }
 
   private async judgeManifests(): Promise<void> {
-    const { catalog, digests, settings } = this.run;
+    const { catalog, digests, marks, settings } = this.run;
     for (const number of this.revisions.keys()) {
       const problem = catalog.problem(number);
       if (problem !== undefined) {
         const digest = digests.digest(number);
         this.hasUnknownNeeds = true;
+        // A directory told its name, and there is nothing in it.
+        if (problem.kind === "missing-manifest") marks.remove(number, PRESENT);
         this.damaged(
           {
             ...problem,

@@ -202,7 +202,7 @@ describe("what it can't do", () => {
 
   test("a wrong option exits with 2, its name and what is allowed", async () => {
     const wrong: Readonly<Record<string, readonly string[]>> = {
-      "there is no option --purge; there are --dry-run,": ["--purge"],
+      "there is no option --shred; there are --dry-run,": ["--shred"],
       "option --dry-run takes no value": ["--dry-run=yes"],
       "option --grace-period needs a value: DURATION": ["--grace-period"],
       'option --grace-period is "a while"; expected a number and a unit': ["--grace-period", "a while"],
