@@ -73,7 +73,7 @@ function isNoticed(name, file, changes) {
     const tests = ["tests/online/simulation.test.ts", "tests/online/quarantine.test.ts"];
     const run = spawnSync(process.execPath, [join(root, "node_modules/vitest/vitest.mjs"), "run", "--bail=1", ...tests], {
       cwd: copy,
-      env: { SCHEDULES: "2000", ...process.env },
+      env: { SCHEDULES: "12000", ...process.env },
       encoding: "utf8",
     });
     return run.status !== 0 && /AssertionError|Property failed/.test(run.stdout + run.stderr);

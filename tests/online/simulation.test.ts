@@ -1,4 +1,7 @@
-/** Thousands of schedules of clients and collectors, each checked; SCHEDULES says how many, SEED where they begin. */
+/**
+ * Thousands of schedules of clients and collectors, each checked. SCHEDULES says how many for each degree of safety (those of the
+ * quarantine are shared by its tests), SEED where they begin, SHRINK that a broken one is to be made small.
+ */
 
 import fc from "fast-check";
 import type { GcOptions } from "oci-registry-gc";
@@ -7,7 +10,8 @@ import { contentOf, DAY } from "../support/stores.js";
 import { seeded } from "./simulator/scheduler.js";
 import { type Action, IMAGES, type Old, REPOSITORIES, Simulation, TAGS } from "./simulator/simulation.js";
 
-const SCHEDULES = Number(process.env["SCHEDULES"] ?? 300);
+const SCHEDULES = Number(process.env["SCHEDULES"] ?? 2000);
+const QUARANTINE_TESTS = 6;
 const SEED = Number(process.env["SEED"] ?? 1);
 
 const repository = fc.constantFrom(...REPOSITORIES);
@@ -47,7 +51,8 @@ const begin = async ({ old: before, seed }: Schedule, options: GcOptions, settin
   return simulation;
 };
 
-const parameters = { numRuns: SCHEDULES, seed: SEED, endOnFailure: process.env["SHRINK"] === undefined };
+const all = { numRuns: SCHEDULES, seed: SEED, endOnFailure: process.env["SHRINK"] === undefined };
+const share = { ...all, numRuns: Math.ceil(SCHEDULES / QUARANTINE_TESTS) };
 
 const together = async (simulation: Simulation, scripts: readonly Action[][], collectors: readonly (() => Promise<unknown>)[]) => {
   await simulation.scheduler.run([
@@ -87,7 +92,7 @@ describe("quarantine", () => {
         await expectKept(simulation);
         await expectConverges(simulation);
       }),
-      parameters,
+      share,
     );
   });
 
@@ -101,7 +106,7 @@ describe("quarantine", () => {
         await expectKept(simulation);
         await expectConverges(simulation);
       }),
-      parameters,
+      share,
     );
   });
 
@@ -113,7 +118,7 @@ describe("quarantine", () => {
         await expectKept(simulation);
         await expectConverges(simulation, { quarantineMs: 0 });
       }),
-      parameters,
+      share,
     );
   });
 
@@ -131,7 +136,7 @@ describe("quarantine", () => {
         await expectKept(simulation);
         await expectConverges(simulation);
       }),
-      parameters,
+      share,
     );
   });
 
@@ -143,7 +148,7 @@ describe("quarantine", () => {
         await expectKept(simulation);
         await expectConverges(simulation);
       }),
-      parameters,
+      share,
     );
   });
 
@@ -164,7 +169,7 @@ describe("quarantine", () => {
         await expectKept(simulation);
         await expectConverges(simulation);
       }),
-      parameters,
+      share,
     );
   });
 });
@@ -183,7 +188,7 @@ describe("grace", () => {
           expectOpenRace(simulation, broken);
         }
       }),
-      parameters,
+      all,
     );
     expect(lost).toBeGreaterThanOrEqual(0);
   });
@@ -204,7 +209,7 @@ describe("quiesced", () => {
         await expectKept(simulation);
         await expectConverges(simulation);
       }),
-      parameters,
+      all,
     );
   });
 });

@@ -84,7 +84,7 @@ function settled(): Promise<void> {
  */
 export function seeded(seed: number): (actors: readonly string[]) => number {
   const random = numbers(seed);
-  const changes = [1, 10, 30, 100][random(4)]!;
+  const changes = [1, 1, 10, 40][random(4)]!;
   const priorities = new Map<string, number>();
   return (actors) => {
     if (changes === 1) return random(actors.length);
