@@ -16,10 +16,9 @@ import { sweep } from "./sweep.js";
 /**
  * Collects the garbage of a registry's storage, by mark and sweep.
  *
- * Nothing is deleted before everything has been looked at: the inventory of blobs first, then the mark of what repositories keep,
- * then the plan and its guards, then, unless `readOnly`, a second look. Any error before the sweep ends the run with nothing
- * deleted; damage that was read is no error, and protects its repository. In the sweep, a delete that fails is recorded, and the
- * rest goes on.
+ * Nothing is deleted before everything has been looked at. Any error before the sweep ends the run with nothing deleted; damage that
+ * was read is no error, and protects its repository. In the sweep, a delete that fails is recorded, and the rest goes on. While the
+ * registry serves (without `readOnly`), garbage is put aside where the driver can move, and a later run deletes it.
  *
  * @remarks Time and memory are linear in the size of the registry: about 44 bytes and a mark for each digest, and a few words for
  * each reference of a manifest. Each manifest is read once, however many repositories have it.
@@ -35,37 +34,43 @@ export async function markAndSweep(ctx: GcContext, driver: StorageDriver, regist
 
 /** The story of a run. */
 async function collect(run: Run): Promise<void> {
+  const { dryRun, readOnly } = run.settings;
   run.signal.throwIfAborted();
-  for (const warning of (await run.registry.guard?.(run.look)) ?? []) run.log.warn(warning);
 
+  // Who else owns this storage? A metadata database ends the run here, another run's lock in the next line.
+  for (const warning of (await run.registry.guard?.(run.look)) ?? []) run.log.warn(warning);
   await openSession(run);
   await goOnInterrupted(run);
 
+  // Every blob first, then what repositories keep: a blob that appears later is never a candidate.
   const blobs = await run.phase("inventory", () => takeInventory(run));
   const found = await run.phase("mark", () => lookAtRegistry(run, "mark"));
   refuseDamage(run);
-
   await putBackAtOnce(run, found);
 
+  // What nothing keeps is to go, unless that is too much to be true.
   let plan = await makePlan(run, found.looks);
   account(run, found, plan);
   refuseEmptyMark(run, blobs, found);
   refuseRatio(run);
 
-  if (!run.settings.readOnly && !run.settings.dryRun && isSomething(plan)) {
+  // While others write: look again, and let go of what appeared or changed since.
+  if (!readOnly && !dryRun && isSomething(plan)) {
     const again = await run.phase("look", () => lookAtRegistry(run, "look", found));
     refuseDamage(run);
     plan = await makePlan(run, again.looks, plan);
     account(run, again, plan);
   }
-
   await announce(run, plan);
-  if (run.settings.dryRun) return;
-  if (run.quarantines && run.aside !== undefined) await quarantine(run, run.aside, plan);
-  else {
-    await run.phase("sweep", () => sweep(run, plan));
-    if (run.aside !== undefined) await settleAndPurge(run, run.aside, { drains: false });
+  if (dryRun) return;
+
+  // Until here nothing was deleted. Now garbage is put aside, for a later run to delete; or, where nobody writes, deleted at once.
+  if (run.quarantines && run.aside !== undefined) {
+    await quarantine(run, run.aside, plan);
+    return;
   }
+  await run.phase("sweep", () => sweep(run, plan));
+  if (run.aside !== undefined) await settleAndPurge(run, run.aside, { drains: false });
 }
 
 function isSomething(plan: Plan): boolean {
