@@ -7,7 +7,7 @@ import fc from "fast-check";
 import type { GcOptions } from "oci-registry-gc";
 import { describe, expect, test } from "vitest";
 import { contentOf, DAY } from "../support/stores.js";
-import { seeded } from "./simulator/scheduler.js";
+import { cutAt, seeded } from "./simulator/scheduler.js";
 import { type Action, IMAGES, type Old, REPOSITORIES, Simulation, TAGS } from "./simulator/simulation.js";
 
 const SCHEDULES = Number(process.env["SCHEDULES"] ?? 2000);
@@ -120,6 +120,26 @@ describe("quarantine", () => {
       }),
       share,
     );
+  });
+
+  test.each([
+    ["what is going aside", false],
+    ["what is being purged", true],
+  ])("a push of %s, cut at every call of the collector", async (_, purges) => {
+    for (const others of [Number.POSITIVE_INFINITY, 3, 5, 7, 8]) {
+      for (let turns = 0; ; turns++) {
+        const simulation = new Simulation(cutAt("collector", turns, others), OPTIONS);
+        await simulation.lay([{ repository: "a", image: 0 }]);
+        if (purges) {
+          await together(simulation, [], [() => simulation.collect("first")]);
+          simulation.pass(8 * DAY);
+        }
+        const push: Action = { kind: "push", repository: "a", image: 0, mounts: false };
+        await together(simulation, [[push]], [() => simulation.collect("collector")]);
+        await expectKept(simulation);
+        if (simulation.callsOf("collector") < turns) break;
+      }
+    }
   });
 
   test("with a crash at any call", async () => {

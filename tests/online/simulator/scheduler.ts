@@ -95,6 +95,23 @@ export function seeded(seed: number): (actors: readonly string[]) => number {
   };
 }
 
+/**
+ * A schedule in two cuts: `first` has all turns, until it had so many; then the others have so many; then `first` again, to its end;
+ * then the others. Tried for every number, no race that needs two cuts is missed.
+ */
+export function cutAt(first: string, turns: number, others: number): (actors: readonly string[]) => number {
+  let own = 0;
+  let theirs = 0;
+  return (actors) => {
+    const at = actors.indexOf(first);
+    const other = actors.findIndex((actor) => actor !== first);
+    const isTheirs = at === -1 || (own >= turns && theirs < others && other !== -1);
+    if (isTheirs) theirs++;
+    else own++;
+    return isTheirs ? Math.max(0, other) : at;
+  };
+}
+
 /** Numbers that look random and are not: the same seed gives the same ones. */
 function numbers(seed: number): (below: number) => number {
   let state = seed >>> 0 || 1;

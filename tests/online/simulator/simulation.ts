@@ -153,7 +153,7 @@ export class Simulation {
   readonly check: RegistryHandlers;
   readonly cache: Set<string> | undefined;
   /** What the collector called, with the step. */
-  readonly calls: { readonly step: number; readonly method: string; readonly path: string }[] = [];
+  readonly calls: { readonly actor: string; readonly step: number; readonly method: string; readonly path: string }[] = [];
   /** When manifests were acknowledged: "repository image" -> step. */
   readonly acknowledged = new Map<string, number>();
   private readonly requests = new Set<object>();
@@ -286,7 +286,7 @@ export class Simulation {
       scheduler: this.scheduler,
       actor: name,
       before: (method, path) => {
-        this.calls.push({ step: this.scheduler.steps, method, path });
+        this.calls.push({ actor: name, step: this.scheduler.steps, method, path });
         if (dead) throw new Error("dead");
       },
     });
@@ -332,6 +332,10 @@ export class Simulation {
     const promised = IMAGES.find((each) => each.name === name)!;
     const link = `/repositories/${repository}/_manifests/revisions/sha256/${digestOf(manifestOf(promised)).slice(7)}/link`;
     return this.calls.some(({ method, path }) => method === "putContent" && path.endsWith(link));
+  }
+
+  callsOf(actor: string): number {
+    return this.calls.filter((call) => call.actor === actor).length;
   }
 
   /** Days pass, and nobody does anything. */
