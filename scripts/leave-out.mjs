@@ -23,9 +23,11 @@ const STEPS = {
     "  if (place !== undefined) {",
   ],
   "only what was seen aside before the drain": [
-    "src/online/purgeAside.ts",
-    "copy.runId === journal.runId && seen.has(copy.path)",
-    "copy.runId === journal.runId",
+    "src/online/quarantine.ts",
+    "  if (!run.settings.readOnly) await drain(run);\n  await lookAndPutBack(run);\n  refuseDamage(run);",
+    "  if (!run.settings.readOnly) await drain(run);\n  const own2 = run.aside.journals.get(run.ledger.runId);\n  await openAside(run);\n  aside = run.aside;\n  if (own2 !== undefined) aside.journals.set(run.ledger.runId, own2);\n  await lookAndPutBack(run);\n  refuseDamage(run);",
+    "import { closeJournals,",
+    'import { openAside } from "./session.js";\nimport { closeJournals,',
   ],
   "drain of an interrupted run": [
     "src/online/quarantine.ts",
@@ -70,10 +72,10 @@ function isNoticed(name, file, changes) {
       text = text.replace(changes[i], changes[i + 1]);
     }
     writeFileSync(join(copy, file), text);
-    const tests = ["tests/online/simulation.test.ts", "tests/online/quarantine.test.ts"];
+    const tests = ["tests/online/simulation.test.ts", "tests/online/quarantine.test.ts", "tests/online/crash.test.ts"];
     const run = spawnSync(process.execPath, [join(root, "node_modules/vitest/vitest.mjs"), "run", "--bail=1", ...tests], {
       cwd: copy,
-      env: { SCHEDULES: "12000", ...process.env },
+      env: { SCHEDULES: "6000", ...process.env },
       encoding: "utf8",
     });
     return run.status !== 0 && /AssertionError|Property failed/.test(run.stdout + run.stderr);

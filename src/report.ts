@@ -177,6 +177,13 @@ export class Ledger {
     this.reasons[reason] = { count: sum.count + 1, bytes: sum.bytes + bytes };
   }
 
+  /** Takes a blob out of the plan: the registry has just promised it. */
+  spare(bytes: number): void {
+    this.eligible.blobs--;
+    this.eligible.bytes -= bytes;
+    this.kept.young++;
+  }
+
   /** The repositories that the most bytes go from. */
   rank(repositories: RepositoryCounts[]): void {
     this.repositories = repositories.sort((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1)).slice(0, MAX_REPOSITORIES);

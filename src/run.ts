@@ -147,6 +147,14 @@ export class Run {
     await this.lock?.check();
   }
 
+  /** Removes something of a digest, unless the registry in this process has promised it; whether it did. */
+  async unlessPromised(digest: string, removal: () => Promise<void>): Promise<boolean> {
+    const { barrier } = this.settings;
+    if (barrier !== undefined) return barrier.removing(digest, removal);
+    await removal();
+    return true;
+  }
+
   /** Marks for a look of its own: nothing is kept yet, and what lies aside is known. */
   renewMarks(): void {
     this.marks = new Marks();

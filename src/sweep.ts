@@ -41,8 +41,12 @@ class Sweep {
     const { of: run, plan } = this;
     await this.removeOrKeep(each(plan, (repository) => tagIndexItems(run, repository)));
     for (const level of levels(run, plan)) await this.removeOrKeep(level.filter(isStillDoomed));
-    await this.remove(each(plan, (repository) => layerLinkItems(run, repository)));
-    await this.remove(this.blobs());
+    await this.unlessPromised(
+      each(plan, (repository) => layerLinkItems(run, repository)),
+      (items) => this.remove(items),
+      ignore,
+    );
+    await this.removeBlobs();
     await this.removeUploads();
     await this.removeRepositories();
     run.progress({ phase: "sweep", done: this.done, total: this.total, bytes: this.bytes }, true);
@@ -70,8 +74,33 @@ class Sweep {
    */
   private async removeOrKeep(items: Iterable<SweepItem>): Promise<void> {
     const stuck: SweepItem[] = [];
-    await this.remove(items, (item) => stuck.push(item));
+    await this.unlessPromised(
+      items,
+      (each) => this.remove(each, (item) => stuck.push(item)),
+      (item) => stuck.push(item),
+    );
     for (const { look, number } of stuck) if (number !== undefined) await look?.keep([number]);
+  }
+
+  private removeBlobs(): Promise<void> {
+    return this.unlessPromised(
+      this.blobs(),
+      (each) => this.remove(each),
+      ({ planned }) => this.of.ledger.spare(planned.bytes ?? 0),
+    );
+  }
+
+  /** In bulk; or one by one, where a registry in this process promises what is not to go. */
+  private async unlessPromised(
+    items: Iterable<SweepItem>,
+    remove: (items: Iterable<SweepItem>) => Promise<void>,
+    onPromised: (item: SweepItem) => void,
+  ): Promise<void> {
+    if (this.of.settings.barrier === undefined) return remove(items);
+    for (const item of items) {
+      const isRemoved = await this.of.unlessPromised(item.planned.digest ?? item.planned.path, () => remove([item]));
+      if (!isRemoved) onPromised(item);
+    }
   }
 
   /** What a stuck revision link keeps is left, and said to be. */

@@ -134,15 +134,15 @@ async function moveBlob(run: Run, aside: AsideStore, { digest, size, isManifest 
   const number = run.digests.add(digest);
   const [path = ""] = run.registry.blobFootprint(digest).files;
   const copy = { runId: run.ledger.runId, path: aside.pathFor(run.ledger.runId, digest), size };
-  let outcome: "moved" | "gone" | "failed" = "moved";
+  const outcomes = { isMoved: false };
   const move = async () => {
     try {
       await run.driver.move?.(path, copy.path);
+      outcomes.isMoved = true;
     } catch (error) {
-      if (isPathNotFound(error)) outcome = "gone";
+      run.signal.throwIfAborted();
+      if (isPathNotFound(error)) countItem(run.ledger.deleted, { kind: "blob", bytes: size });
       else {
-        run.signal.throwIfAborted();
-        outcome = "failed";
         run.ledger.addFailure({ path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });
         run.log.error(`could not put ${path} aside: ${messageOf(error)}`, { error });
       }
@@ -150,30 +150,27 @@ async function moveBlob(run: Run, aside: AsideStore, { digest, size, isManifest 
   };
   // Known before it is done: where the move fails half-way, the copy is looked for all the same.
   aside.addCopy(number, copy);
-  const isAllowed = run.settings.barrier === undefined || (await run.settings.barrier.removing(digest, move));
-  if (!isAllowed) countProtected(run, size);
-  else if (run.settings.barrier === undefined) await move();
-  const isAside = (outcome as string) === "moved" || ((outcome as string) === "failed" && (await isThere(run.driver, copy.path)));
-  if (!isAllowed || !isAside) aside.removeCopy(number, copy);
-  if (isAllowed && (outcome as string) === "gone") countItem(run.ledger.deleted, { kind: "blob", bytes: size });
-  if (!isAllowed || (outcome as string) !== "moved") return undefined;
+  if (!(await run.unlessPromised(digest, move))) {
+    aside.removeCopy(number, copy);
+    run.ledger.spare(size);
+    return undefined;
+  }
+  if (!outcomes.isMoved && !(await isThere(run.driver, copy.path))) aside.removeCopy(number, copy);
+  if (!outcomes.isMoved) return undefined;
   run.ledger.quarantined.blobs++;
   run.ledger.quarantined.bytes += size;
   if (isManifest) run.ledger.quarantined.manifests++;
   return { kind: "blob", path, digest, how: "aside" };
 }
 
-/** What the barrier protects leaves the plan. */
-function countProtected(run: Run, size: number): void {
-  run.ledger.eligible.blobs--;
-  run.ledger.eligible.bytes -= size;
-  run.ledger.kept.young++;
-}
-
 async function removeLayerLinks(run: Run, links: readonly JournalLink[]): Promise<void> {
   const gone = await mapAll(links, async (link): Promise<DeletedItem | undefined> => {
+    const outcome = { isGone: false };
     try {
-      if (!(await removeIfSame(run.driver, link))) return undefined;
+      await run.unlessPromised(link.digest, async () => {
+        outcome.isGone = await removeIfSame(run.driver, link);
+      });
+      if (!outcome.isGone) return undefined;
     } catch (error) {
       run.signal.throwIfAborted();
       run.ledger.addFailure({ path: link.path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });

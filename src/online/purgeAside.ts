@@ -31,20 +31,23 @@ export function purgeable(run: Run, aside: AsideStore): Journal[] {
   return journals.filter(({ settledAt }) => settledAt !== undefined && settledAt <= limit);
 }
 
-/** Purges what these runs put aside, after a look whose marks say what is needed. */
-export async function purgeAside(run: Run, aside: AsideStore, journals: readonly Journal[], seen: ReadonlySet<string>): Promise<void> {
+/**
+ * Purges what these runs put aside, after a drain and a look whose marks say what is needed. Only copies that were listed when the run
+ * began: what a sleeper moved since was out of sight for no drain.
+ */
+export async function purgeAside(run: Run, aside: AsideStore, journals: readonly Journal[]): Promise<void> {
   for (const journal of journals) {
-    const copies = dyingCopies(run, aside, journal, seen);
+    const copies = dyingCopies(run, aside, journal);
     if (copies.length > 0) await purgeRun(run, aside, journal, copies);
   }
 }
 
-/** What a run put aside, was seen aside before the drain, and is needed by nobody. */
-function dyingCopies(run: Run, aside: AsideStore, journal: Journal, seen: ReadonlySet<string>): (readonly [number, AsideCopy])[] {
+/** What a run put aside and is needed by nobody. */
+function dyingCopies(run: Run, aside: AsideStore, journal: Journal): (readonly [number, AsideCopy])[] {
   const copies: (readonly [number, AsideCopy])[] = [];
   for (const [number, all] of aside.copies) {
     if (run.marks.isKept(number)) continue;
-    for (const copy of all) if (copy.runId === journal.runId && seen.has(copy.path)) copies.push([number, copy]);
+    for (const copy of all) if (copy.runId === journal.runId) copies.push([number, copy]);
   }
   return copies;
 }
@@ -59,7 +62,13 @@ async function purgeRun(run: Run, aside: AsideStore, journal: Journal, copies: r
   await journal.write([{ kind: "purging", at: run.storageNow() }]);
   for (const entry of entries) await unlink(run, entry, counts);
   const left = new Set<string>();
-  for (const revision of revisions) if (!(await unlinkRevision(run, revision, entries, counts))) left.add(revision.repository);
+  for (const revision of revisions) {
+    const outcome = { isGone: false };
+    await run.unlessPromised(revision.digest, async () => {
+      outcome.isGone = await unlinkRevision(run, revision, entries, counts);
+    });
+    if (!outcome.isGone) left.add(revision.repository);
+  }
   await journal.write([{ kind: "unlinked", at: run.storageNow() }]);
   if (left.size > 0) await lookAgainAt(run, left);
   await deleteData(

@@ -60,14 +60,13 @@ export async function settleAndPurge(run: Run, aside: AsideStore, options: { rea
     await closeJournals(run, aside);
     return;
   }
-  const seen = new Set([...aside.copies.values()].flatMap((copies) => copies.map((copy) => copy.path)));
   if (!run.settings.readOnly) await drain(run);
   await lookAndPutBack(run);
   refuseDamage(run);
   await run.mayChange();
   await own?.write([{ kind: "settled", at: run.storageNow() }]);
   const journals = purgeable(run, aside);
-  if (journals.length > 0) await run.phase("purge", () => purgeAside(run, aside, journals, seen));
+  if (journals.length > 0) await run.phase("purge", () => purgeAside(run, aside, journals));
   await closeJournals(run, aside);
 }
 

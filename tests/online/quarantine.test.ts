@@ -1,6 +1,6 @@
 /** A run that deletes later: aside, drain, look, put back; and later the purge. */
 
-import { type DeletedItem, type GcOptions, listRuns, markAndSweep, openRegistry, restore } from "oci-registry-gc";
+import { createWriteBarrier, type DeletedItem, type GcOptions, listRuns, markAndSweep, openRegistry, restore } from "oci-registry-gc";
 import { describe, expect, test } from "vitest";
 import { contentOf, DAY } from "../support/stores.js";
 import { blobPath, digestOf, ROOT, World } from "../support/world.js";
@@ -137,6 +137,147 @@ describe("a run that quarantines", () => {
   });
 });
 
+describe("what is damaged", () => {
+  test("data aside that rotted is never put back, and is reported", async () => {
+    const world = await new World().load("retag");
+    const before = await world.files();
+    await world.collect();
+    const rotten = (await world.aside()).find((path) => before.get(blobPath(digestOfCopy(path)))!.startsWith("layer"))!;
+    await world.put(rotten, "rotten");
+    const report = await world.collect({ removeUntagged: false });
+    expect(report.problems).toMatchObject([{ kind: "digest-mismatch", path: rotten }]);
+    expect(report.returned.blobs).toBe(3);
+    expect((await world.files()).has(blobPath(digestOfCopy(rotten)))).toBe(false);
+    expect(await restore({ clock: world.clock }, world.driver, openRegistry(world.driver))).toMatchObject({
+      blobs: 0,
+      failures: [{ path: rotten }],
+    });
+  });
+
+  test.each(["", "{", '{"kind":"begun","at":1}\n', '{"kind":"begun","at":1}\n{"kind":"end","records":7}\n'])(
+    "a journal that holds %j: what is needed goes back, nothing is purged, and it is said",
+    async (content) => {
+      const world = await new World().load("retag");
+      const before = await world.files();
+      await world.collect();
+      const journal = [...(await contentOf(world.driver)).keys()].find((path) => path.includes("/journal/"))!;
+      await world.put(journal, content);
+      world.now += 8 * DAY;
+      const aside = await world.aside();
+      // Nothing names the revision link any more: it may have been pushed since.
+      const report = await world.collect();
+      expect(report).toMatchObject({ status: "completed", purged: { blobs: 0 }, returned: { blobs: aside.length } });
+      expect(report.problems).toMatchObject([{ kind: "damaged-journal" }]);
+      for (const path of before.keys()) if (path.includes("/blobs/")) expect((await world.files()).has(path)).toBe(true);
+    },
+  );
+
+  test("foreign files in the quarantine are left alone, and counted", async () => {
+    const world = await new World().load("retag");
+    await world.put(`${ROOT}/_gc/README`, "hello");
+    await world.put(`${ROOT}/_gc/not a run/x`.replaceAll(" ", "_"), "hello");
+    const report = await world.collect();
+    expect(report).toMatchObject({ unrecognized: 2, problemCount: 0 });
+    expect((await contentOf(world.driver)).has(`${ROOT}/_gc/README`)).toBe(true);
+  });
+});
+
+describe("the lock", () => {
+  const LOCK = "/docker/registry/lockfiles/gc-in-progress";
+
+  test("of a living run refuses another, with holder and age; a dry run is not concerned", async () => {
+    const world = await new World().load("retag");
+    await world.put(LOCK, JSON.stringify({ runId: "other", host: "elsewhere", pid: 7, startedAt: "2026-01-01T00:00:00Z" }));
+    world.now += 60_000;
+    for (const options of [{}, { readOnly: true }, { quarantine: false }]) {
+      const refused = world.collect(options);
+      await expect(refused).rejects.toMatchObject({ code: "LOCKED", report: { status: "refused" } });
+      await expect(refused).rejects.toThrow(/other.*elsewhere.*60 seconds ago/);
+    }
+    await expect(world.heal()).rejects.toMatchObject({ code: "LOCKED" });
+    await expect(world.purge()).rejects.toMatchObject({ code: "LOCKED" });
+    await expect(restore({ clock: world.clock }, world.driver, openRegistry(world.driver))).rejects.toMatchObject({ code: "LOCKED" });
+    expect((await world.collect({ dryRun: true })).eligible.blobs).toBe(4);
+    expect((await contentOf(world.driver)).get(LOCK)).toContain("elsewhere");
+  });
+
+  test("that nobody keeps alive is taken over after five minutes", async () => {
+    const world = await new World().load("retag");
+    await world.put(LOCK, "{}");
+    world.now += 5 * 60_000 + 1;
+    expect((await world.collect({ readOnly: true })).deleted.blobs).toBe(4);
+    expect((await contentOf(world.driver)).has(LOCK)).toBe(false);
+  });
+
+  test("that was lost in the drain stops the run, which then leaves it alone", async () => {
+    const world = await new World().load("retag");
+    world.meanwhile = async () => world.put(LOCK, "another's");
+    await expect(world.collect()).rejects.toMatchObject({ code: "LOCKED" });
+    expect((await contentOf(world.driver)).get(LOCK)).toBe("another's");
+    expect(await world.aside()).toHaveLength(4);
+  });
+
+  test("that was not kept alive for a minute stops the run", async () => {
+    const world = await new World().load("retag");
+    world.meanwhile = async () => void (world.now += 600_000);
+    await expect(world.collect()).rejects.toMatchObject({ code: "LOCKED" });
+  });
+});
+
+describe("clocks", () => {
+  test.each([-6, 6])("a storage whose clock is %i minutes off refuses an online run, and no other", async (minutes) => {
+    const world = await new World().load("retag");
+    const clock = { ...world.clock, now: () => world.now + minutes * 60_000 };
+    const run = (options: GcOptions) => markAndSweep({ clock }, world.driver, openRegistry(world.driver), { ...OPTIONS, ...options });
+    await expect(run({})).rejects.toMatchObject({ code: "CLOCK_SKEW", report: { status: "refused" } });
+    await expect(run({ quarantine: false })).rejects.toMatchObject({ code: "CLOCK_SKEW" });
+    expect((await run({ readOnly: true })).deleted.blobs).toBe(4);
+  });
+});
+
+describe("the write barrier", () => {
+  test.each([{}, { quarantine: false }, { readOnly: true }, { quarantineMs: 0 }])(
+    "what a registry has promised leaves the plan: %j",
+    async (options) => {
+      const world = await new World().load("retag");
+      const barrier = createWriteBarrier({ now: () => world.now });
+      const layers: string[] = [];
+      await world.collect({
+        dryRun: true,
+        onItem: ({ kind, digest }) => {
+          if (kind === "layerLink") layers.push(digest!);
+        },
+      });
+      await barrier.protect(layers[0]!);
+      const report = await world.collect({ barrier, ...options });
+      expect(report.eligible.blobs).toBe(3);
+      expect(report.quarantined.blobs + report.deleted.blobs).toBe(3);
+      expect((await world.files()).has(blobPath(layers[0]!))).toBe(true);
+      expect([...(await world.files()).keys()].some((path) => path.includes(`/_layers/${layers[0]!.replace(":", "/")}/`))).toBe(true);
+    },
+  );
+
+  test("protect waits for a removal under way, and no other starts until it is over", async () => {
+    let now = 0;
+    const barrier = createWriteBarrier({ now: () => now });
+    const order: string[] = [];
+    let end: () => void = () => undefined;
+    const removal = barrier.removing("x", () => new Promise((resolve) => (end = resolve)));
+    const promise = barrier.protect("x", { forMs: 10 }).then(() => order.push("protected"));
+    await new Promise((resolve) => setImmediate(resolve));
+    order.push("removed");
+    end();
+    expect(await removal).toBe(true);
+    await promise;
+    expect(order).toEqual(["removed", "protected"]);
+    expect(await barrier.removing("x", () => Promise.reject(new Error("called")))).toBe(false);
+    now = 10;
+    expect(await barrier.removing("x", async () => undefined)).toBe(true);
+    await expect(barrier.removing("x", () => Promise.reject(new Error("broken")))).rejects.toThrow("broken");
+    await barrier.protect("x");
+  });
+});
+
 describe("restore, listRuns, purge", () => {
   test("restore brings everything back, and it counts as young", async () => {
     const world = await new World().load("retag");
@@ -187,4 +328,9 @@ describe("restore, listRuns, purge", () => {
 
 function isTagged(files: ReadonlyMap<string, string>, revision: string): boolean {
   return [...files].some(([path, content]) => path.includes("/current/link") && content === files.get(revision));
+}
+
+function digestOfCopy(path: string): string {
+  const [hex, algorithm] = path.split("/").reverse().slice(1);
+  return `${algorithm!}:${hex!}`;
 }

@@ -11,7 +11,7 @@ import { cutAt, seeded } from "./simulator/scheduler.js";
 import { type Action, IMAGES, type Old, REPOSITORIES, Simulation, TAGS } from "./simulator/simulation.js";
 
 const SCHEDULES = Number(process.env["SCHEDULES"] ?? 2000);
-const QUARANTINE_TESTS = 6;
+const QUARANTINE_TESTS = 7;
 const SEED = Number(process.env["SEED"] ?? 1);
 
 const repository = fc.constantFrom(...REPOSITORIES);
@@ -160,6 +160,23 @@ describe("quarantine", () => {
     );
   });
 
+  test("with a crash, and a next run at once, since someone took the lock away", async () => {
+    await fc.assert(
+      fc.asyncProperty(schedule, fc.integer({ min: 20, max: 120 }), fc.boolean(), async (each, after, purges) => {
+        const simulation = await begin(each, purges ? { ...OPTIONS, quarantineMs: 0 } : OPTIONS);
+        const crashAndGoOn = async () => {
+          await simulation.collect("collector", {}, { after, kind: "crash" });
+          await simulation.store.delete("/docker/registry/lockfiles").catch(() => undefined);
+          await simulation.collect("next");
+        };
+        await together(simulation, each.clients, [crashAndGoOn]);
+        await expectKept(simulation);
+        await expectConverges(simulation);
+      }),
+      share,
+    );
+  });
+
   test("with an abort at any call: everything goes back", async () => {
     await fc.assert(
       fc.asyncProperty(schedule, fc.integer({ min: 1, max: 250 }), async (each, after) => {
@@ -174,21 +191,27 @@ describe("quarantine", () => {
 
   test("with a collector that sleeps for ten minutes before any call, while another takes over", async () => {
     await fc.assert(
-      fc.asyncProperty(schedule, fc.integer({ min: 1, max: 250 }), fc.boolean(), async (each, after, purges) => {
-        const simulation = await begin(each, OPTIONS);
-        if (purges) {
-          await together(simulation, [], [() => simulation.collect("first")]);
-          simulation.pass(8 * DAY);
-        }
-        const again = async () => {
-          for (let attempt = 0; attempt < 3; attempt++) await simulation.collect(`other ${attempt}`);
-        };
-        await together(simulation, each.clients, [() => simulation.collect("sleeper", {}, { after, kind: "pause" }), again]);
-        simulation.pass(600_000);
-        await together(simulation, [], [() => simulation.collect("next")]);
-        await expectKept(simulation);
-        await expectConverges(simulation);
-      }),
+      fc.asyncProperty(
+        schedule,
+        fc.integer({ min: 1, max: 250 }),
+        fc.constantFrom("no", "later", "at once"),
+        async (each, after, purges) => {
+          const options = purges === "at once" ? { ...OPTIONS, quarantineMs: 0 } : OPTIONS;
+          const simulation = await begin(each, options);
+          if (purges === "later") {
+            await together(simulation, [], [() => simulation.collect("first")]);
+            simulation.pass(8 * DAY);
+          }
+          const again = async () => {
+            for (let attempt = 0; attempt < 3; attempt++) await simulation.collect(`other ${attempt}`);
+          };
+          await together(simulation, each.clients, [() => simulation.collect("sleeper", {}, { after, kind: "pause" }), again]);
+          simulation.pass(600_000);
+          await together(simulation, [], [() => simulation.collect("next")]);
+          await expectKept(simulation);
+          await expectConverges(simulation);
+        },
+      ),
       share,
     );
   });
