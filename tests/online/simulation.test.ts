@@ -142,6 +142,23 @@ describe("quarantine", () => {
     }
   });
 
+  test("a push that is held up at any call, over a crash and the next run", async () => {
+    const push: Action = { kind: "push", repository: "a", image: 0, mounts: false };
+    for (let after = 20; after < 60; after++) {
+      for (let turns = 0; turns < 20; turns++) {
+        const simulation = new Simulation(cutAt("client 0", turns, Number.POSITIVE_INFINITY), OPTIONS);
+        await simulation.lay([{ repository: "a", image: 0 }]);
+        const crashAndGoOn = async () => {
+          await simulation.collect("collector", {}, { after, kind: "crash" });
+          await simulation.store.delete("/docker/registry/lockfiles").catch(() => undefined);
+          await simulation.collect("next");
+        };
+        await together(simulation, [[push]], [crashAndGoOn]);
+        await expectKept(simulation);
+      }
+    }
+  });
+
   test("with a crash at any call", async () => {
     await fc.assert(
       fc.asyncProperty(schedule, fc.integer({ min: 1, max: 250 }), fc.boolean(), async (each, after, purges) => {

@@ -6,8 +6,8 @@ import type { Scheduler } from "./scheduler.js";
 export interface Gate {
   readonly scheduler: Scheduler;
   readonly actor: string;
-  /** Told before each call; may throw. */
-  before?(method: string, path: string): void;
+  /** Told before each call, and waited for. */
+  before?(method: string, path: string): Promise<void>;
 }
 
 export function gated(driver: StorageDriver, { scheduler, actor, before }: Gate): StorageDriver {
@@ -15,7 +15,7 @@ export function gated(driver: StorageDriver, { scheduler, actor, before }: Gate)
     options?.signal?.throwIfAborted();
     await scheduler.turn(actor);
     options?.signal?.throwIfAborted();
-    before?.(method, path);
+    await before?.(method, path);
     return work();
   };
   const change = <T>(method: string, path: string, options: AbortOptions | undefined, work: () => Promise<T>) =>

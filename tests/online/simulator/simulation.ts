@@ -281,29 +281,32 @@ export class Simulation {
   async collect(name: string, options: GcOptions = {}, fault?: Fault, command = markAndSweep): Promise<unknown> {
     const controller = new AbortController();
     let calls = 0;
-    let dead = false;
+    let die: (() => void) | undefined;
+    const death = new Promise<string>((resolve) => {
+      die = () => resolve("died");
+    });
+    let isDead = false;
     const inner = gated(this.store, {
       scheduler: this.scheduler,
       actor: name,
-      before: (method, path) => {
+      before: async (method, path) => {
+        // Whoever died never hears of anything again.
+        if (isDead) await new Promise(() => undefined);
         this.calls.push({ actor: name, step: this.scheduler.steps, method, path });
-        if (dead) throw new Error("dead");
       },
     });
     const driver = this.faulty(inner, async () => {
       if (++calls !== fault?.after) return;
-      if (fault.kind === "crash") dead = true;
       if (fault.kind === "abort") controller.abort(new Error("abort"));
       if (fault.kind === "pause") await this.scheduler.sleep(name, 600_000, () => true);
+      if (fault.kind !== "crash") return;
+      isDead = true;
+      die?.();
     });
     const ctx = { clock: this.clock(name), signal: controller.signal };
-    return command(ctx, driver, openRegistry(driver), {
-      concurrency: 2,
-      maxParallelManifestGets: 2,
-      drainMs: 20_000,
-      ...this.options,
-      ...options,
-    }).catch((error: unknown) => error);
+    const all = { concurrency: 2, maxParallelManifestGets: 2, drainMs: 20_000, ...this.options, ...options };
+    const run = command(ctx, driver, openRegistry(driver), all).catch((error: unknown) => error);
+    return Promise.race([run, death]);
   }
 
   private faulty(driver: StorageDriver, before: () => Promise<void>): StorageDriver {
