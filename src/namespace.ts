@@ -154,8 +154,8 @@ export interface OnlinePlaces {
 export interface Namespace {
   repositories(options?: LookOptions): AsyncIterable<Repository>;
   blobs(options?: LookOptions): AsyncIterable<readonly BlobInfo[]>;
-  /** What goes when this blob goes. */
-  blobFootprint(digest: string): Footprint;
+  /** What goes when this blob goes. A namespace that does not say so is taken to lie in the v2 layout, as all that is optional here. */
+  blobFootprint?(digest: string): Footprint;
 
   /** One blob as it is now, with size and time; `undefined` where it is gone. Needed where listings don't tell them. */
   lookAtBlob?(digest: string, options?: LookOptions): Promise<BlobInfo | undefined>;

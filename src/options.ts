@@ -242,7 +242,7 @@ export function checkParts(ctx: GcContext, driver: StorageDriver, registry?: Nam
   requireMembers("ctx", ctx, {});
   requireMembers("driver", driver, { name: "string", stat: "function", list: "function", reader: "function", delete: "function" });
   if (registry !== undefined) {
-    requireMembers("registry", registry, { repositories: "function", blobs: "function", blobFootprint: "function" });
+    requireMembers("registry", registry, { repositories: "function", blobs: "function" });
   }
 }
 

@@ -15,6 +15,7 @@ import type { LookOptions, Namespace } from "./namespace.js";
 import { checkOptions, checkParts, type GcContext, type GcOptions, type Phase, type Progress, type Settings } from "./options.js";
 import type { AsideStore } from "./online/asideStore.js";
 import type { RunLock } from "./online/runLock.js";
+import { type CompleteNamespace, completeRegistry } from "./registry/completeRegistry.js";
 import { Ledger } from "./report.js";
 import { Telemetry } from "./telemetry.js";
 
@@ -70,7 +71,7 @@ export class Run {
   private constructor(
     private readonly ctx: GcContext,
     driver: StorageDriver,
-    readonly registry: Namespace,
+    readonly registry: CompleteNamespace,
     options: GcOptions,
   ) {
     this.settings = checkOptions(options);
@@ -112,7 +113,7 @@ export class Run {
    */
   static begin(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions): Run {
     checkParts(ctx, driver, registry);
-    return new Run(ctx, driver, registry, options);
+    return new Run(ctx, driver, completeRegistry(registry, driver), options);
   }
 
   /** Whether something written at this time may belong to a push that is under way. Unknown times and future ones may. */

@@ -127,7 +127,7 @@ describe("options", () => {
     expect(calls).toEqual([]);
   });
 
-  test.each(["repositories", "blobs", "blobFootprint"])("a registry without %s is refused", async (member) => {
+  test.each(["repositories", "blobs"])("a registry without %s is refused", async (member) => {
     const driver = untouched();
     const refused = markAndSweep({}, driver, { ...openRegistry(driver), [member]: undefined });
     await expect(refused).rejects.toThrow(`registry.${member} must be a function`);

@@ -253,6 +253,24 @@ describe("log", () => {
   });
 });
 
+describe("a namespace that wraps another's two listings", () => {
+  test("is collected as the v2 layout, and its database's lock is heeded", async () => {
+    const wrapped = (driver: StorageDriver) => {
+      const inner = openRegistry(driver);
+      return {
+        repositories: (options?: Parameters<typeof inner.repositories>[0]) => inner.repositories(options),
+        blobs: (options?: Parameters<typeof inner.blobs>[0]) => inner.blobs(options),
+      };
+    };
+    const { driver } = await retag();
+    const whole = await retag();
+    expect((await markAndSweep({}, driver, wrapped(driver), UNTAGGED)).deleted).toEqual((await collect(whole.driver, UNTAGGED)).deleted);
+    expect(await contentOf(driver)).toEqual(await contentOf(whole.driver));
+    const owned = (await layOut(vector("metadata-database"), memoryStore())).driver;
+    await expect(markAndSweep({}, owned, wrapped(owned), UNTAGGED)).rejects.toMatchObject({ code: "DATABASE_IN_USE" });
+  });
+});
+
 describe("a dry run", () => {
   test.each([memoryStore, flatStore])("makes not one mutating call (%o)", async (makeStore) => {
     const mutating = () => {

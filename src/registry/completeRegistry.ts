@@ -1,0 +1,24 @@
+import type { StorageDriver } from "../driver.js";
+import type { Footprint, Namespace } from "../namespace.js";
+import { openRegistry } from "./openRegistry.js";
+
+/** A namespace that tells where its blobs lie. */
+export interface CompleteNamespace extends Namespace {
+  blobFootprint(digest: string): Footprint;
+}
+
+/**
+ * A namespace as the collector needs it. One that lists repositories and blobs, and says nothing of where they lie, is taken to wrap
+ * the v2 layout on the run's driver: so its lock is heeded, too.
+ */
+export function completeRegistry(registry: Namespace, driver: StorageDriver): CompleteNamespace {
+  const inner = registry.blobFootprint === undefined ? openRegistry(driver) : registry;
+  return {
+    repositories: (options) => registry.repositories(options),
+    blobs: (options) => registry.blobs(options),
+    blobFootprint: (digest) => inner.blobFootprint?.(digest) ?? { files: [] },
+    online: registry.online ?? inner.online,
+    ...(inner.lookAtBlob && { lookAtBlob: (digest, options) => inner.lookAtBlob?.(digest, options) ?? Promise.resolve(undefined) }),
+    ...(inner.guard && { guard: (options) => inner.guard?.(options) ?? Promise.resolve([]) }),
+  };
+}
