@@ -1,8 +1,21 @@
-import { defineConfig, mergeConfig } from "vitest/config";
+import { defineConfig } from "vitest/config";
 import base from "./vitest.config.js";
 
-/** For mutation testing: all that runs in memory and in a moment. */
-export default mergeConfig(
-  base,
-  defineConfig({ test: { exclude: ["tests/interop/**", "tests/package/**", "tests/collect.test.ts"], testTimeout: 20_000 } }),
-);
+const inMemory = [
+  "acceptance",
+  "damage",
+  "digestSet",
+  "mark",
+  "run",
+  "vacuum",
+  "vectors",
+  "online/crash",
+  "online/quarantine",
+  "property/oracle",
+];
+
+/** For mutation testing: all that decides about deletion, and runs in memory and in a moment. */
+export default defineConfig({
+  ...base,
+  test: { ...base.test, include: inMemory.map((name) => `tests/${name}.test.ts`), env: { RUNS: "60" }, testTimeout: 20_000 },
+});
