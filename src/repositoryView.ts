@@ -138,9 +138,10 @@ export class RepositoryView implements Graph {
       path: tag.path,
       message: `the tag ${tag.name} names ${digest}, which is no revision here`,
     };
+    // Whole or not, what a tag names stays.
+    this.tagged.add(number);
+    await this.findSignatures([number]);
     if (this.run.catalog.isWhole(number)) {
-      this.tagged.add(number);
-      await this.findSignatures([number]);
       this.report(damage, digest);
       return;
     }

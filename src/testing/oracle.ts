@@ -86,7 +86,8 @@ class Oracle {
     // A link whose size fits its path is believed unread, and what it says is not looked at.
     const isBroken = [...revisions].some(([digest, content]) => content.length !== digest.length) || !currents.every(isDigest);
     const isDamaged = isBroken || lost.length > 0;
-    const roots = new Set(currents.filter(isDigest).filter((digest) => revisions.has(digest) || !lost.includes(digest)));
+    // What a tag names stays, be it whole or not.
+    const roots = new Set(currents.filter(isDigest));
     if (isDamaged || this.options.removeUntagged !== true) for (const digest of revisions.keys()) roots.add(digest);
 
     const live = this.close(roots, revisions, layers);
