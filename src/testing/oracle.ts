@@ -1,244 +1,208 @@
-/**
- * A naive oracle: what is garbage on a storage of the v2 layout that nothing writes to. It holds everything in memory, asks every
- * question anew, and shares no code with the collector: it is slow, and easy to believe.
- */
-
 import { createHash } from "node:crypto";
+import { factsOf, isDigest, type ManifestFacts } from "./manifestFacts.js";
+import type { Snapshot } from "./snapshot.js";
+import { DEFAULT_ROOT, V2Paths } from "./v2Paths.js";
+import { RepositoryFiles } from "./repositoryFiles.js";
 
-/** A storage: path -> content. */
-export type Files = ReadonlyMap<string, Uint8Array>;
-
+/** What a collection is told that matters to what goes; as in `GcOptions`. */
 export interface OracleOptions {
-  readonly removeUntagged?: boolean;
-  readonly referrers?: "keep-with-subject" | "ignore";
-  readonly removeLayerLinks?: boolean;
+  readonly removeUntagged?: boolean | undefined;
+  readonly referrers?: "keep-with-subject" | "ignore" | undefined;
+  readonly removeLayerLinks?: boolean | undefined;
+  /** Milliseconds; default 0, as in a `readOnly` run. */
+  readonly gracePeriodMs?: number | undefined;
+  /** Milliseconds; default: uploads stay. */
+  readonly removeUploadsOlderThanMs?: number | undefined;
+  /**
+   * Whether listings tell the sizes of layer links, so that those that can't be right are seen. Default `true`; where names are
+   * listed by directories, a layer link is believed by its path.
+   */
+  readonly seesLayerLinks?: boolean | undefined;
+  /** Milliseconds since 1970; default: the present. */
+  readonly now?: number | undefined;
 }
 
+/** What goes, and why the rest stays. */
 export interface Verdict {
-  /** Exactly the files that a collection removes. */
+  /** Exactly the files that a collection removes: none where it is refused. */
   readonly removed: ReadonlySet<string>;
-  /** Whether nothing tells what a damaged manifest needs: then nothing is removed at all. */
-  readonly isUnknowable: boolean;
+  /** The code that a run is refused with: no repository beside blobs, or nothing that tells what a damaged manifest needs. */
+  readonly refusal: "EMPTY_MARK" | "DAMAGED" | undefined;
   /** Repositories of which damage keeps everything. */
   readonly damaged: ReadonlySet<string>;
+  /** Blobs that nothing reaches, and that stay: for damage, for their youth. */
+  readonly kept: { readonly protected: number; readonly young: number };
 }
 
-interface Manifest {
-  readonly children: readonly string[];
-  readonly blobs: readonly string[];
-  readonly subjects: readonly string[];
-  readonly looksLikeOne: boolean;
+/**
+ * What a collection of a storage that nothing writes to removes, under `onDamage: "protect"`. It asks every question anew, in the
+ * words of the rules, and shares no code with the collector: it is slow, and easy to believe.
+ */
+export function reachable(snapshot: Snapshot, options: OracleOptions = {}, root: string = DEFAULT_ROOT): Verdict {
+  const judge = new Judge(snapshot, options, new V2Paths(root));
+  const repositories = RepositoryFiles.all(snapshot, root);
+  const damaged = new Set(repositories.filter((each) => judge.isDamaged(each)).map(({ name }) => name));
+  const blobs = blobsOf(snapshot, root);
+  const aliveWith = (protects: boolean, spares: boolean) =>
+    new Set(repositories.flatMap((each) => [...judge.needs(each, protects, spares)]));
+  const needed = new Set([...aliveWith(true, true), ...repositories.flatMap((each) => [...judge.leases(each)])]);
+  const isYoung = (digest: string) => judge.isYoung(new V2Paths(root).blob(digest));
+  const deadBlobs = blobs.filter((digest) => !needed.has(digest) && !isYoung(digest));
+  const removed = [
+    ...repositories.flatMap((each) => judge.removedFrom(each)),
+    ...deadBlobs.map((digest) => new V2Paths(root).blob(digest)),
+  ];
+  const [strict, protecting] = [aliveWith(false, false), aliveWith(true, false)];
+  const kept = {
+    protected: blobs.filter((digest) => protecting.has(digest) && !strict.has(digest)).length,
+    young: blobs.filter((digest) => !protecting.has(digest) && (needed.has(digest) || isYoung(digest))).length,
+  };
+  const refusal = refusalOf(repositories, blobs, judge);
+  return { removed: new Set(refusal === undefined ? removed : []), refusal, damaged, kept };
 }
 
-const ROOT = "/docker/registry/v2";
-const DIGEST = /^(sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$/;
-const MANIFEST_TYPE =
-  /^application\/vnd\.(docker\.distribution\.manifest\.(v1\+(json|prettyjws)|v2\+json|list\.v2\+json)|oci\.(image\.(manifest|index)|artifact\.manifest)\.v1\+json)$/;
-
-/** What a collection with these options removes. */
-export function reachable(files: Files, options: OracleOptions = {}): Verdict {
-  return new Oracle(files, options).judge();
+function refusalOf(repositories: readonly RepositoryFiles[], blobs: readonly string[], judge: Judge): Verdict["refusal"] {
+  if (repositories.length === 0 && blobs.length > 0) return "EMPTY_MARK";
+  return repositories.some((each) => judge.isUnknowable(each)) ? "DAMAGED" : undefined;
 }
 
-class Oracle {
+/** The digests of all blobs that are where they belong. */
+function blobsOf({ files }: Snapshot, root: string): string[] {
+  const paths = new V2Paths(root);
+  const digests = [...files.keys()].map((path) => path.slice(`${root}/blobs/`.length).split("/")).map(([alg, , hex]) => `${alg}:${hex}`);
+  return [...new Set(digests)].filter((digest) => isDigest(digest) && files.has(paths.blob(digest)));
+}
+
+class Judge {
+  private readonly read = new Map<string, ManifestFacts | undefined>();
+
   constructor(
-    private readonly files: Files,
+    private readonly snapshot: Snapshot,
     private readonly options: OracleOptions,
+    private readonly paths: V2Paths,
   ) {}
 
-  judge(): Verdict {
+  /** Whether damage keeps everything of this repository. A tag without a revision does so only where its manifest is not there, or not whole. */
+  isDamaged(repository: RepositoryFiles): boolean {
+    return repository.hasBrokenLink(this.options.seesLayerLinks ?? true) || this.lost(repository).length > 0;
+  }
+
+  /** A manifest is damaged, and no layer link tells what it needs. */
+  isUnknowable(repository: RepositoryFiles): boolean {
+    return this.lost(repository).length > 0 && repository.layers.size === 0;
+  }
+
+  /** Everything that this repository keeps: blobs, by the digests that they are stored under, and what they are named. */
+  needs(repository: RepositoryFiles, protects: boolean, spares: boolean): Set<string> {
+    const live = this.live(repository, protects, spares);
     const needed = new Set<string>();
-    const removed = new Set<string>();
-    const damaged = new Set<string>();
-    let isUnknowable = false;
-    for (const name of this.repositories()) {
-      const verdict = this.judgeRepository(name);
-      for (const digest of verdict.needed) needed.add(digest);
-      for (const path of verdict.removed) removed.add(path);
-      if (verdict.isDamaged) damaged.add(name);
-      isUnknowable ||= verdict.isUnknowable;
+    const keep = (digest: string) => needed.add(digest).add(repository.stored(digest));
+    for (const digest of live) {
+      keep(digest);
+      for (const named of this.facts(digest)?.names ?? []) keep(named.digest);
+      for (const signature of repository.signaturesOf(digest)) keep(signature);
     }
-    for (const path of this.files.keys()) {
-      const blob = /\/v2\/blobs\/(\w+)\/(\w\w)\/(\w+)\/data$/.exec(path);
-      if (blob === null) continue;
-      const [, algorithm = "", prefix = "", hex = ""] = blob;
-      if (hex.startsWith(prefix) && DIGEST.test(`${algorithm}:${hex}`) && !needed.has(`${algorithm}:${hex}`)) removed.add(path);
-    }
-    return { removed: isUnknowable ? new Set() : removed, isUnknowable, damaged };
+    if (protects && this.isDamaged(repository)) for (const digest of repository.layers.keys()) keep(digest);
+    return needed;
   }
 
-  private repositories(): Set<string> {
-    const names = new Set<string>();
-    for (const path of this.files.keys()) {
-      const match = /\/v2\/repositories\/(.+?)\/(_manifests|_layers|_uploads)\//.exec(path);
-      if (match?.[1] !== undefined && !match[1].split("/").some((part) => part.startsWith("_"))) names.add(match[1]);
-    }
-    return names;
+  /** What young layer links keep: their blobs, and themselves. */
+  leases(repository: RepositoryFiles): Set<string> {
+    const young = [...repository.layers].filter(([, path]) => this.isYoung(path)).map(([digest]) => digest);
+    return new Set(young.flatMap((digest) => [digest, repository.stored(digest)]));
   }
 
-  private judgeRepository(name: string): { needed: Set<string>; removed: string[]; isDamaged: boolean; isUnknowable: boolean } {
-    const base = `${ROOT}/repositories/${name}`;
-    const revisions = this.links(`${base}/_manifests/revisions`);
-    const layers = this.links(`${base}/_layers`);
-    const currents = [...this.tags(base).values()];
-
-    const lost = [...revisions.keys(), ...currents.filter(isDigest)].filter((digest) => this.manifest(digest) === undefined);
-    // A link whose size fits its path is believed unread, and what it says is not looked at.
-    const isBroken = [...revisions].some(([digest, content]) => content.length !== digest.length) || !currents.every(isDigest);
-    const isDamaged = isBroken || lost.length > 0;
-    // What a tag names stays, be it whole or not.
-    const roots = new Set(currents.filter(isDigest));
-    if (isDamaged || this.options.removeUntagged !== true) for (const digest of revisions.keys()) roots.add(digest);
-
-    const live = this.close(roots, revisions, layers);
-    const needed = this.needs(live, layers, base);
-    if (isDamaged) for (const [digest, target] of layers) needed.add(digest).add(target);
-    const dead = [...revisions.keys()].filter((digest) => !live.has(digest));
-    const removed = isDamaged ? [] : this.removedFrom(base, dead, layers, needed);
-    return { needed, removed, isDamaged, isUnknowable: lost.length > 0 && layers.size === 0 };
+  removedFrom(repository: RepositoryFiles): string[] {
+    return [...this.removedLinks(repository), ...this.removedUploads(repository)];
   }
 
-  private removedFrom(base: string, dead: readonly string[], layers: ReadonlyMap<string, string>, needed: ReadonlySet<string>): string[] {
-    const own = [...this.files.keys()].filter((path) => path.startsWith(`${base}/_`));
-    const removed = own.filter((path) => dead.some((digest) => belongsTo(path, base, digest)));
+  isYoung(path: string): boolean {
+    const grace = this.options.gracePeriodMs ?? 0;
+    if (grace === 0) return false;
+    const age = this.ageOf(path);
+    return age === undefined || age < grace;
+  }
+
+  private removedLinks(repository: RepositoryFiles): string[] {
+    if (this.isDamaged(repository)) return [];
+    const live = this.live(repository, true, true);
+    const dead = [...repository.revisions.keys()].filter((digest) => !live.has(digest));
+    const removed = dead.flatMap((digest) => repository.filesOf(digest));
     if (this.options.removeLayerLinks === false) return removed;
-    for (const [digest, target] of layers) {
-      if (!needed.has(digest) && !needed.has(target)) removed.push(`${base}/_layers/${digest.replace(":", "/")}/link`);
-    }
-    return removed;
+    const needed = this.needs(repository, true, true);
+    const isIdle = ([digest, path]: [string, string]) =>
+      !needed.has(digest) && !needed.has(repository.stored(digest)) && !this.isYoung(path);
+    const idle = [...repository.layers].filter(isIdle);
+    return [...removed, ...idle.map(([, path]) => path)];
   }
 
-  /** Everything that roots keep in one repository, until nothing changes. */
-  private close(roots: ReadonlySet<string>, revisions: ReadonlyMap<string, string>, layers: ReadonlyMap<string, string>): Set<string> {
-    const live = new Set(roots);
+  private removedUploads(repository: RepositoryFiles): string[] {
+    const limit = this.options.removeUploadsOlderThanMs;
+    if (limit === undefined) return [];
+    return repository.uploads().flatMap((files) => {
+      const ages = files.map((path) => this.ageOf(path));
+      const started = files.filter((path) => path.endsWith("/startedat")).map((path) => this.now - Date.parse(repository.text(path)));
+      const known = [...ages, ...started].filter((age) => age !== undefined && !Number.isNaN(age));
+      return known.length > 0 && Math.min(...(known as number[])) > limit ? files : [];
+    });
+  }
+
+  /** The live manifests of a repository: roots, then all that follows, until nothing changes. */
+  private live(repository: RepositoryFiles, protects: boolean, spares: boolean): Set<string> {
+    const isEvery = this.options.removeUntagged !== true || (protects && this.isDamaged(repository));
+    const roots = [...repository.revisions].filter(([, path]) => isEvery || (spares && this.isYoung(path))).map(([digest]) => digest);
+    const live = new Set([...roots, ...repository.currents.filter(isDigest)]);
     for (let before = -1; before !== live.size; ) {
       before = live.size;
-      for (const digest of [...live]) for (const child of this.manifestsNamedBy(digest, revisions, layers)) live.add(child);
+      for (const digest of [...live]) for (const child of this.childrenOf(digest, repository)) live.add(child);
       if (this.options.referrers === "ignore") continue;
-      for (const digest of revisions.keys()) {
-        if (this.manifest(digest)?.subjects.some((subject) => live.has(subject)) === true) live.add(digest);
+      for (const digest of repository.revisions.keys()) {
+        if (this.facts(digest)?.subjects.some((subject) => live.has(subject)) === true) live.add(digest);
       }
     }
     return live;
   }
 
-  private manifestsNamedBy(digest: string, revisions: ReadonlyMap<string, string>, layers: ReadonlyMap<string, string>): string[] {
-    const { children = [], blobs = [] } = this.manifest(digest) ?? {};
+  private childrenOf(digest: string, repository: RepositoryFiles): string[] {
     const found: string[] = [];
-    for (const named of [...children, ...blobs]) {
-      const stored = layers.get(named) ?? named;
-      const isServed = children.includes(named) && layers.has(named) && this.manifest(stored)?.looksLikeOne === true;
-      if (revisions.has(named)) found.push(named);
-      else if (revisions.has(stored) || isServed) found.push(stored);
+    for (const named of this.facts(digest)?.names ?? []) {
+      const stored = repository.stored(named.digest);
+      for (const each of [named.digest, stored]) if (repository.revisions.has(each)) found.push(each);
+      if (named.mayBeManifest && repository.layers.has(named.digest) && this.facts(stored)?.isManifest === true) found.push(stored);
     }
     return found;
   }
 
-  private needs(live: ReadonlySet<string>, layers: ReadonlyMap<string, string>, base: string): Set<string> {
-    const needed = new Set<string>();
-    for (const digest of live) {
-      needed.add(digest);
-      const manifest = this.manifest(digest);
-      const signatures = this.links(`${base}/_manifests/revisions/${digest.replace(":", "/")}/signatures`).keys();
-      for (const named of [...(manifest?.children ?? []), ...(manifest?.blobs ?? []), ...signatures]) {
-        needed.add(named).add(layers.get(named) ?? named);
-      }
-    }
-    return needed;
+  /** Manifests that the repository claims to have, and that are gone or not whole. */
+  private lost({ revisions, currents }: RepositoryFiles): string[] {
+    return [...revisions.keys(), ...currents.filter(isDigest)].filter((digest) => this.facts(digest) === undefined);
   }
 
-  /** `<algorithm>/<hex>/link` below a directory: digest -> content. */
-  private links(directory: string): Map<string, string> {
-    const links = new Map<string, string>();
-    for (const [path, content] of this.files) {
-      if (!path.startsWith(`${directory}/`)) continue;
-      const [algorithm, hex, file, ...more] = path.slice(directory.length + 1).split("/");
-      const digest = `${algorithm ?? ""}:${hex ?? ""}`;
-      if (file === "link" && more.length === 0 && DIGEST.test(digest)) links.set(digest, text(content));
-    }
-    return links;
+  /** What a manifest says, where it is there, whole and of a size that registries accept. */
+  private facts(digest: string): ManifestFacts | undefined {
+    if (!this.read.has(digest)) this.read.set(digest, this.readFacts(digest));
+    return this.read.get(digest);
   }
 
-  private tags(base: string): Map<string, string | undefined> {
-    const tags = new Map<string, string | undefined>();
-    for (const path of this.files.keys()) {
-      const tag = path.startsWith(`${base}/_manifests/tags/`)
-        ? path.slice(base.length + "/_manifests/tags/".length).split("/")[0]
-        : undefined;
-      if (tag === undefined) continue;
-      const current = this.files.get(`${base}/_manifests/tags/${tag}/current/link`);
-      tags.set(tag, current === undefined ? undefined : text(current));
-    }
-    return tags;
-  }
-
-  /** A manifest that is there and whole. */
-  private manifest(digest: string): Manifest | undefined {
-    const [algorithm = "", hex = ""] = digest.split(":");
-    const bytes = this.files.get(`${ROOT}/blobs/${algorithm}/${hex.slice(0, 2)}/${hex}/data`);
-    if (bytes === undefined || bytes.length > 4 * 1024 * 1024) return undefined;
-    if (createHash(algorithm).update(bytes).digest("hex") !== hex) return undefined;
+  private readFacts(digest: string): ManifestFacts | undefined {
+    const bytes = this.snapshot.files.get(this.paths.blob(digest))?.bytes;
+    const [algorithm = "", hex] = digest.split(":");
+    if (bytes === undefined || bytes.length > 4 * 1024 * 1024 || createHash(algorithm).update(bytes).digest("hex") !== hex)
+      return undefined;
     try {
-      return understand(JSON.parse(text(bytes)));
+      return factsOf(Buffer.from(bytes).toString("utf8"));
     } catch {
       return undefined;
     }
   }
-}
 
-/** Whether a file goes with a revision: its link, its signatures' links, its tag index entries. */
-function belongsTo(path: string, base: string, digest: string): boolean {
-  const name = digest.replace(":", "/");
-  const own = `${base}/_manifests/revisions/${name}`;
-  if (path === `${own}/link` || (path.startsWith(`${own}/signatures/`) && path.endsWith("/link"))) return true;
-  return path.startsWith(`${base}/_manifests/tags/`) && path.endsWith(`/index/${name}/link`);
-}
-
-/** What a document names; by recursion, so that it is easy to follow. */
-class Reading {
-  readonly children: string[] = [];
-  readonly blobs: string[] = [];
-  readonly subjects: string[] = [];
-
-  visit(value: unknown, isTop: boolean): void {
-    if (Array.isArray(value)) for (const each of value) this.visit(each, false);
-    else if (typeof value === "object" && value !== null) this.visitObject(Object.entries(value), isTop);
+  /** Milliseconds; `undefined` for what is unknown, or lies in the future. */
+  private ageOf(path: string): number | undefined {
+    const time = this.snapshot.files.get(path)?.modTime?.getTime();
+    return time === undefined || time > this.now ? undefined : this.now - time;
   }
 
-  private visitObject(members: readonly (readonly [string, unknown])[], isTop: boolean): void {
-    const entries = members.map(([key, value]) => [key.toLowerCase(), value] as const);
-    const type = entries.find(([key]) => key === "mediatype")?.[1];
-    const mayBeManifest = typeof type !== "string" || type === "" || MANIFEST_TYPE.test(type);
-    for (const [key, value] of entries) {
-      if (key === "digest" && isDigest(value)) (mayBeManifest ? this.children : this.blobs).push(value);
-      else if (key === "blobsum" && isDigest(value)) this.blobs.push(value);
-      else if (key === "subject" && isTop) this.subjects.push(...membersOf(value).filter(isDigest));
-      else if (key !== "annotations") this.visit(value, false);
-    }
+  private get now(): number {
+    return this.options.now ?? Date.now();
   }
-}
-
-function understand(document: unknown): Manifest {
-  const { children, blobs, subjects } = visited(document);
-  const keys = typeof document === "object" && document !== null ? Object.keys(document).map((key) => key.toLowerCase()) : [];
-  const looksLikeOne = keys.some((key) => ["schemaversion", "manifests", "layers", "fslayers", "blobs"].includes(key));
-  return { children, blobs, subjects, looksLikeOne };
-}
-
-function visited(document: unknown): Reading {
-  const reading = new Reading();
-  reading.visit(document, true);
-  return reading;
-}
-
-function membersOf(value: unknown): unknown[] {
-  return typeof value === "object" && value !== null ? Object.values(value) : [];
-}
-
-function isDigest(value: unknown): value is string {
-  return typeof value === "string" && DIGEST.test(value);
-}
-
-function text(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("utf8");
 }

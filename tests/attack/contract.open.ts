@@ -1,0 +1,356 @@
+/** Attacks on single sentences of the contract. */
+
+import { createHash } from "node:crypto";
+import { Readable } from "node:stream";
+import { type GcContext, type GcOptions, type GcReport, markAndSweep, openRegistry, type StorageDriver, Vacuum } from "oci-registry-gc";
+import { afterEach, describe, expect, test } from "vitest";
+import { contentOf, DAY, flatStore, leastStore, memoryStore, type Store } from "../support/stores.js";
+import { layOut, vector } from "../support/vectors.js";
+import { blobPath, digestOf, ROOT, World } from "../support/world.js";
+
+const sha512 = (content: string) => `sha512:${createHash("sha512").update(content).digest("hex")}`;
+const linkOf = (base: string, digest: string) => `${base}/${digest.replace(":", "/")}/link`;
+const repo = (name: string) => `${ROOT}/repositories/${name}`;
+const revision = (name: string, digest: string) => linkOf(`${repo(name)}/_manifests/revisions`, digest);
+const layer = (name: string, digest: string) => linkOf(`${repo(name)}/_layers`, digest);
+const image = (...layers: readonly string[]) =>
+  JSON.stringify({ schemaVersion: 2, layers: layers.map((digest) => ({ digest, mediaType: "x" })) });
+type Put = (path: string, content: string) => Promise<unknown>;
+
+function changed(driver: StorageDriver, members: Partial<StorageDriver>): StorageDriver {
+  return new Proxy(driver, {
+    get(target, member) {
+      if (member in members) return members[member as keyof StorageDriver];
+      const value: unknown = Reflect.get(target, member);
+      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+const collect = (driver: StorageDriver, options: GcOptions, ctx: GcContext = {}): Promise<GcReport> =>
+  markAndSweep(ctx, driver, openRegistry(driver), options);
+
+async function push(put: Put, name: string, manifest: string, layers: readonly string[], tag?: string): Promise<string> {
+  for (const content of layers) {
+    await put(blobPath(digestOf(content)), content);
+    await put(layer(name, digestOf(content)), digestOf(content));
+  }
+  const digest = digestOf(manifest);
+  await put(blobPath(digest), manifest);
+  await put(revision(name, digest), digest);
+  if (tag !== undefined) {
+    await put(linkOf(`${repo(name)}/_manifests/tags/${tag}/index`, digest), digest);
+    await put(`${repo(name)}/_manifests/tags/${tag}/current/link`, digest);
+  }
+  return digest;
+}
+
+describe("hooks and logger", () => {
+  const unhandled: unknown[] = [];
+  const note = (error: unknown) => void unhandled.push(error);
+  afterEach(() => {
+    process.off("unhandledRejection", note);
+    unhandled.length = 0;
+  });
+
+  test("onDeleted's throw is never fatal, under onDamage abort neither", async () => {
+    const world = await new World().load("retag");
+    const report = await world.collect({ onDamage: "abort", onDeleted: () => Promise.reject(new Error("hook")) });
+    expect(report).toMatchObject({ status: "completed", quarantined: { blobs: 4 } });
+  });
+
+  test("a logger and an onProgress that reject never break a process", async () => {
+    const listeners = process.listeners("unhandledRejection");
+    process.removeAllListeners("unhandledRejection");
+    process.on("unhandledRejection", note);
+    const fail = () => Promise.reject(new Error("log")) as never;
+    const { driver } = await layOut(vector("retag"), memoryStore());
+    await collect(driver, { readOnly: true, onProgress: fail }, { logger: { debug: fail, info: fail, warn: fail, error: fail } });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    process.removeAllListeners("unhandledRejection");
+    for (const listener of listeners) process.on("unhandledRejection", listener);
+    expect(unhandled).toEqual([]);
+  });
+});
+
+describe("online runs", () => {
+  test("an upload is looked at again right before it is removed", async () => {
+    const world = await new World().load("retag");
+    const upload = `${repo("r")}/_uploads/u`;
+    world.now -= 30 * DAY;
+    await world.put(`${upload}/data`, "part");
+    await world.put(`${upload}/startedat`, new Date(world.now).toISOString());
+    world.now += 30 * DAY;
+    let wrote = false;
+    await world.collect({
+      removeUploadsOlderThanMs: DAY,
+      onDeleted: async () => {
+        if (wrote) return;
+        wrote = true;
+        await world.put(`${upload}/data`, "part and more");
+      },
+    });
+    expect(wrote).toBe(true);
+    expect((await world.files()).get(`${upload}/data`)).toBe("part and more");
+  });
+
+  test("stale links to living blobs go, as online.md's step 4 says", async () => {
+    const world = new World();
+    world.now -= 30 * DAY;
+    const put: Put = (path, content) => world.put(path, content);
+    await push(put, "a", image(digestOf("shared"), digestOf("own")), ["shared", "own"]);
+    await push(put, "b", image(digestOf("shared")), ["shared"], "keep");
+    world.now += 30 * DAY;
+    const report = await world.collect();
+    const files = await world.files();
+    expect(files.has(layer("b", digestOf("shared")))).toBe(true);
+    expect(files.has(layer("a", digestOf("own")))).toBe(false);
+    expect(files.has(layer("a", digestOf("shared")))).toBe(false);
+    expect(report.eligible.layerLinks).toBe(2);
+  });
+
+  test("only what is eligible is deleted: links to a blob that is missing, and that another repository needs", async () => {
+    const world = new World();
+    world.now -= 30 * DAY;
+    const put: Put = (path, content) => world.put(path, content);
+    await push(put, "a", image(digestOf("base")), ["base"], "keep");
+    await push(put, "b", image(digestOf("missing")), [], "keep");
+    await put(layer("a", digestOf("missing")), digestOf("missing"));
+    world.now += 30 * DAY;
+    const report = await world.collect();
+    expect(report.deleted.layerLinks).toBe(report.eligible.layerLinks);
+    expect(report.repositories.reduce((sum, each) => sum + each.layerLinks, 0)).toBe(report.eligible.layerLinks);
+  });
+
+  test("links that are written anew are not reported as deleted", async () => {
+    const world = await new World().load("retag");
+    const before = await world.files();
+    world.meanwhile = async () => {
+      world.meanwhile = async () => undefined;
+      for (const [path, content] of before) if (path.includes("/revisions/")) await world.put(path, content);
+    };
+    const report = await world.collect();
+    expect(await world.files()).toEqual(before);
+    expect(report.deleted.layerLinks).toBe(0);
+  });
+
+  test("storageCalls counts each call once, where manifests lie aside, too", async () => {
+    const world = await new World().load("retag");
+    await world.collect();
+    const counts: Record<string, number> = {};
+    const counting = new Proxy(world.driver, {
+      get(target, member) {
+        const value: unknown = Reflect.get(target, member);
+        if (typeof value !== "function") return value;
+        return (...parameters: unknown[]) => {
+          counts[String(member)] = (counts[String(member)] ?? 0) + 1;
+          return Reflect.apply(value, target, parameters) as unknown;
+        };
+      },
+    });
+    const report = await collect(counting, { removeUntagged: true }, { clock: world.clock });
+    expect(report.storageCalls).toEqual(counts);
+  });
+
+  test("problemCount counts each damage once, beyond what is listed, too", async () => {
+    const world = new World();
+    world.now -= 30 * DAY;
+    await push((path, content) => world.put(path, content), "r", image(digestOf("base")), ["base"], "keep");
+    for (let i = 0; i < 1100; i++) await world.put(revision("r", digestOf(`lost ${i}`)), digestOf(`lost ${i}`));
+    await world.put(blobPath(digestOf("orphan")), "orphan");
+    world.now += 30 * DAY;
+    const report = await world.collect();
+    expect(report.problemCount).toBe(1100);
+  });
+
+  test("a manifest that looks like none is taken out of quarantined again", async () => {
+    const world = new World();
+    world.now -= 30 * DAY;
+    await push((path, content) => world.put(path, content), "r", image(digestOf("base")), ["base"], "keep");
+    await push((path, content) => world.put(path, content), "r", '{"x":1}', []);
+    world.now += 30 * DAY;
+    const report = await world.collect({ quarantineMs: 0 });
+    expect(report.quarantined).toEqual({ manifests: 0, blobs: 0, bytes: 0 });
+  });
+});
+
+describe("the lock", () => {
+  test("a run whose lock was taken away stops before its next batch", async () => {
+    const world = await new World().load("retag");
+    let blobs = 0;
+    let stolen = false;
+    const run = world.collect({
+      readOnly: true,
+      onDeleted: async (items) => {
+        blobs += items.filter(({ kind }) => kind === "blob").length;
+        if (!stolen) await world.put("/docker/registry/lockfiles/gc-in-progress", '{"runId":"another"}');
+        stolen = true;
+      },
+    });
+    await expect(run).rejects.toMatchObject({ code: "LOCKED" });
+    expect(blobs).toBe(0);
+  });
+
+  test("an abort while the storage's clock is read leaves no probe behind", async () => {
+    const { driver } = await layOut(vector("retag"), memoryStore());
+    const controller = new AbortController();
+    const stopping = changed(driver, {
+      stat: async (path, options) => {
+        const info = await driver.stat(path, options);
+        if (path.includes("gc-in-progress.")) controller.abort(new Error("stop"));
+        return info;
+      },
+    });
+    await expect(collect(stopping, {}, { signal: controller.signal })).rejects.toThrow("stop");
+    expect([...(await contentOf(driver)).keys()].filter((path) => path.includes("/lockfiles/"))).toEqual([]);
+  });
+});
+
+describe("failing drivers", () => {
+  test("a stream that breaks is a DriverError", async () => {
+    const store = await layOut(vector("retag"), leastStore());
+    const driver = changed(store.driver, {
+      reader: async () =>
+        new Readable({
+          read() {
+            this.destroy(Object.assign(new Error("reset"), { code: "ECONNRESET" }));
+          },
+        }),
+    });
+    await expect(collect(driver, { readOnly: true })).rejects.toMatchObject({ code: "DRIVER_ERROR" });
+  });
+
+  test("Vacuum.removeManifests: a look-up that fails never stops the rest", async () => {
+    const store = memoryStore();
+    const put: Put = (path, content) => store.put(path, content);
+    const one = await push(put, "a", image(digestOf("1")), ["1"], "x");
+    const two = await push(put, "b", image(digestOf("2")), ["2"], "x");
+    const driver = changed(store.driver, {
+      list: (path, options) => {
+        if (!path.startsWith(repo("a"))) return store.driver.list(path, options);
+        return (async function* () {
+          if (path !== "") throw new Error("503");
+          yield [];
+        })();
+      },
+    });
+    const result = await new Vacuum(driver).removeManifests([
+      { repository: "a", digest: one },
+      { repository: "b", digest: two },
+    ]);
+    expect(result).toMatchObject({ removed: 1, failures: [expect.anything()] });
+    const files = await contentOf(store.driver);
+    expect(files.has(revision("b", two))).toBe(false);
+    expect(files.has(revision("a", one))).toBe(true);
+  });
+
+  test("Vacuum removes in bounded batches, however many index entries a manifest has", async () => {
+    const store = memoryStore();
+    const digest = await push((path, content) => store.put(path, content), "a", image(digestOf("1")), ["1"]);
+    for (let i = 0; i < 2500; i++) await store.put(linkOf(`${repo("a")}/_manifests/tags/t${i}/index`, digest), digest);
+    let largest = 0;
+    const driver = changed(store.driver, {
+      deleteFiles: async (paths, options) => {
+        largest = Math.max(largest, paths.length);
+        return store.driver.deleteFiles!(paths, options);
+      },
+    });
+    expect(await new Vacuum(driver).removeManifests([{ repository: "a", digest }])).toMatchObject({ removed: 1, failures: [] });
+    expect(largest).toBeLessThanOrEqual(1000);
+  });
+
+  test("a subject whose link is stuck keeps its referrers", async () => {
+    const store = memoryStore();
+    const put: Put = (path, content) => store.put(path, content);
+    await push(put, "r", image(digestOf("base")), ["base"], "keep");
+    const subject = await push(put, "r", image(digestOf("old")), ["old"]);
+    const signature = await push(
+      put,
+      "r",
+      JSON.stringify({ schemaVersion: 2, subject: { digest: subject }, layers: [{ digest: digestOf("sig") }] }),
+      ["sig"],
+    );
+    const stuck = revision("r", subject);
+    const driver = changed(store.driver, {
+      deleteFiles: async (paths, options) => [
+        ...paths.filter((path) => path === stuck).map((path) => ({ path, code: "EIO", message: "no" })),
+        ...(await store.driver.deleteFiles!(
+          paths.filter((path) => path !== stuck),
+          options,
+        )),
+      ],
+    });
+    const report = await collect(driver, { readOnly: true, removeUntagged: true });
+    expect(report.status).toBe("completed-with-failures");
+    const files = await contentOf(store.driver);
+    expect(files.has(blobPath(digestOf("old")))).toBe(true);
+    expect(files.has(blobPath(digestOf("sig")))).toBe(true);
+    expect(files.has(revision("r", signature))).toBe(true);
+  });
+});
+
+describe("strays and odd trees", () => {
+  test("everything deleted, again: a run without a repository that removed every blob, then another", async () => {
+    const store = leastStore();
+    await store.put(blobPath(digestOf("orphan")), "orphan");
+    await collect(store.driver, { readOnly: true, allowEmptyMark: true });
+    await expect(collect(store.driver, { readOnly: true })).resolves.toMatchObject({ status: "completed" });
+  });
+
+  const kept = async (store: Store): Promise<{ store: Store; manifest: string }> => {
+    const manifest = image(digestOf("base"));
+    await push((path, content) => store.put(path, content), "r", manifest, ["base"], "keep");
+    return { store, manifest };
+  };
+
+  test.each([
+    ["a current link", () => `${repo("r")}/_manifests/tags/odd/current/link/x`],
+    ["a sha512 layer link", () => `${layer("r", sha512("x"))}/x`],
+    ["a manifest's data", () => `${blobPath(digestOf("gone manifest"))}/x`],
+  ])("%s that is a directory is damage, not the end of the run", async (what, path) => {
+    const { store } = await kept(memoryStore());
+    await store.put(path(), "stray");
+    if (what === "a manifest's data") await store.put(revision("r", digestOf("gone manifest")), digestOf("gone manifest"));
+    const report = await collect(store.driver, { readOnly: true });
+    expect(report.status).toBe("completed");
+    expect(report.problemCount).toBeGreaterThan(0);
+  });
+
+  test("a sha512 layer link that names another sha512 digest is damage", async () => {
+    const { store } = await kept(memoryStore());
+    await store.put(layer("r", sha512("a")), sha512("b"));
+    const report = await collect(store.driver, { readOnly: true });
+    expect(report.problems).toMatchObject([{ kind: "mismatched-link" }]);
+  });
+
+  test.each([
+    ["_uploads/.DS_Store", (m: string) => `${repo("r")}/_uploads/.DS_Store${m.slice(0, 0)}`],
+    ["tags/keep/.DS_Store", () => `${repo("r")}/_manifests/tags/keep/.DS_Store`],
+    ["link.<uuid>.tmp", (m: string) => `${revision("r", digestOf(m))}.1234.tmp`],
+    ["data.<uuid>.tmp", (m: string) => `${blobPath(digestOf(m))}.1234.tmp`],
+  ])("%s is counted as unrecognized, on every kind of store", async (_, path) => {
+    for (const make of [flatStore, memoryStore]) {
+      const { store, manifest } = await kept(make());
+      await store.put(path(manifest), "");
+      expect((await collect(store.driver, { readOnly: true })).unrecognized, store.driver.name).toBe(1);
+    }
+  });
+
+  test("an upload with a file of unknown time is not old", async () => {
+    const { store } = await kept(memoryStore());
+    const upload = `${repo("r")}/_uploads/u`;
+    await store.put(`${upload}/data`, "part");
+    await store.put(`${upload}/startedat`, "2020-01-01T00:00:00Z");
+    const driver = changed(store.driver, {
+      stat: async (path, options) => {
+        const { modTime: _time, ...info } = await store.driver.stat(path, options);
+        return info;
+      },
+      list: async function* (path, options) {
+        for await (const page of store.driver.list(path, options)) yield page.map(({ modTime: _time, ...info }) => info);
+      },
+    });
+    await collect(driver, { readOnly: true, removeUploadsOlderThanMs: DAY });
+    expect((await contentOf(store.driver)).has(`${upload}/data`)).toBe(true);
+  });
+});
