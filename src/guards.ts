@@ -9,15 +9,16 @@ import type { Run } from "./run.js";
 const RATIO_FROM_BLOBS = 100;
 
 export function refuseDamage(run: Run): void {
-  if (run.settings.onDamage !== "abort" || !run.ledger.hasProblems) return;
+  if (run.settings.onDamage !== "abort" || !run.ledger.hasDamage) return;
   throw new DamagedRegistryError(
     'the registry is damaged, and onDamage is "abort": nothing was deleted. report.problems lists the damage; mend it, or collect with onDamage "protect"',
   );
 }
 
 /** Blobs without a single repository: a wrong root, a disk that is not mounted, a listing that lied. */
-export function refuseEmptyMark(run: Run, blobs: number, { repositories }: RegistryLook): void {
+export function refuseEmptyMark(run: Run, { repositories }: RegistryLook): void {
   if (repositories > 0) return;
+  const blobs = tally(run).present;
   if (blobs === 0) {
     run.log.warn("no repositories and no blobs were found: an empty registry, or a wrong root");
     return;

@@ -43,7 +43,7 @@ async function collect(run: Run): Promise<void> {
   await goOnInterrupted(run);
 
   // Every blob first, then what repositories keep: a blob that appears later is never a candidate.
-  const blobs = await run.phase("inventory", () => takeInventory(run));
+  await run.phase("inventory", () => takeInventory(run));
   const found = await run.phase("mark", () => lookAtRegistry(run, "mark"));
   refuseDamage(run);
   await putBackAtOnce(run, found);
@@ -51,7 +51,7 @@ async function collect(run: Run): Promise<void> {
   // What nothing keeps is to go, unless that is too much to be true.
   let plan = await makePlan(run, found.looks);
   account(run, found, plan);
-  refuseEmptyMark(run, blobs, found);
+  refuseEmptyMark(run, found);
   refuseRatio(run);
 
   // While others write: look again, and let go of what appeared or changed since.

@@ -111,12 +111,12 @@ async function planRepository(run: Run, look: RepositoryLook): Promise<Repositor
   return items > 0 || plan.isEmptied ? plan : undefined;
 }
 
-/** Online, links to living blobs stay: nothing but its time would show that one was written anew. */
+/** In the degree "grace" links to living blobs stay: no third look would see that one was written anew. */
 function mayGo(run: Run, look: RepositoryLook, layer: number): boolean {
   const blob = look.loose.get(layer)?.blob ?? layer;
   if (run.marks.has(blob, ASIDE) && !run.marks.has(blob, PRESENT)) return false;
   if (run.looksAtTimes && look.isLease(layer)) return false;
-  return run.settings.readOnly || run.marks.has(blob, DOOMED) || !run.marks.has(blob, PRESENT);
+  return run.settings.readOnly || run.quarantines || run.marks.has(blob, DOOMED) || !run.marks.has(blob, PRESENT);
 }
 
 async function indexEntries(run: Run, look: RepositoryLook, manifests: readonly number[]): Promise<TagIndexEntry[]> {

@@ -127,6 +127,7 @@ export class Ledger {
   private readonly problems: Problem[] = [];
   private readonly failures: Failure[] = [];
   private problemCount = 0;
+  private damageCount = 0;
   private failureCount = 0;
   private readonly durations: { inventory: number; mark: number; sweep: number; look?: number; drain?: number; purge?: number } = {
     inventory: 0,
@@ -141,8 +142,9 @@ export class Ledger {
     this.safety = about.readOnly ? "quiesced" : "grace";
   }
 
-  get hasProblems(): boolean {
-    return this.problemCount > 0;
+  /** Whether a repository is damaged: a hook that threw, or what lies aside, is another matter. */
+  get hasDamage(): boolean {
+    return this.damageCount > 0;
   }
 
   get hasFailures(): boolean {
@@ -159,6 +161,7 @@ export class Ledger {
 
   addProblem(problem: Problem): void {
     this.problemCount++;
+    if (problem.repository !== undefined) this.damageCount++;
     if (this.problems.length < MAX_LISTED) this.problems.push(problem);
   }
 

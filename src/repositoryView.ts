@@ -32,6 +32,8 @@ export class RepositoryView implements Graph {
 
   private readonly layers = new Map<number, number>();
   private readonly stored = new Map<number, number>();
+  /** Layer links that journals hold as taken. */
+  private readonly taken = new Set<number>();
   private readonly referrers = new Map<number, number[]>();
   private readonly servable = new Map<number, boolean>();
   private readonly look: LookOptions;
@@ -72,6 +74,13 @@ export class RepositoryView implements Graph {
         if (link.damage !== undefined) this.damaged(link.damage, link.digest);
       }
     }
+    // What a run took, it took on the strength of a look: a later one sees it still, and has it written anew where it is needed.
+    for (const { digest, target } of this.run.aside?.layerLinksTakenFrom(this.repository.name) ?? []) {
+      const number = this.run.digests.add(digest);
+      if (this.layers.has(number)) continue;
+      this.taken.add(number);
+      if (target !== digest) this.stored.set(number, this.run.digests.add(target));
+    }
   }
 
   private async judgeManifests(): Promise<void> {
@@ -93,7 +102,11 @@ export class RepositoryView implements Graph {
         );
       }
       if (settings.referrers === "keep-with-subject") {
-        for (const subject of catalog.subjects(number)) this.addReferrer(subject, number);
+        for (const subject of catalog.subjects(number)) {
+          this.addReferrer(subject, number);
+          const stored = this.stored.get(subject);
+          if (stored !== undefined) this.addReferrer(stored, number);
+        }
       }
     }
     await this.findSignatures([...this.revisions.keys()]);
@@ -180,10 +193,14 @@ export class RepositoryView implements Graph {
 
   /** Old registries linked manifests like layers, and today's still serve them. */
   async servedAsManifests(numbers: readonly number[]): Promise<readonly number[]> {
-    const unknown = [...new Set(numbers)].filter((number) => this.layers.has(number) && !this.servable.has(number));
-    const linked = (await mapAll(unknown, async (number) => ((await this.lookAtLayer(number)) === undefined ? undefined : number))).filter(
-      (number) => number !== undefined,
+    const unknown = [...new Set(numbers)].filter(
+      (number) => (this.layers.has(number) || this.taken.has(number)) && !this.servable.has(number),
     );
+    const linked = (
+      await mapAll(unknown, async (number) =>
+        this.taken.has(number) || (await this.lookAtLayer(number)) !== undefined ? number : undefined,
+      )
+    ).filter((number) => number !== undefined);
     const small = linked.filter((number) => !(this.run.sizes.get(this.blobOf(number)) > MAX_MANIFEST_BYTES));
     await this.run.catalog.readAll(
       this.repository,

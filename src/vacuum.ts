@@ -113,7 +113,7 @@ export class Vacuum {
     if (tags === undefined) {
       const repositoryOnDisk = new DirectoryRepository(repository, this.driver, this.layout);
       for await (const page of repositoryOnDisk.tagIndexEntries(new Set([digest]), options)) {
-        files.push(...page.flatMap((entry) => entry.footprint.files));
+        for (const entry of page) for (const file of entry.footprint.files) files.push(file);
       }
     }
     return [{ of, footprint: { files } }, link];

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { constants, type Dirent, promises as fs, type Stats } from "node:fs";
-import { dirname as osDirname, join as osJoin, sep } from "node:path";
+import { dirname as osDirname, join as osJoin, resolve, sep } from "node:path";
 import type { Readable } from "node:stream";
 import { type AbortOptions, checkPath, dirname, type Failure, type FileInfo, isBelow, join, type StorageDriver } from "../driver.js";
 import { DriverError, InvalidOffsetError, InvalidPathError, messageOf, PathNotFoundError } from "../errors.js";
@@ -172,6 +172,11 @@ export class FilesystemDriver implements StorageDriver {
 
   /** A second name, then the first is dropped: what lies at the destination is never overwritten, and at no moment there is none. */
   private async linkOrCopy(from: string, to: string): Promise<void> {
+    if ((await fs.lstat(from)).isSymbolicLink()) {
+      // Elsewhere a relative target would lead elsewhere.
+      await fs.symlink(resolve(osDirname(from), await fs.readlink(from)), to);
+      return;
+    }
     try {
       await fs.link(from, to);
     } catch (error) {

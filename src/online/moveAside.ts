@@ -52,7 +52,9 @@ function blobRecords(run: Run, plan: Plan, doomed: ReadonlySet<number>): Journal
 async function linkRecords(run: Run, plan: Plan, doomed: ReadonlySet<number>): Promise<JournalLink[]> {
   const records: JournalLink[] = [];
   for (const each of plan.repositories) {
-    records.push(...manifestRecords(run, each), ...(await indexRecords(run, each)), ...layerRecords(run, doomed, each));
+    for (const record of manifestRecords(run, each)) records.push(record);
+    for (const record of await indexRecords(run, each)) records.push(record);
+    for (const record of layerRecords(run, doomed, each)) records.push(record);
   }
   return records;
 }

@@ -61,13 +61,13 @@ async function purgeRun(run: Run, aside: AsideStore, journal: Journal, copies: r
   await run.mayChange();
   await journal.write([{ kind: "purging", at: run.storageNow() }]);
   for (const entry of entries) await unlink(run, entry, counts);
-  const left = new Set<string>();
+  const left = new Map<string, number[]>();
   for (const revision of revisions) {
     const outcome = { isGone: false };
     await run.unlessPromised(revision.digest, async () => {
       outcome.isGone = await unlinkRevision(run, revision, entries, counts);
     });
-    if (!outcome.isGone) left.add(revision.repository);
+    if (!outcome.isGone) left.set(revision.repository, [...(left.get(revision.repository) ?? []), run.digests.add(revision.digest)]);
   }
   await journal.write([{ kind: "unlinked", at: run.storageNow() }]);
   if (left.size > 0) await lookAgainAt(run, left);
@@ -110,11 +110,15 @@ async function unlinkRevision(run: Run, link: JournalLink, entries: readonly Jou
 }
 
 /** A purge that leaves a revision link looks at that repository once more before it deletes: what it needs stays, and goes back. */
-async function lookAgainAt(run: Run, names: ReadonlySet<string>): Promise<void> {
+async function lookAgainAt(run: Run, left: ReadonlyMap<string, readonly number[]>): Promise<void> {
   const looks: RepositoryLook[] = [];
   for await (const repository of run.registry.repositories(run.look)) {
-    if (!names.has(repository.name)) continue;
-    looks.push(await RepositoryLook.mark(run, await RepositoryView.read(run, repository), "first"));
+    const revisions = left.get(repository.name);
+    if (revisions === undefined) continue;
+    const look = await RepositoryLook.mark(run, await RepositoryView.read(run, repository), "first");
+    // Whatever the reason why a link is still there: what its manifest reaches stays.
+    await look.keep(revisions);
+    looks.push(look);
   }
   honourLeases(run, looks);
   await keepLinksToLivingManifests(run, looks);
@@ -168,7 +172,10 @@ async function pruneEmptied(run: Run, copies: readonly (readonly [number, AsideC
     const places = new Map<string, string[]>();
     for (const [number] of copies) {
       const { files, upTo } = run.registry.blobFootprint(run.digests.digest(number));
-      if (upTo !== undefined && files[0] !== undefined) places.set(upTo, [...(places.get(upTo) ?? []), dirname(files[0])]);
+      if (upTo === undefined || files[0] === undefined) continue;
+      const paths = places.get(upTo) ?? [];
+      places.set(upTo, paths);
+      paths.push(dirname(files[0]));
     }
     for (const [upTo, paths] of places) await run.driver.pruneDirectories(paths, { upTo });
   } catch (error) {

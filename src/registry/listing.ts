@@ -54,13 +54,19 @@ async function* presentPages(driver: StorageDriver, path: string, options: LookO
   }
 }
 
+/** Whether a listing of the parent names this as a file, and not as a directory too: a failed listing is no stray file. */
 async function isPlainFile(driver: StorageDriver, path: string, options: LookOptions): Promise<boolean> {
+  if (path === "/") return false;
+  const named: boolean[] = [];
   try {
-    return !(await driver.stat(path, options)).isDirectory;
+    for await (const page of driver.list(dirname(path), options)) {
+      for (const info of page) if (info.path === path) named.push(info.isDirectory);
+    }
   } catch {
-    // The caller throws what the listing said: it comes first, and says more.
+    // The caller throws what its own listing said: it comes first, and says more.
     return false;
   }
+  return named.length > 0 && !named.includes(true);
 }
 
 /** All direct children at once: for directories that are never large. */

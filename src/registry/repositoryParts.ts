@@ -59,10 +59,12 @@ export async function dateUpload(access: Access, path: string, files: readonly F
   );
   const times = looked.map((file) => file?.modTime?.getTime());
   if (files.some((file) => file.path === `${path}/startedat`)) times.push(await startedAt(access, `${path}/startedat`));
+  // Of a file whose time is unknown nobody knows that it is old.
+  const isDated = looked.every((file) => file === undefined || file.modTime !== undefined);
   const newest = times.reduce((a, b) => (b === undefined || b <= (a ?? Number.NEGATIVE_INFINITY) ? a : b), undefined);
   return {
     path,
-    newest: newest === undefined ? undefined : new Date(newest),
+    newest: newest === undefined || !isDated ? undefined : new Date(newest),
     bytes: looked.reduce((sum, file) => sum + (file?.size ?? 0), 0),
     footprint: { files: [], trees: [path] },
   };

@@ -9,6 +9,8 @@ export interface OracleOptions {
   readonly removeUntagged?: boolean | undefined;
   readonly referrers?: "keep-with-subject" | "ignore" | undefined;
   readonly removeLayerLinks?: boolean | undefined;
+  /** Manifests that the caller keeps. */
+  readonly keep?: ((manifest: { readonly repository: string; readonly digest: string }) => boolean) | undefined;
   /** Milliseconds; default 0, as in a `readOnly` run. */
   readonly gracePeriodMs?: number | undefined;
   /** Milliseconds; default: uploads stay. */
@@ -150,8 +152,9 @@ class Judge {
   /** The live manifests of a repository: roots, then all that follows, until nothing changes. */
   private live(repository: RepositoryFiles, protects: boolean, spares: boolean): Set<string> {
     const isEvery = this.options.removeUntagged !== true || (protects && this.isDamaged(repository));
-    const roots = [...repository.revisions].filter(([, path]) => isEvery || (spares && this.isYoung(path))).map(([digest]) => digest);
-    const live = new Set([...roots, ...repository.currents.filter(isDigest)]);
+    const isKept = (digest: string) => this.options.keep?.({ repository: repository.name, digest }) === true;
+    const roots = [...repository.revisions].filter(([digest, path]) => isEvery || isKept(digest) || (spares && this.isYoung(path)));
+    const live = new Set([...roots.map(([digest]) => digest), ...repository.currents.filter(isDigest)]);
     for (let before = -1; before !== live.size; ) {
       before = live.size;
       for (const digest of [...live]) for (const child of this.childrenOf(digest, repository)) live.add(child);
