@@ -40,9 +40,11 @@ export function* manifestItems(run: Run, { look }: RepositoryPlan, manifests: re
 }
 
 export function* layerLinkItems(run: Run, { look, layerLinks }: RepositoryPlan): Iterable<SweepItem> {
+  // In the degree "grace" links to living blobs stay, also to those that a revision needs which could not be removed.
+  const isGrace = !run.settings.readOnly && !run.quarantines;
   for (const number of layerLinks) {
     const loose = look.loose.get(number);
-    if (loose === undefined || (!run.settings.readOnly && run.marks.isKept(loose.blob))) continue; // A revision that could not be removed needs it after all.
+    if (loose === undefined || (isGrace && run.marks.isKept(loose.blob))) continue;
     const digest = run.digests.digest(number);
     const footprint = look.repository.layerLinkFootprint(digest);
     yield item("layerLink", "layer-not-reached", footprint, { digest, repository: look.repository.name });

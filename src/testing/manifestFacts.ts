@@ -39,22 +39,30 @@ export function factsOf(text: string): ManifestFacts {
   const document = parseJsonTree(text);
   const top = document instanceof JsonObject ? document.members : [];
   const subjects = top.filter(([key]) => fold(key) === "subject").flatMap(([, subject]) => valuesOf(subject, "digest"));
-  return { names: namesIn(document), subjects: subjects.filter(isDigest), isManifest: top.some(([key]) => SHAPES.has(fold(key))) };
+  const names = [...ownNames(document), ...top.filter(([key]) => fold(key) !== "subject").flatMap((member) => memberNames(member))];
+  return {
+    names: document instanceof JsonObject ? names : namesIn(document),
+    subjects: subjects.filter(isDigest),
+    isManifest: top.some(([key]) => SHAPES.has(fold(key))),
+  };
 }
 
+/** Below the top, `subject` is a key like any other: what it names is kept, to be on the safe side. */
 function namesIn(tree: JsonTree): Naming[] {
   if (isList(tree)) return tree.flatMap(namesIn);
-  if (!(tree instanceof JsonObject)) return [];
-  const types = valuesOf(tree, "mediatype").filter((type) => typeof type === "string" && type !== "");
-  const mayBeManifest = types.length === 0 || types.some((type) => typeof type === "string" && MANIFEST_TYPES.has(type));
-  const own = valuesOf(tree, "digest")
-    .filter(isDigest)
-    .map((digest) => ({ digest, mayBeManifest }));
-  const sums = valuesOf(tree, "blobsum")
-    .filter(isDigest)
-    .map((digest) => ({ digest, mayBeManifest: false }));
-  const inner = tree.members.filter(([key]) => !["subject", "annotations"].includes(fold(key))).flatMap(([, value]) => namesIn(value));
-  return [...own, ...sums, ...inner];
+  return tree instanceof JsonObject ? [...ownNames(tree), ...tree.members.flatMap((member) => memberNames(member))] : [];
+}
+
+function memberNames([key, value]: readonly [string, JsonTree]): Naming[] {
+  return fold(key) === "annotations" ? [] : namesIn(value);
+}
+
+function ownNames(tree: JsonTree): Naming[] {
+  const types = valuesOf(tree, "mediatype").filter((type) => typeof type === "string").filter((type) => type !== "");
+  const mayBeManifest = types.length === 0 || types.some((type) => MANIFEST_TYPES.has(type));
+  const digests = valuesOf(tree, "digest").filter(isDigest);
+  const sums = valuesOf(tree, "blobsum").filter(isDigest);
+  return [...digests.map((digest) => ({ digest, mayBeManifest })), ...sums.map((digest) => ({ digest, mayBeManifest: false }))];
 }
 
 function valuesOf(tree: JsonTree, key: string): JsonTree[] {

@@ -84,7 +84,7 @@ class Judge {
     private readonly paths: V2Paths,
   ) {}
 
-  /** Whether damage keeps everything of this repository. A tag without a revision does so only where its manifest is not there, or not whole. */
+  /** Whether damage keeps everything of this repository. A tag without a revision does so only where its manifest is not whole. */
   isDamaged(repository: RepositoryFiles): boolean {
     return repository.hasBrokenLink(this.options.seesLayerLinks ?? true) || this.lost(repository).length > 0;
   }

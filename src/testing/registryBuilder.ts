@@ -91,13 +91,8 @@ export class RegistryBuilder {
     const own = typeof layers === "number" ? await this.ownLayers(name, layers) : layers;
     // Built by the same tool they all have the same, empty config.
     const config = await this.blob("{}");
-    const document = imageDocument({
-      format,
-      name,
-      config: described(config),
-      layers: own.map(described),
-      subject: subject && described(subject),
-    });
+    const parts = { config: described(config), layers: own.map(described), subject: subject && described(subject) };
+    const document = imageDocument({ format, name, ...parts });
     const hasConfig = format === "oci" || format === "docker";
     const mediaType = { oci: MEDIA_TYPES.oci, docker: MEDIA_TYPES.docker, schema1: MEDIA_TYPES.schema1, artifact: MEDIA_TYPES.ociArtifact };
     return this.push(repository, document, hasConfig ? [...own, config] : own, mediaType[format], options);

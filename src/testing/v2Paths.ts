@@ -1,4 +1,4 @@
-/** Where the v2 layout keeps things, written down once more: a builder and an oracle that asked the collector would believe its mistakes. */
+/** Where the v2 layout keeps things, written down once more: who asks the collector believes its mistakes. */
 
 import { createHash } from "node:crypto";
 
