@@ -64,7 +64,11 @@ describe("RegistryBuilder", () => {
   test("writes the same bytes every time, on every driver", async () => {
     const build = async (driver: StorageDriver) => {
       const registry = new RegistryBuilder(driver);
-      const images = [await registry.image("foo"), await registry.image("foo", { format: "docker" }), await registry.image("bar", { format: "schema1" })];
+      const images = [
+        await registry.image("foo"),
+        await registry.image("foo", { format: "docker" }),
+        await registry.image("bar", { format: "schema1" }),
+      ];
       await registry.index("foo", images, { format: "docker", types: "untyped", tag: "all" });
       await registry.cache("foo", { tag: "cache" });
       await registry.referrer("foo", images[0]!, { format: "artifact" });
@@ -112,7 +116,9 @@ describe("RegistryBuilder", () => {
 
   test("says what it can't do", async () => {
     const { name, stat, list, reader, delete: remove } = new MemoryDriver();
-    await expect(new RegistryBuilder({ name, stat, list, reader, delete: remove }).layer("x")).rejects.toMatchObject({ code: "UNSUPPORTED" });
+    await expect(new RegistryBuilder({ name, stat, list, reader, delete: remove }).layer("x")).rejects.toMatchObject({
+      code: "UNSUPPORTED",
+    });
   });
 });
 
@@ -149,7 +155,8 @@ describe("drivers around a driver", () => {
     for (const inner of [new MemoryDriver(), new FlatDriver()]) {
       const outer = wrap(inner);
       expect(outer.name).toBe(inner.name);
-      for (const member of optional) expect([member, member in outer, typeof outer[member]]).toEqual([member, member in inner, typeof (inner as StorageDriver)[member]]);
+      for (const member of optional)
+        expect([member, member in outer, typeof outer[member]]).toEqual([member, member in inner, typeof (inner as StorageDriver)[member]]);
     }
   });
 
@@ -160,7 +167,8 @@ describe("drivers around a driver", () => {
       await registry.image("foo");
       return registry.driver;
     };
-    const collect = async (driver: StorageDriver) => (await markAndSweep({}, driver, openRegistry(driver), { readOnly: true, removeUntagged: true })).deleted;
+    const collect = async (driver: StorageDriver) =>
+      (await markAndSweep({}, driver, openRegistry(driver), { readOnly: true, removeUntagged: true })).deleted;
     const wrapped = new CountingDriver(new RecordingDriver(new FaultyDriver(await build(), [])));
     expect(await collect(wrapped)).toEqual(await collect(await build()));
   });
@@ -294,7 +302,11 @@ describe("the oracle", () => {
     const registry = makeRegistry();
     const image = await registry.image("foo", { layers: 1 });
     await new RegistryDamager(registry).loseBlob(image);
-    expect(reachable(await snapshotOf(registry.driver), { removeUntagged: true })).toMatchObject({ refusal: undefined, damaged: new Set(["foo"]), removed: new Set() });
+    expect(reachable(await snapshotOf(registry.driver), { removeUntagged: true })).toMatchObject({
+      refusal: undefined,
+      damaged: new Set(["foo"]),
+      removed: new Set(),
+    });
     await registry.remove(`${paths.repository("foo")}/_layers`);
     expect(reachable(await snapshotOf(registry.driver)).refusal).toBe("DAMAGED");
     await registry.remove(paths.repository("foo"));
@@ -312,7 +324,9 @@ describe("the oracle", () => {
     const { removed } = reachable(snapshot, { removeUntagged: true, gracePeriodMs: 500, now: 1100 });
     expect(removed).toContain(paths.revision("foo", old.digest));
     expect([...removed].filter((path) => path.includes(young.digest.slice(7)) || path.includes("_uploads"))).toEqual([]);
-    const uploads = [...reachable(snapshot, { now: 1100, removeUploadsOlderThanMs: 500 }).removed].filter((path) => path.includes("_uploads"));
+    const uploads = [...reachable(snapshot, { now: 1100, removeUploadsOlderThanMs: 500 }).removed].filter((path) =>
+      path.includes("_uploads"),
+    );
     expect(uploads.length).toBe(2);
   });
 });

@@ -58,7 +58,9 @@ function memberNames([key, value]: readonly [string, JsonTree]): Naming[] {
 }
 
 function ownNames(tree: JsonTree): Naming[] {
-  const types = valuesOf(tree, "mediatype").filter((type) => typeof type === "string").filter((type) => type !== "");
+  const types = valuesOf(tree, "mediatype")
+    .filter((type) => typeof type === "string")
+    .filter((type) => type !== "");
   const mayBeManifest = types.length === 0 || types.some((type) => MANIFEST_TYPES.has(type));
   const digests = valuesOf(tree, "digest").filter(isDigest);
   const sums = valuesOf(tree, "blobsum").filter(isDigest);
