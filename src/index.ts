@@ -26,9 +26,6 @@ export {
 } from "./errors.js";
 export { fromPino, type LogFields, type Logger, type PinoLike } from "./logger.js";
 export { markAndSweep } from "./markAndSweep.js";
-export { heal, purge } from "./online/commands.js";
-export { listRuns, type QuarantinedRun } from "./online/listRuns.js";
-export { type RestoreReport, type RestoreTarget, restore } from "./online/restore.js";
 export type {
   BlobInfo,
   Damage,
@@ -45,6 +42,9 @@ export type {
   TagIndexEntry,
   Upload,
 } from "./namespace.js";
+export { heal, purge } from "./online/commands.js";
+export { listRuns, type QuarantinedRun } from "./online/listRuns.js";
+export { type RestoreReport, type RestoreTarget, restore } from "./online/restore.js";
 export type { DeletedItem, GcContext, GcOptions, ItemKind, ManifestInfo, Phase, PlannedItem, Progress, Reason } from "./options.js";
 export { openRegistry } from "./registry/openRegistry.js";
 export type { AsideCounts, GcReport, Problem, RepositoryCounts, RunStatus, Safety, SweepCounts } from "./report.js";

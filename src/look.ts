@@ -3,13 +3,13 @@
  * same code, with what an earlier one saw as its measure.
  */
 
+import { DamagedRegistryError } from "./errors.js";
 import { mapAll } from "./internal/mapAll.js";
 import { emptyReach, mark, type Reach } from "./mark.js";
 import { type KeepMark, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { Repository, Signature, Upload } from "./namespace.js";
-import { RepositoryView } from "./repositoryView.js";
-import { DamagedRegistryError } from "./errors.js";
 import type { Phase } from "./options.js";
+import { RepositoryView } from "./repositoryView.js";
 import type { Run } from "./run.js";
 
 /** A layer link that no kept manifest of its repository reaches. */

@@ -1,9 +1,9 @@
 /** One reading of a repository: what its listings said, as numbers, with the damage seen. */
 
 import { mapAll } from "./internal/mapAll.js";
+import { MAX_MANIFEST_BYTES } from "./manifest.js";
 import type { Graph } from "./mark.js";
 import { PRESENT } from "./marks.js";
-import { MAX_MANIFEST_BYTES } from "./manifest.js";
 import type { Damage, LookOptions, Repository, Signature } from "./namespace.js";
 import type { Problem } from "./report.js";
 import type { Run } from "./run.js";

@@ -7,9 +7,9 @@
 import type { Failure } from "./driver.js";
 import type { Plan, RepositoryPlan } from "./plan.js";
 import { countItem } from "./report.js";
-import { tellDeleted, toDeleted } from "./tellDeleted.js";
 import type { Run } from "./run.js";
 import { blobItems, layerLinkItems, manifestItems, repositoryItem, type SweepItem, tagIndexItems, uploadItems } from "./sweepItems.js";
+import { tellDeleted, toDeleted } from "./tellDeleted.js";
 import { Vacuum } from "./vacuum.js";
 
 /** Removes the uploads of a plan, and nothing else of it. */

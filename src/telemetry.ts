@@ -3,7 +3,7 @@
  * the API is used, looked up when a run begins. Names live under `registry_gc.*`, a namespace of our own; docs/telemetry.md lists them.
  */
 
-import { type Attributes, context, metrics, type Span, SpanStatusCode, trace, type Tracer } from "@opentelemetry/api";
+import { type Attributes, context, metrics, type Span, SpanStatusCode, type Tracer, trace } from "@opentelemetry/api";
 import { codeOf, messageOf } from "./errors.js";
 import type { GcContext } from "./options.js";
 import type { GcReport, SweepCounts } from "./report.js";

@@ -1,7 +1,7 @@
 /** The deleting half alone: it removes exactly what it is told, in bounded batches, and one failure never stops the rest. */
 
 import { isDigest } from "./digest.js";
-import { dirname, type AbortOptions, type Failure, isPath, type StorageDriver } from "./driver.js";
+import { type AbortOptions, dirname, type Failure, isPath, type StorageDriver } from "./driver.js";
 import { codeOf, InvalidDigestError, isPathNotFound, messageOf } from "./errors.js";
 import { mapAll } from "./internal/mapAll.js";
 import { TaskQueue } from "./internal/taskQueue.js";

@@ -12,7 +12,7 @@ import {
   type StorageDriver,
 } from "oci-registry-gc";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { contentOf, DAY, flatStore, memoryStore, MONTH_AGO, type Store } from "./support/stores.js";
+import { contentOf, DAY, flatStore, MONTH_AGO, memoryStore, type Store } from "./support/stores.js";
 import { layOut, vector } from "./support/vectors.js";
 
 const UNTAGGED: GcOptions = { readOnly: true, removeUntagged: true };

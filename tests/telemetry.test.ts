@@ -5,8 +5,8 @@ import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-ho
 import {
   AggregationTemporality,
   InMemoryMetricExporter,
-  type MetricData,
   MeterProvider,
+  type MetricData,
   PeriodicExportingMetricReader,
 } from "@opentelemetry/sdk-metrics";
 import { BasicTracerProvider, InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";

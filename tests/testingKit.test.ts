@@ -1,6 +1,6 @@
 /** The kit that others test with: that a builder builds what it says, and that drivers that misbehave do so as told. */
 
-import { openRegistry, markAndSweep, type StorageDriver } from "oci-registry-gc";
+import { markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
 import {
   CountingDriver,
@@ -8,11 +8,11 @@ import {
   FaultyDriver,
   FlatDriver,
   InterceptedDriver,
-  reachable,
   ReadOnlyDriver,
   RecordingDriver,
   RegistryBuilder,
   RegistryDamager,
+  reachable,
   snapshotOf,
   V2Paths,
 } from "oci-registry-gc/testing";

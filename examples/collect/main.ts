@@ -3,13 +3,13 @@
 import { type GcOptions, type GcReport, isRegistryGcError, markAndSweep, openRegistry, purge } from "oci-registry-gc";
 import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
 import { type Arguments, helpText, readArguments, UsageError } from "./args.js";
+import { bringBack, showRuns } from "./aside.js";
 import { describeContents } from "./contents.js";
 import { withDemoRegistry } from "./demoRegistry.js";
 import { Interrupted, interruptible } from "./interrupt.js";
 import { progressBar } from "./progressBar.js";
 import { checkRegistryRoot } from "./registryRoot.js";
 import { renderPlan, renderReport } from "./render.js";
-import { bringBack, showRuns } from "./aside.js";
 
 /** The exit code. */
 async function main(argv: readonly string[]): Promise<number> {

@@ -1,6 +1,6 @@
 import type { StorageDriver } from "../driver.js";
 import type { Namespace } from "../namespace.js";
-import { type GcContext, checkOptions } from "../options.js";
+import { checkOptions, type GcContext } from "../options.js";
 import { Run } from "../run.js";
 import type { AsideStore } from "./asideStore.js";
 import type { Journal } from "./journal.js";

@@ -12,11 +12,11 @@ import type { DeletedItem } from "../options.js";
 import type { Plan, RepositoryPlan } from "../plan.js";
 import { countItem } from "../report.js";
 import type { Run } from "../run.js";
-import { isThere } from "./putBack.js";
 import { parentsFirst } from "../sweep.js";
 import { tellDeleted } from "../tellDeleted.js";
 import type { AsideStore } from "./asideStore.js";
 import type { Journal, JournalBlob, JournalLink } from "./journal.js";
+import { isThere } from "./putBack.js";
 
 /** Moves and removals between two looks at the lock. */
 const BATCH = 100;

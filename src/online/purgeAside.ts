@@ -4,8 +4,8 @@
  * push of the same manifest writes the data before the link. Then the data aside is deleted.
  */
 
-import { codeOf, isPathNotFound, messageOf } from "../errors.js";
 import { dirname } from "../driver.js";
+import { codeOf, isPathNotFound, messageOf } from "../errors.js";
 import { RepositoryLook } from "../look.js";
 import type { DeletedItem } from "../options.js";
 import { honourLeases, keepLinksToLivingManifests } from "../plan.js";

@@ -1,13 +1,13 @@
 /** Putting back: data that something needs after all, and links that a run took. Nothing is written over, and nothing rotten goes back. */
 
-import type { AsideCopy } from "./asideStore.js";
-import type { JournalLink } from "./journal.js";
 import type { StorageDriver } from "../driver.js";
 import { codeOf, isPathNotFound, messageOf } from "../errors.js";
+import { TaskQueue } from "../internal/taskQueue.js";
 import type { RegistryLook } from "../look.js";
 import type { AsideCounts } from "../report.js";
 import type { Run } from "../run.js";
-import { TaskQueue } from "../internal/taskQueue.js";
+import type { AsideCopy } from "./asideStore.js";
+import type { JournalLink } from "./journal.js";
 
 export type PutBackOutcome = "back" | "there" | "gone" | "rotten";
 

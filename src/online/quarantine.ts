@@ -12,7 +12,7 @@ import type { Run } from "../run.js";
 import { sweepUploads } from "../sweep.js";
 import type { AsideStore } from "./asideStore.js";
 import { moveAside } from "./moveAside.js";
-import { closeJournals, purgeable, purgeAside, recoverLinks } from "./purgeAside.js";
+import { closeJournals, purgeAside, purgeable, recoverLinks } from "./purgeAside.js";
 import { putBackNeeded, undo } from "./putBack.js";
 
 /** The drain is slept in pieces, so that the lock is kept alive. */

@@ -2,13 +2,13 @@
 
 import { isAlgorithm, isHexOf } from "../digest.js";
 import { type FileInfo, join, type StorageDriver } from "../driver.js";
+import { mapAll } from "../internal/mapAll.js";
 import type { Footprint, LayerLink, LookOptions, Repository, Revision, Signature, Tag, TagIndexEntry, Upload } from "../namespace.js";
+import { readManifestBlob } from "./blobs.js";
 import { readLink } from "./links.js";
 import { allChildren, children, isGone, knownDirectories, lookAtPath, unlessGone } from "./listing.js";
 import { digestOf, isTag, type Layout, REPOSITORY_PARTS, type RepositoryLayout } from "./paths.js";
-import { mapAll } from "../internal/mapAll.js";
 import { type Access, dateUpload, judgeLayerLink, judgeRevision } from "./repositoryParts.js";
-import { readManifestBlob } from "./blobs.js";
 
 export class DirectoryRepository implements Repository {
   private readonly paths: RepositoryLayout;

@@ -1,10 +1,10 @@
 /** What both ways of listing a repository share: how its links are judged, and how its uploads are dated. */
 
 import type { FileInfo, StorageDriver } from "../driver.js";
-import type { Damage, LayerLink, LookOptions, Revision, Upload } from "../namespace.js";
 import { mapAll } from "../internal/mapAll.js";
-import { lookAtPath, unlessGone } from "./listing.js";
+import type { Damage, LayerLink, LookOptions, Revision, Upload } from "../namespace.js";
 import { judgeLink, readLink, readSmall } from "./links.js";
+import { lookAtPath, unlessGone } from "./listing.js";
 import { linkSize } from "./paths.js";
 
 /** A driver, and how a run wants to be served. */

@@ -3,13 +3,13 @@
 import { isAlgorithm, isHexOf } from "../digest.js";
 import type { DigestIndex } from "../digestIndex.js";
 import type { FileInfo, StorageDriver } from "../driver.js";
+import { mapAll } from "../internal/mapAll.js";
 import type { Footprint, LayerLink, LookOptions, Repository, Revision, Signature, Tag, TagIndexEntry, Upload } from "../namespace.js";
 import { readManifestBlob } from "./blobs.js";
 import { missingCurrentLink } from "./directoryRepository.js";
 import { readLink } from "./links.js";
 import { lookAtPath, unlessGone, walkBelow } from "./listing.js";
 import { digestOf, isTag, type Layout, REPOSITORY_PARTS, type RepositoryLayout } from "./paths.js";
-import { mapAll } from "../internal/mapAll.js";
 import { type Access, dateUpload, judgeLayerLink, judgeRevision } from "./repositoryParts.js";
 
 const PAGE = 1000;

@@ -1,7 +1,7 @@
+import { Readable } from "node:stream";
 import type { AbortOptions, FileInfo, StorageDriver } from "../driver.js";
 import { checkPath, type Failure, isBelow, join } from "../driver.js";
 import { DriverError, InvalidOffsetError, InvalidPathError, PathNotFoundError } from "../errors.js";
-import { Readable } from "node:stream";
 
 interface StoredObject {
   readonly bytes: Uint8Array;

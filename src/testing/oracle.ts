@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { factsOf, isDigest, type ManifestFacts } from "./manifestFacts.js";
+import { RepositoryFiles } from "./repositoryFiles.js";
 import type { Snapshot } from "./snapshot.js";
 import { DEFAULT_ROOT, V2Paths } from "./v2Paths.js";
-import { RepositoryFiles } from "./repositoryFiles.js";
 
 /** What a collection is told that matters to what goes; as in `GcOptions`. */
 export interface OracleOptions {

@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:f
 import { dirname, join } from "node:path";
 import { createWriteBarrier, type GcOptions, markAndSweep, openRegistry, restore, type StorageDriver } from "oci-registry-gc";
 import { describe, expect, test } from "vitest";
-import { contentOf, DAY, filesystemStore, memoryStore, MONTH_AGO } from "../support/stores.js";
+import { contentOf, DAY, filesystemStore, MONTH_AGO, memoryStore } from "../support/stores.js";
 import { blobPath, digestOf, ROOT, World } from "../support/world.js";
 
 const sha512 = (content: string) => `sha512:${createHash("sha512").update(content).digest("hex")}`;

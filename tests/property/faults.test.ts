@@ -13,7 +13,7 @@ import {
   snapshotOf,
 } from "oci-registry-gc/testing";
 import { describe, expect, test } from "vitest";
-import { collect, filesIn, missingFrom, runs, seed, STORES, type StoreName, stocked } from "./pantry.js";
+import { collect, filesIn, missingFrom, runs, STORES, type StoreName, seed, stocked } from "./pantry.js";
 import { cook, HOUR, NOW, recipes, wholeRecipes } from "./recipes.js";
 
 const OPTIONS: GcOptions & OracleOptions = { removeUntagged: true, removeUploadsOlderThanMs: 24 * HOUR };

@@ -1,7 +1,7 @@
 /** Manifests that want to harm the collector, or to be understood otherwise than a registry understands them. */
 
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
-import { type BuiltBlob, type BuiltManifest, CountingDriver, digestOf, RegistryBuilder, RecordingDriver } from "oci-registry-gc/testing";
+import { type BuiltBlob, type BuiltManifest, CountingDriver, digestOf, RecordingDriver, RegistryBuilder } from "oci-registry-gc/testing";
 import { describe, expect, test } from "vitest";
 import { collect, filesIn } from "./pantry.js";
 

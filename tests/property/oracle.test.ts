@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { type GcOptions, type GcReport, markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
-import { type OracleOptions, reachable as judge, type Snapshot } from "oci-registry-gc/testing";
+import { reachable as judge, type OracleOptions, type Snapshot } from "oci-registry-gc/testing";
 import { describe, expect, test } from "vitest";
 import { contentOf, flatStore, leastStore, memoryStore, type Store } from "../support/stores.js";
 import { layOutRecipe, recipe } from "./registries.js";

@@ -13,7 +13,7 @@ import {
   type Verdict,
 } from "oci-registry-gc/testing";
 import { describe, expect, test } from "vitest";
-import { collect, filesIn, runs, seed, STORES, type StoreName, stocked } from "./pantry.js";
+import { collect, filesIn, runs, STORES, type StoreName, seed, stocked } from "./pantry.js";
 import { cook, HOUR, NOW, type Recipe, recipes, wholeRecipes } from "./recipes.js";
 
 const DAY = 24 * HOUR;

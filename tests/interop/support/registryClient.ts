@@ -1,6 +1,6 @@
 /** A client of the registry's HTTP API, that believes no answer before it has checked its digest. */
 
-import { type Blob, digestOf, type Manifest, MANIFEST_TYPES } from "./content.js";
+import { type Blob, digestOf, MANIFEST_TYPES, type Manifest } from "./content.js";
 
 interface Descriptor {
   readonly mediaType?: string;
