@@ -19,13 +19,13 @@ const STEPS = {
   ],
   "recheck after a revision's removal": [
     "src/online/purgeAside.ts",
-    "  if (!(await isThere(run.settlingDriver, place))) {",
-    "  if (place !== undefined) {",
+    "  const isGone = !isLeft && !(await isThere(run.settlingDriver, place));",
+    "  const isGone = !isLeft && place !== undefined;",
   ],
   "only what was seen aside before the drain": [
     "src/online/quarantine.ts",
-    "  if (!run.settings.readOnly) await drain(run);\n  await lookAndPutBack(run);\n  refuseDamage(run);",
-    "  if (!run.settings.readOnly) await drain(run);\n  const own2 = run.aside.journals.get(run.ledger.runId);\n  await openAside(run);\n  aside = run.aside;\n  if (own2 !== undefined) aside.journals.set(run.ledger.runId, own2);\n  await lookAndPutBack(run);\n  refuseDamage(run);",
+    "  if (!run.settings.readOnly) await drain(run);\n  const found = await lookAndPutBack(run);\n  refuseDamage(run);",
+    "  if (!run.settings.readOnly) await drain(run);\n  const own2 = run.aside.journals.get(run.ledger.runId);\n  await openAside(run);\n  aside = run.aside;\n  if (own2 !== undefined) aside.journals.set(run.ledger.runId, own2);\n  const found = await lookAndPutBack(run);\n  refuseDamage(run);",
     "import { closeJournals,",
     'import { openAside } from "./session.js";\nimport { closeJournals,',
   ],
@@ -41,8 +41,8 @@ const STEPS = {
   ],
   "journal before move": [
     "src/online/moveAside.ts",
-    "  await inBatches(run, blobs, (some) => moveBlobs(run, aside, some));\n",
-    "",
+    "    await moveBlobs(run, aside, some);\n    done",
+    "    done",
     "  await run.mayChange();\n  await journal.write",
     "  await inBatches(run, blobs, (some) => moveBlobs(run, aside, some));\n  await run.mayChange();\n  await journal.write",
   ],

@@ -18,7 +18,7 @@ export function conduct(run: Run, story: (run: Run) => Promise<void>): Promise<G
       const error: unknown = run.signal.aborted ? run.signal.reason : thrown;
       await run.settle();
       await closeSession(run);
-      attachReport(error, end(run, isRefusal(error) ? "refused" : "aborted", error));
+      attachReport(error, end(run, isRefusal(run, error) ? "refused" : "aborted", error));
       throw error;
     } finally {
       await run.settle();
@@ -26,8 +26,9 @@ export function conduct(run: Run, story: (run: Run) => Promise<void>): Promise<G
   });
 }
 
-function isRefusal(error: unknown): boolean {
-  return isRegistryGcError(error) && REFUSALS.has(error.code);
+/** A run that had the lock and lost it was not refused: it broke off. */
+function isRefusal(run: Run, error: unknown): boolean {
+  return isRegistryGcError(error) && REFUSALS.has(error.code) && !(error.code === "LOCKED" && run.lock !== undefined);
 }
 
 function end(run: Run, status: RunStatus, error?: unknown): GcReport {

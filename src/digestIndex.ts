@@ -7,6 +7,7 @@
  * its own memory re-used for one half, so that growing neither copies everything nor leaves anything to the garbage collector.
  */
 
+import { randomFillSync } from "node:crypto";
 import { ALGORITHMS, type Algorithm, HEX_LENGTH, isAlgorithm } from "./digest.js";
 import { InvalidDigestError } from "./errors.js";
 
@@ -37,6 +38,7 @@ class PackedTable {
   private readonly key: Uint32Array;
   private readonly chunks: Uint32Array[] = [];
   private readonly scratch = new Uint32Array(BUCKET_SLOTS);
+  private readonly mix: Mix = randomMix();
   private depth = 0;
   /** Buckets by the first `depth` bits of a hash; a bucket of less depth stands in several places. */
   private directory: Bucket[] = [];
@@ -50,7 +52,7 @@ class PackedTable {
   /** The number of the digest whose hex begins at `offset`; -1 where it is unknown and not to be added; -2 where this is no hex. */
   number(digest: string, offset: number, add: boolean): number {
     if (!this.parse(digest, offset)) return -2;
-    const hash = hashOf(this.key, 0, this.words);
+    const hash = hashOf(this.mix, this.key, 0, this.words);
     const bucket = this.directory[prefixOf(hash, this.depth)];
     if (bucket === undefined) return add ? this.insert(hash) : -1;
     const entry = bucket.slots[this.slotOf(bucket.slots, hash)] ?? 0;
@@ -160,18 +162,31 @@ class PackedTable {
   }
 
   private hashOfNumber(number: number): number {
-    return hashOf(this.chunkOf(number), (number % CHUNK_DIGESTS) * this.words, this.words);
+    return hashOf(this.mix, this.chunkOf(number), (number % CHUNK_DIGESTS) * this.words, this.words);
   }
 }
 
+/** What a table's hashes depend on: names that someone chose collide nowhere on purpose. */
+interface Mix {
+  readonly seed: number;
+  /** Odd, so that no bit is lost. */
+  readonly first: number;
+  readonly second: number;
+}
+
+function randomMix(): Mix {
+  const [seed = 0, first = 0, second = 0] = randomFillSync(new Uint32Array(3));
+  return { seed, first: first | 1, second: second | 1 };
+}
+
 /** Mixes every word: names that someone chose may share any part of them. */
-function hashOf(words: Uint32Array, start: number, length: number): number {
-  let hash = 0;
+function hashOf({ seed, first, second }: Mix, words: Uint32Array, start: number, length: number): number {
+  let hash = seed;
   for (let i = start; i < start + length; i++) {
-    hash = Math.imul(hash ^ (words[i] ?? 0), 0x9e3779b1);
+    hash = Math.imul(hash ^ (words[i] ?? 0), first);
     hash ^= hash >>> 15;
   }
-  hash = Math.imul(hash, 0x85ebca6b);
+  hash = Math.imul(hash, second);
   return (hash ^ (hash >>> 13)) >>> 0;
 }
 

@@ -32,6 +32,8 @@ export interface FileInfo {
   readonly modTime?: Date | undefined;
   /** The MD5 of the content, where the listing has it for free. */
   readonly md5?: Uint8Array | undefined;
+  /** Of a directory: whether it is a symbolic link to one, so that another path may lead to the same. */
+  readonly isLink?: boolean | undefined;
 }
 
 /** A removal that did not come about. */

@@ -9,7 +9,7 @@ export async function takeInventory(run: Run): Promise<number> {
   const strays = () => {
     run.ledger.unrecognized++;
   };
-  for await (const page of run.registry.blobs({ ...run.look, onUnrecognized: strays })) {
+  for await (const page of run.registry.blobs({ ...run.look, onUnrecognized: strays, onLinkedDirectory: undefined })) {
     run.signal.throwIfAborted();
     for (const { digest, size, modTime } of page) {
       const number = run.digests.add(digest);

@@ -28,11 +28,17 @@ export function fromPino(logger: PinoLike): Logger {
   return { debug: adapt("debug"), info: adapt("info"), warn: adapt("warn"), error: adapt("error") };
 }
 
+/** Handles a rejection of what a caller's function returned, should that be a promise in spite of its type. */
+export function onRejection(result: unknown, handle: (error: unknown) => void): void {
+  if (result instanceof Promise) result.catch(handle);
+}
+
 /** A logger with the same fields in every line, that never breaks a run: silent where there is none, and where it throws. */
 export function safeLogger(logger: Logger | undefined, common: () => LogFields): Logger {
   const at = (level: Level) => (message: string, fields?: LogFields) => {
     try {
-      logger?.[level](message, { ...common(), ...fields });
+      const written: unknown = logger?.[level](message, { ...common(), ...fields });
+      onRejection(written, () => undefined);
     } catch {
       // A log that can't be written is no reason to stop, nor to write another.
     }

@@ -9,6 +9,7 @@ import { emptyReach, mark, type Reach } from "./mark.js";
 import { type KeepMark, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { Repository, Signature, Upload } from "./namespace.js";
 import type { Phase } from "./options.js";
+import type { Problem } from "./report.js";
 import { RepositoryView } from "./repositoryView.js";
 import type { Run } from "./run.js";
 
@@ -25,6 +26,8 @@ export class RepositoryLook {
   /** Revisions that nothing keeps, and when their links were written. */
   readonly doomed = new Map<number, number>();
   readonly loose = new Map<number, LooseLink>();
+  /** Loose links whose blob is stored under another digest. */
+  private readonly looseByAnotherName: number[] = [];
   readonly expiredUploads: Upload[] = [];
   /** Whether anything else than revisions and layer links is there. */
   private otherwiseEmpty = true;
@@ -60,6 +63,11 @@ export class RepositoryLook {
 
   signaturesOf(manifest: number): readonly Signature[] {
     return this.view.signaturesOf.get(manifest) ?? [];
+  }
+
+  /** The revisions that are about this manifest. */
+  referrersOf(manifest: number): readonly number[] {
+    return this.view.referrersOf(manifest);
   }
 
   /** Marks what the repository keeps, and finds what it doesn't. */
@@ -108,7 +116,9 @@ export class RepositoryLook {
       reached.push(number);
     });
     if (this.doomed.size > 0) for (const number of reached) this.doomed.delete(number);
-    if (this.loose.size > 0) for (const layer of [...this.loose.keys()]) if (this.isReached(layer)) this.loose.delete(layer);
+    if (this.loose.size === 0) return;
+    for (const number of reached) this.loose.delete(number);
+    for (const layer of this.looseByAnotherName) if (this.isReached(layer)) this.loose.delete(layer);
   }
 
   private isReached(layer: number): boolean {
@@ -184,7 +194,10 @@ export class RepositoryLook {
     const times = await mapAll(layers, async (layer) => (mustLook ? this.view.lookAtLayer(layer, this.run.looksAtTimes) : Number.NaN));
     layers.forEach((layer, i) => {
       const time = times[i];
-      if (time !== undefined) this.loose.set(layer, { time, blob: this.view.blobOf(layer) });
+      if (time === undefined) return;
+      const blob = this.view.blobOf(layer);
+      this.loose.set(layer, { time, blob });
+      if (blob !== layer) this.looseByAnotherName.push(layer);
     });
   }
 
@@ -196,7 +209,7 @@ export class RepositoryLook {
     const layers = [...this.view.layerNumbers()];
     const times = await mapAll(layers, (layer) => this.view.lookAtLayer(layer));
     const present = layers.filter((_, i) => times[i] !== undefined);
-    for (const { target } of this.run.aside?.layerLinksTakenFrom(this.repository.name) ?? []) present.push(this.run.digests.add(target));
+    for (const { link } of this.run.aside?.layerLinksTakenFrom(this.repository.name) ?? []) present.push(this.run.digests.add(link.target));
     for (const layer of present) {
       this.run.marks.add(layer, PROTECTED);
       this.run.marks.add(this.view.blobOf(layer), PROTECTED);
@@ -211,13 +224,31 @@ export class RepositoryLook {
   private async findUploads(): Promise<void> {
     const { removeUploadsOlderThanMs, removeEmptyRepositories } = this.run.settings;
     if (removeUploadsOlderThanMs === undefined && !removeEmptyRepositories) return;
-    const limit = this.run.clock.now() - (removeUploadsOlderThanMs ?? Number.POSITIVE_INFINITY);
-    for await (const page of this.repository.uploads?.(this.run.look) ?? []) {
-      for (const upload of page) {
-        if (upload.newest !== undefined && upload.newest.getTime() < limit) this.expiredUploads.push(upload);
-        else this.otherwiseEmpty = false;
-      }
+    for await (const upload of this.uploadsOf(this.repository)) {
+      if (this.isExpired(upload)) this.expiredUploads.push(upload);
+      else this.otherwiseEmpty = false;
     }
+  }
+
+  /** Looks at the expired uploads again: those to which nobody has added anything. */
+  async uploadsStillExpired(): Promise<Upload[]> {
+    const planned = new Set(this.expiredUploads.map(({ path }) => path));
+    const fresh = this.repository.again === undefined ? this.repository : await this.repository.again(this.run.look);
+    const uploads: Upload[] = [];
+    if (fresh === undefined) return uploads;
+    for await (const upload of this.uploadsOf(fresh)) if (planned.has(upload.path) && this.isExpired(upload)) uploads.push(upload);
+    return uploads;
+  }
+
+  private async *uploadsOf(repository: Repository): AsyncIterable<Upload> {
+    for await (const page of repository.uploads?.(this.run.look) ?? []) yield* page;
+  }
+
+  private isExpired({ newest }: Upload): boolean {
+    const { removeUploadsOlderThanMs = Number.POSITIVE_INFINITY } = this.run.settings;
+    // `startedat` is by the registry's clock, files' times are by the storage's: old is what is old by either.
+    const now = Math.min(this.run.clock.now(), this.run.storageNow());
+    return newest !== undefined && newest.getTime() < now - removeUploadsOlderThanMs;
   }
 }
 
@@ -241,8 +272,8 @@ export async function lookAtRegistry(run: Run, phase: Phase, earlier?: RegistryL
   const looks: RepositoryLook[] = [];
   const again: Repository[] = [];
   const isFirst = earlier === undefined;
-  // What a first look has told, a later one doesn't tell again.
-  const reports = run.looks++ === 0;
+  // Strays that a first look has counted, a later one doesn't count again.
+  const countsStrays = run.looks++ === 0;
   const seen = new Map(earlier?.looks.map((look) => [look.repository.name, look]));
   const counts = { repositories: 0, tags: 0, revisions: 0 };
 
@@ -252,13 +283,13 @@ export async function lookAtRegistry(run: Run, phase: Phase, earlier?: RegistryL
     counts.repositories++;
     counts.tags += view.tags;
     counts.revisions += view.revisions.size;
-    if (reports) run.ledger.unrecognized += view.strays;
-    for (const problem of view.problems) reportProblem(run, problem, reports);
+    if (countsStrays) run.ledger.unrecognized += view.strays;
+    for (const problem of view.problems) reportDamage(run, problem);
     run.progress({ phase, done: counts.repositories });
   };
 
   const strays = () => {
-    if (reports) run.ledger.unrecognized++;
+    if (countsStrays) run.ledger.unrecognized++;
   };
   await run.repositories.forEach(
     run.registry.repositories({ ...run.look, onUnrecognized: strays }),
@@ -280,9 +311,7 @@ export async function lookAtRegistry(run: Run, phase: Phase, earlier?: RegistryL
   return { ...counts, looks };
 }
 
-function reportProblem(run: Run, problem: RepositoryView["problems"][number], isNew: boolean): void {
-  const isKnown = !isNew && run.ledger.hasProblem(problem);
-  if (isKnown) return;
-  run.ledger.addProblem(problem);
+function reportDamage(run: Run, problem: Problem): void {
+  if (!run.ledger.addDamage(problem)) return;
   run.log.warn(`damage in repository ${problem.repository ?? ""}: ${problem.message}`, { ...problem });
 }

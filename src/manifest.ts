@@ -62,7 +62,14 @@ export function readManifest(digest: string, bytes: Uint8Array): ManifestDocumen
   } catch {
     return { kind: "not-json", message: "is no JSON" };
   }
-  return { ...scan(text), content, mayHaveSignatures: property(content, "schemaVersion") !== 2 };
+  return { ...scan(text), content, mayHaveSignatures: !saysSchema2(content) };
+}
+
+/** Whether every spelling of `schemaVersion` says 2: which of several a registry took is not for us to guess. */
+function saysSchema2(content: unknown): boolean {
+  if (typeof content !== "object" || content === null) return false;
+  const versions = Object.entries(content).filter(([key]) => fold(key) === "schemaversion");
+  return versions.length > 0 && versions.every(([, version]) => version === 2);
 }
 
 /** A property of a parsed value, `undefined` where it has none of its own. */

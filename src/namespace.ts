@@ -17,6 +17,8 @@ export interface LookOptions extends AbortOptions {
   readonly through?: ((driver: StorageDriver) => StorageDriver) | undefined;
   /** To be told of each file or directory that belongs to nothing: stray files stay, and are counted. */
   readonly onUnrecognized?: ((path: string) => unknown) | undefined;
+  /** To be told of each directory within a repository that is a symbolic link: other repositories may share it. */
+  readonly onLinkedDirectory?: ((path: string) => unknown) | undefined;
 }
 
 /** Content that was read and is wrong. A call that failed is no damage: it rejects. */

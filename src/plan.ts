@@ -80,10 +80,10 @@ async function isThere(run: Run, number: number): Promise<boolean> {
 
 /**
  * Online, a revision whose manifest stays alive through another repository stays too, with all that it reaches: if it were pushed
- * again meanwhile, nothing but its link would show it.
+ * again meanwhile, nothing but its link would show it. Where repositories share directories, the link may be the other's own.
  */
 export async function keepLinksToLivingManifests(run: Run, looks: readonly RepositoryLook[]): Promise<void> {
-  if (run.settings.readOnly) return;
+  if (run.settings.readOnly && !run.sharesDirectories) return;
   for (let changed = true; changed; ) {
     changed = false;
     for (const look of looks) {
@@ -111,12 +111,16 @@ async function planRepository(run: Run, look: RepositoryLook): Promise<Repositor
   return items > 0 || plan.isEmptied ? plan : undefined;
 }
 
-/** In the degree "grace" links to living blobs stay: no third look would see that one was written anew. */
+/**
+ * In the degree "grace" links to living blobs stay: no third look would see that one was written anew. So they do where repositories
+ * share directories.
+ */
 function mayGo(run: Run, look: RepositoryLook, layer: number): boolean {
   const blob = look.loose.get(layer)?.blob ?? layer;
   if (run.marks.has(blob, ASIDE) && !run.marks.has(blob, PRESENT)) return false;
   if (run.looksAtTimes && look.isLease(layer)) return false;
-  return run.settings.readOnly || run.quarantines || run.marks.has(blob, DOOMED) || !run.marks.has(blob, PRESENT);
+  const isDead = run.marks.has(blob, DOOMED) || !run.marks.has(blob, PRESENT);
+  return isDead || ((run.settings.readOnly || run.quarantines) && !run.sharesDirectories);
 }
 
 async function indexEntries(run: Run, look: RepositoryLook, manifests: readonly number[]): Promise<TagIndexEntry[]> {

@@ -1,6 +1,7 @@
 /** What a run reports: plain JSON, the same shape for a dry run and a real one. */
 
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
+import { DigestSet } from "./digestSet.js";
 import type { Failure } from "./driver.js";
 import type { ItemKind, Phase, Reason } from "./options.js";
 
@@ -125,9 +126,10 @@ export class Ledger {
   repositories: readonly RepositoryCounts[] = [];
 
   private readonly problems: Problem[] = [];
+  /** Kind and path of the damage seen, hashed: there may be much of it. */
+  private readonly damage = new DigestSet();
   private readonly failures: Failure[] = [];
   private problemCount = 0;
-  private damageCount = 0;
   private failureCount = 0;
   private readonly durations: { inventory: number; mark: number; sweep: number; look?: number; drain?: number; purge?: number } = {
     inventory: 0,
@@ -144,7 +146,7 @@ export class Ledger {
 
   /** Whether a repository is damaged: a hook that threw, or what lies aside, is another matter. */
   get hasDamage(): boolean {
-    return this.damageCount > 0;
+    return this.damage.size > 0;
   }
 
   get hasFailures(): boolean {
@@ -161,13 +163,16 @@ export class Ledger {
 
   addProblem(problem: Problem): void {
     this.problemCount++;
-    if (problem.repository !== undefined) this.damageCount++;
     if (this.problems.length < MAX_LISTED) this.problems.push(problem);
   }
 
-  /** Whether this very problem is listed. */
-  hasProblem({ kind, path }: Problem): boolean {
-    return this.problems.some((known) => known.kind === kind && known.path === path);
+  /** Damage in a repository, once however many looks see it; whether it is new. */
+  addDamage(problem: Problem): boolean {
+    const before = this.damage.size;
+    this.damage.add(`sha256:${createHash("sha256").update(`${problem.kind} ${problem.path}`).digest("hex")}`);
+    if (this.damage.size === before) return false;
+    this.addProblem(problem);
+    return true;
   }
 
   addFailure(failure: Failure): void {

@@ -1,5 +1,6 @@
 /** One reading of a repository: what its listings said, as numbers, with the damage seen. */
 
+import { addTo } from "./internal/addTo.js";
 import { mapAll } from "./internal/mapAll.js";
 import { MAX_MANIFEST_BYTES } from "./manifest.js";
 import type { Graph } from "./mark.js";
@@ -74,10 +75,11 @@ export class RepositoryView implements Graph {
         if (link.damage !== undefined) this.damaged(link.damage, link.digest);
       }
     }
-    // What a run took, it took on the strength of a look: a later one sees it still, and has it written anew where it is needed.
-    for (const { digest, target } of this.run.aside?.layerLinksTakenFrom(this.repository.name) ?? []) {
+    // What a run took, it took on the strength of a look: a later one sees it still, and has it written anew where it is needed. It
+    // does so where a listing names the link, too: the directory that it lay in may be all that is left.
+    for (const { link } of this.run.aside?.layerLinksTakenFrom(this.repository.name) ?? []) {
+      const { digest, target } = link;
       const number = this.run.digests.add(digest);
-      if (this.layers.has(number)) continue;
       this.taken.add(number);
       if (target !== digest) this.stored.set(number, this.run.digests.add(target));
     }
@@ -103,9 +105,9 @@ export class RepositoryView implements Graph {
       }
       if (settings.referrers === "keep-with-subject") {
         for (const subject of catalog.subjects(number)) {
-          this.addReferrer(subject, number);
+          addTo(this.referrers, subject, number);
           const stored = this.stored.get(subject);
-          if (stored !== undefined) this.addReferrer(stored, number);
+          if (stored !== undefined) addTo(this.referrers, stored, number);
         }
       }
     }
@@ -117,12 +119,6 @@ export class RepositoryView implements Graph {
     const old = manifests.filter((number) => catalog.mayHaveSignatures(number));
     const signatures = await mapAll(old, async (number) => this.repository.signatures?.(digests.digest(number), this.look));
     old.forEach((number, i) => this.signaturesOf.set(number, signatures[i] ?? []));
-  }
-
-  private addReferrer(subject: number, referrer: number): void {
-    const known = this.referrers.get(subject);
-    if (known === undefined) this.referrers.set(subject, [referrer]);
-    else known.push(referrer);
   }
 
   private async listTags(): Promise<void> {
@@ -235,6 +231,7 @@ export class RepositoryView implements Graph {
       return undefined;
     }
     const time = link.modTime?.getTime() ?? Number.NaN;
+    if (link.target !== undefined && link.target !== link.digest) this.stored.set(number, this.run.digests.add(link.target));
     if (link.damage !== undefined && known === NAME_ONLY) this.damaged(link.damage, link.digest);
     this.layers.set(number, time);
     return time;

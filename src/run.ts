@@ -8,7 +8,7 @@ import type { DamagedRegistryError } from "./errors.js";
 import { Column } from "./internal/column.js";
 import { meteredDriver } from "./internal/meteredDriver.js";
 import { TaskQueue } from "./internal/taskQueue.js";
-import { type Logger, safeLogger } from "./logger.js";
+import { type Logger, onRejection, safeLogger } from "./logger.js";
 import { ManifestCatalog } from "./manifestCatalog.js";
 import { ASIDE, Marks } from "./marks.js";
 import type { LookOptions, Namespace } from "./namespace.js";
@@ -45,6 +45,8 @@ export class Run {
   storageOffset = 0;
   /** Set where a look found a repository of which nothing tells what it needs: then nothing may go. */
   unknowable: DamagedRegistryError | undefined;
+  /** Whether repositories may share directories: then what one has no use for may be another's. */
+  sharesDirectories = false;
   /** The caller's driver, as this run uses it. */
   readonly driver: StorageDriver;
   /** The same, but an abort does not stop it: for what must be brought to an end. */
@@ -86,8 +88,13 @@ export class Run {
     this.gets = new TaskQueue(this.settings.maxParallelManifestGets);
     this.repositories = new TaskQueue(this.settings.concurrency);
     this.driver = this.through(driver);
-    this.settlingDriver = meteredDriver(driver, { queue: this.calls, signal: undefined, count: (method) => this.ledger.countCall(method) });
-    this.look = { signal: this.signal, through: (each) => this.through(each) };
+    this.settlingDriver = meteredDriver(driver, {
+      queue: this.calls,
+      signal: undefined,
+      patience: this.signal,
+      count: (method) => this.ledger.countCall(method),
+    });
+    this.look = { signal: this.signal, through: (each) => this.through(each), onLinkedDirectory: (path) => this.noteShared(path) };
 
     this.startedAt = this.clock.now();
     this.watchesTimes = !this.settings.readOnly || this.settings.gracePeriodMs > 0;
@@ -145,7 +152,8 @@ export class Run {
   /** Before every batch of changes: not after an abort, and not without the lock. */
   async mayChange(): Promise<void> {
     this.signal.throwIfAborted();
-    await this.lock?.check();
+    await this.lock?.check(this.driver);
+    this.signal.throwIfAborted();
   }
 
   /** Removes something of a digest, unless the registry in this process has promised it; whether it did. */
@@ -182,10 +190,12 @@ export class Run {
     const now = this.clock.now();
     if (!last && now - this.progressAt < PROGRESS_EVERY_MS) return;
     this.progressAt = now;
+    const goOn = (error: unknown) => this.log.warn("onProgress threw; going on", { error });
     try {
-      this.settings.onProgress?.(progress);
+      const told: unknown = this.settings.onProgress?.(progress);
+      onRejection(told, goOn);
     } catch (error) {
-      this.log.warn("onProgress threw; going on", { error });
+      goOn(error);
     }
   }
 
@@ -193,6 +203,14 @@ export class Run {
   async settle(): Promise<void> {
     await Promise.all([this.repositories.idle(), this.catalog.idle(), this.calls.idle(), this.gets.idle()]);
     this.ctx.signal?.removeEventListener("abort", this.abort);
+  }
+
+  private noteShared(path: string): void {
+    if (this.sharesDirectories) return;
+    this.sharesDirectories = true;
+    this.log.warn(
+      `${path} is a symbolic link: repositories may share it. Links stay this time where their manifest or layer is alive in any repository`,
+    );
   }
 
   private readonly abort = (): void => {

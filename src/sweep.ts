@@ -8,7 +8,16 @@ import type { Failure } from "./driver.js";
 import type { Plan, RepositoryPlan } from "./plan.js";
 import { countItem } from "./report.js";
 import type { Run } from "./run.js";
-import { blobItems, layerLinkItems, manifestItems, repositoryItem, type SweepItem, tagIndexItems, uploadItems } from "./sweepItems.js";
+import {
+  blobItems,
+  layerLinkItems,
+  manifestItems,
+  repositoryItem,
+  type SweepItem,
+  signatureItems,
+  tagIndexItems,
+  uploadItems,
+} from "./sweepItems.js";
 import { tellDeleted, toDeleted } from "./tellDeleted.js";
 import { Vacuum } from "./vacuum.js";
 
@@ -21,6 +30,9 @@ export async function sweepUploads(run: Run, plan: Plan): Promise<void> {
 export async function sweep(run: Run, plan: Plan): Promise<void> {
   await new Sweep(run, plan).run();
 }
+
+/** Removals one by one, for each of which a barrier is asked, between two looks at the lock. */
+const SINGLES_PER_CHECK = 100;
 
 class Sweep {
   private readonly vacuum: Vacuum;
@@ -40,26 +52,33 @@ class Sweep {
   async run(): Promise<void> {
     const { of: run, plan } = this;
     await this.removeOrKeep(each(plan, (repository) => tagIndexItems(run, repository)));
+    await this.removeOrKeep(each(plan, (repository) => signatureItems(run, repository)));
     for (const level of levels(run, plan)) await this.removeOrKeep(level.filter(isStillDoomed));
-    await this.unlessPromised(
-      each(plan, (repository) => layerLinkItems(run, repository)),
-      (items) => this.remove(items),
-      ignore,
-    );
-    await this.removeBlobs();
+    await this.removeUnlessPromised(each(plan, (repository) => layerLinkItems(run, repository)));
+    await this.removeUnlessPromised(this.blobs(), { onPromised: ({ planned }) => run.ledger.spare(planned.bytes ?? 0) });
     await this.removeUploads();
     await this.removeRepositories();
     run.progress({ phase: "sweep", done: this.done, total: this.total, bytes: this.bytes }, true);
   }
 
+  /** Where registries write, each repository's are looked at again right before. */
   async removeUploads(): Promise<void> {
-    await this.remove(each(this.plan, uploadItems));
+    if (this.of.settings.readOnly) return this.remove(each(this.plan, uploadItems));
+    for (const repository of this.plan.repositories) {
+      if (repository.uploads.length === 0) continue;
+      const uploads = await repository.look.uploadsStillExpired();
+      await this.remove(uploadItems({ ...repository, uploads }));
+    }
   }
 
-  private async remove(items: Iterable<SweepItem> | AsyncIterable<SweepItem>, onStuck: (item: SweepItem) => void = ignore): Promise<void> {
-    await this.of.mayChange();
+  private async remove(
+    items: Iterable<SweepItem> | AsyncIterable<SweepItem>,
+    onStuck: (item: SweepItem) => void = ignore,
+    beforeBatch: () => Promise<void> = () => this.of.mayChange(),
+  ): Promise<void> {
     await this.vacuum.removeAll(items, {
       signal: this.of.signal,
+      beforeBatch,
       prune: this.of.settings.readOnly,
       onBatch: (gone, failed) => {
         for (const [item] of failed) onStuck(item);
@@ -74,32 +93,22 @@ class Sweep {
    */
   private async removeOrKeep(items: Iterable<SweepItem>): Promise<void> {
     const stuck: SweepItem[] = [];
-    await this.unlessPromised(
-      items,
-      (each) => this.remove(each, (item) => stuck.push(item)),
-      (item) => stuck.push(item),
-    );
+    const onStuck = (item: SweepItem) => void stuck.push(item);
+    await this.removeUnlessPromised(items, { onStuck, onPromised: onStuck });
     for (const { look, number } of stuck) if (number !== undefined) await look?.keep([number]);
   }
 
-  private removeBlobs(): Promise<void> {
-    return this.unlessPromised(
-      this.blobs(),
-      (each) => this.remove(each),
-      ({ planned }) => this.of.ledger.spare(planned.bytes ?? 0),
-    );
-  }
-
   /** In bulk; or one by one, where a registry in this process promises what is not to go. */
-  private async unlessPromised(
+  private async removeUnlessPromised(
     items: Iterable<SweepItem>,
-    remove: (items: Iterable<SweepItem>) => Promise<void>,
-    onPromised: (item: SweepItem) => void,
+    { onStuck = ignore, onPromised = ignore }: { onStuck?: (item: SweepItem) => void; onPromised?: (item: SweepItem) => void } = {},
   ): Promise<void> {
-    if (this.of.settings.barrier === undefined) return remove(items);
+    if (this.of.settings.barrier === undefined) return this.remove(items, onStuck);
+    let count = 0;
     for (const item of items) {
-      const isRemoved = await this.of.unlessPromised(item.planned.digest ?? item.planned.path, () => remove([item]));
-      if (!isRemoved) onPromised(item);
+      if (count++ % SINGLES_PER_CHECK === 0) await this.of.mayChange();
+      const removal = () => this.remove([item], onStuck, () => Promise.resolve());
+      if (!(await this.of.unlessPromised(item.planned.digest ?? item.planned.path, removal))) onPromised(item);
     }
   }
 
@@ -134,7 +143,8 @@ class Sweep {
 
   private async settle(gone: readonly SweepItem[], failed: readonly (readonly [SweepItem, Failure])[]): Promise<void> {
     const { of: run } = this;
-    for (const { planned } of gone) {
+    const whole = gone.filter(({ isPart }) => isPart !== true);
+    for (const { planned } of whole) {
       countItem(run.ledger.deleted, planned);
       if (planned.kind === "blob") this.bytes += planned.bytes ?? 0;
       run.log.debug(`deleted ${planned.kind} ${planned.path}`);
@@ -143,12 +153,12 @@ class Sweep {
       run.ledger.addFailure(failure);
       run.log.error(`could not delete ${planned.kind} ${failure.path}: ${failure.message}`, { code: failure.code });
     }
-    this.done += gone.length + failed.length;
-    run.telemetry.event("batch", { "registry_gc.batch.deleted": gone.length, "registry_gc.batch.failed": failed.length });
+    this.done += whole.length + failed.length;
+    run.telemetry.event("batch", { "registry_gc.batch.deleted": whole.length, "registry_gc.batch.failed": failed.length });
     run.progress({ phase: "sweep", done: this.done, total: this.total, bytes: this.bytes });
     await tellDeleted(
       run,
-      gone.map(({ planned }) => toDeleted(planned)),
+      whole.map(({ planned }) => toDeleted(planned)),
     );
   }
 }
@@ -167,7 +177,7 @@ function* each(plan: Plan, items: (repository: RepositoryPlan) => Iterable<Sweep
 function* levels(run: Run, plan: Plan): Iterable<SweepItem[]> {
   const byLevel: SweepItem[][] = [];
   for (const repository of plan.repositories) {
-    parentsFirst(run, repository.manifests).forEach((manifests, level) => {
+    parentsFirst(run, repository).forEach((manifests, level) => {
       const items = byLevel[level] ?? [];
       byLevel[level] = items;
       for (const item of manifestItems(run, repository, manifests)) items.push(item);
@@ -176,12 +186,15 @@ function* levels(run: Run, plan: Plan): Iterable<SweepItem[]> {
   yield* byLevel;
 }
 
-/** The doomed manifests of one repository in levels; what names each other in a circle, as no digests can, comes last. */
-export function parentsFirst(run: Pick<Run, "catalog">, manifests: readonly number[]): number[][] {
+/**
+ * The doomed manifests of one repository in levels: each before what it keeps, that is before what it names, and before its referrers.
+ * What keeps each other in a circle comes last.
+ */
+export function parentsFirst(run: Run, { look, manifests }: Pick<RepositoryPlan, "look" | "manifests">): number[][] {
   const parents = new Map(manifests.map((number) => [number, 0]));
   const childrenOf = (number: number) => {
     const { children, blobs } = run.catalog.references(number);
-    return [...children, ...blobs].filter((child) => child !== number && parents.has(child));
+    return [...children, ...blobs, ...look.referrersOf(number)].filter((child) => child !== number && parents.has(child));
   };
   for (const number of manifests) for (const child of childrenOf(number)) parents.set(child, (parents.get(child) ?? 0) + 1);
 

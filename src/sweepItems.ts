@@ -12,6 +12,8 @@ export interface SweepItem {
   readonly look?: RepositoryLook;
   /** The digest's number, where the item has one. */
   readonly number?: number;
+  /** Goes before the thing that it is part of, and is not counted beside it. */
+  readonly isPart?: true;
 }
 
 /** Every item of the plan, in the order of the sweep. */
@@ -36,6 +38,16 @@ export function* manifestItems(run: Run, { look }: RepositoryPlan, manifests: re
     const digest = run.digests.digest(number);
     const footprint = look.repository.revisionFootprint(digest, look.signaturesOf(number));
     yield { ...item("manifest", "untagged", footprint, { digest, repository: look.repository.name }), look, number };
+  }
+}
+
+/** The signatures beside a manifest: one that is stuck keeps the manifest's link, by which a later run finds it. */
+export function* signatureItems(run: Run, { look, manifests }: RepositoryPlan): Iterable<SweepItem> {
+  for (const number of manifests) {
+    const files = look.signaturesOf(number).map(({ file }) => file);
+    if (files.length === 0) continue;
+    const about = { digest: run.digests.digest(number), repository: look.repository.name };
+    yield { ...item("manifest", "untagged", { files }, about), look, number, isPart: true };
   }
 }
 

@@ -38,6 +38,8 @@ export interface Removal {
 export interface RemovalOptions<T extends Removal> extends AbortOptions {
   /** Told of each batch: what is confirmed gone, and what is not, with the reason. */
   readonly onBatch?: (gone: readonly T[], failed: readonly (readonly [T, Failure])[]) => Promise<void>;
+  /** Asked before each batch; where it rejects, nothing more is removed. */
+  readonly beforeBatch?: (() => Promise<void>) | undefined;
   /** Whether directories that were emptied go, too: only where nothing writes meanwhile. */
   readonly prune?: boolean;
 }
@@ -82,8 +84,18 @@ export class Vacuum {
     }
     const result = { removed: 0, failures: [] as Failure[] };
     for (let start = 0; start < checked.length; start += MANIFESTS_AT_ONCE) {
-      const removals = await mapAll(checked.slice(start, start + MANIFESTS_AT_ONCE), (item) => this.manifestRemovals(item, options));
       const broken = new Set<object>();
+      const looked = await mapAll(checked.slice(start, start + MANIFESTS_AT_ONCE), async (item) => {
+        try {
+          return await this.manifestRemovals(item, options);
+        } catch (error) {
+          options.signal?.throwIfAborted();
+          const [path = ""] = this.layout.repository(item.repository).revisionFootprint(item.digest, []).files;
+          result.failures.push(failureOf(path, error));
+          return undefined;
+        }
+      });
+      const removals = looked.filter((each) => each !== undefined);
       const onBatch = async (_: unknown, failed: readonly (readonly [{ of: object }, Failure])[]) => {
         for (const [{ of }] of failed) broken.add(of);
       };
@@ -172,6 +184,7 @@ export class Vacuum {
     await this.batches.forEach(
       inBatches(items),
       async (batch) => {
+        await options.beforeBatch?.();
         const { gone, failed } = await this.removeBatch(batch, options);
         // What an abort cut off has not failed; what was gone by then is told.
         const settled = options.signal?.aborted === true ? [] : failed;
@@ -208,14 +221,19 @@ export class Vacuum {
   }
 
   private async removeFiles(paths: readonly string[], options: AbortOptions): Promise<readonly Failure[]> {
-    if (paths.length === 0) return [];
     if (this.driver.deleteFiles === undefined) return this.removeSingly(paths, options);
-    try {
-      return await this.driver.deleteFiles(paths, { signal: options.signal });
-    } catch (error) {
-      this.log.warn(`deleting ${paths.length} files failed: ${messageOf(error)}`, { error });
-      return paths.map((path) => failureOf(path, error));
+    const failures: Failure[] = [];
+    // A single item may have more paths than a batch.
+    for (let start = 0; start < paths.length; start += BATCH_PATHS) {
+      const some = paths.slice(start, start + BATCH_PATHS);
+      try {
+        for (const failure of await this.driver.deleteFiles(some, { signal: options.signal })) failures.push(failure);
+      } catch (error) {
+        this.log.warn(`deleting ${some.length} files failed: ${messageOf(error)}`, { error });
+        for (const path of some) failures.push(failureOf(path, error));
+      }
     }
+    return failures;
   }
 
   private async removeSingly(paths: readonly string[], options: AbortOptions): Promise<readonly Failure[]> {

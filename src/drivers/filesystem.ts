@@ -215,7 +215,7 @@ export class FilesystemDriver implements StorageDriver {
       throw this.driverError(path, `the symbolic link ${path} leads nowhere: is what it leads to mounted?`, error);
     }
     if (target.isDirectory() && (await this.leadsBack(path))) return { path, isDirectory: false };
-    return infoOf(path, target);
+    return { ...infoOf(path, target), isLink: true };
   }
 
   /** Whether a linked directory encloses, or is, a directory that its own path goes through. */

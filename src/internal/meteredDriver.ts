@@ -1,13 +1,15 @@
 /** A driver as a run uses it: its calls counted, bounded, cancelled with the run, and its errors told apart. */
 
 import type { FileInfo, StorageDriver } from "../driver.js";
-import { codeOf, DriverError, isRegistryGcError, messageOf } from "../errors.js";
+import { toDriverError } from "./driverErrors.js";
 import type { TaskQueue } from "./taskQueue.js";
 
 export interface Meter {
   /** Where calls wait for their turn. */
   readonly queue: TaskQueue;
   readonly signal: AbortSignal | undefined;
+  /** Of calls that an abort does not stop: the signal after which they are waited for no longer than a minute each. */
+  readonly patience?: AbortSignal;
   /** Counts a call of this method. */
   count(method: string): void;
 }
@@ -19,7 +21,7 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
       meter.signal?.throwIfAborted();
       meter.count(method);
       try {
-        return await work();
+        return await (meter.patience === undefined ? work() : withPatience(work(), meter.patience));
       } catch (error) {
         throw toDriverError(driver.name, method, path, error, meter.signal);
       }
@@ -82,11 +84,25 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
   return metered;
 }
 
-function toDriverError(name: string, method: string, path: string, error: unknown, signal: AbortSignal | undefined): unknown {
-  if (signal?.aborted === true && error === signal.reason) return error;
-  const code = codeOf(error);
-  if (isRegistryGcError(error) || code === "PATH_NOT_FOUND" || code === "DRIVER_ERROR" || code === "UNSUPPORTED") return error;
-  return new DriverError(`${name}: ${method} of ${path} failed: ${messageOf(error)}`, { driverName: name, path, cause: error });
+/** A storage that never answers must not keep an aborted run from ending for ever. */
+const PATIENCE_MS = 60_000;
+
+async function withPatience<T>(work: Promise<T>, aborted: AbortSignal): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  let wait: (() => void) | undefined;
+  const outlasted = new Promise<never>((_, reject) => {
+    wait = () => {
+      timer = setTimeout(() => reject(new Error("no answer within a minute of the abort")), PATIENCE_MS);
+    };
+    if (aborted.aborted) wait();
+    else aborted.addEventListener("abort", wait, { once: true });
+  });
+  try {
+    return await Promise.race([work, outlasted]);
+  } finally {
+    clearTimeout(timer);
+    if (wait !== undefined) aborted.removeEventListener("abort", wait);
+  }
 }
 
 function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

@@ -1,8 +1,9 @@
-/** The only importer of util-stream: the first bytes of a driver's stream, which is always destroyed. */
+/** The only importer of util-stream: a driver's streams, read up to a limit or whole, and always destroyed. */
 
 import { addAbortSignal, finished, Readable } from "node:stream";
 import { headStream } from "@smithy/util-stream";
 import type { AbortOptions, StorageDriver } from "../driver.js";
+import { toDriverError } from "./driverErrors.js";
 
 /** A whole small object, or `maxBytes + 1` bytes of a larger one. */
 export async function readBounded(
@@ -11,10 +12,31 @@ export async function readBounded(
   options: AbortOptions & { readonly maxBytes: number },
 ): Promise<Uint8Array> {
   if (driver.getContent !== undefined) return driver.getContent(path, options);
-  const stream = await driver.reader(path, { signal: options.signal, offset: 0 });
+  const stream = await open(driver, path, options);
+  try {
+    return await headOf(stream, options.maxBytes + 1);
+  } catch (error) {
+    throw toDriverError(driver.name, "reading", path, error, options.signal);
+  }
+}
+
+/** Everything that a path holds, piece by piece. */
+export async function* readWhole(driver: StorageDriver, path: string, options: AbortOptions = {}): AsyncIterable<Uint8Array> {
+  const stream = await open(driver, path, options);
+  try {
+    for await (const chunk of stream) yield chunk as Uint8Array;
+  } catch (error) {
+    throw toDriverError(driver.name, "reading", path, error, options.signal);
+  } finally {
+    stream.destroy();
+  }
+}
+
+async function open(driver: StorageDriver, path: string, { signal }: AbortOptions): Promise<Readable> {
+  const stream = await driver.reader(path, { signal, offset: 0 });
   const readable = stream instanceof Readable ? stream : Readable.fromWeb(stream as never);
-  if (options.signal) addAbortSignal(options.signal, readable);
-  return headOf(readable, options.maxBytes + 1);
+  if (signal) addAbortSignal(signal, readable);
+  return readable;
 }
 
 /** `headStream` waits for ever on a stream that ends early, and never destroys what it read from: hence the race, and `destroy`. */

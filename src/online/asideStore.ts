@@ -1,12 +1,12 @@
 /** What lies aside: copies of blobs by the runs that moved them, the journals of these runs, and what was restored lately. */
 
 import { createHash } from "node:crypto";
-import { Readable } from "node:stream";
 import { type Algorithm, isAlgorithm, isHexOf, splitDigest } from "../digest.js";
 import type { DigestIndex } from "../digestIndex.js";
 import { type FileInfo, isPath, join, type StorageDriver } from "../driver.js";
 import { isPathNotFound } from "../errors.js";
-import { readBounded } from "../internal/readBounded.js";
+import { addTo } from "../internal/addTo.js";
+import { readBounded, readWhole } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
 import { Journal, type JournalLink } from "./journal.js";
 
@@ -16,6 +16,8 @@ export interface AsideCopy {
   readonly path: string;
   /** Bytes, where the listing told them. */
   readonly size: number | undefined;
+  /** Whether the journal says that it is a manifest. */
+  readonly isManifest: boolean;
 }
 
 /** What was restored counts as young for a while: noted here, since a moved file keeps its old time. */
@@ -26,6 +28,12 @@ export interface RestoredNote {
   readonly time: number;
 }
 
+/** A layer link, and the run that took it. */
+export interface TakenLink {
+  readonly runId: string;
+  readonly link: JournalLink;
+}
+
 const RUN = /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/;
 
 export class AsideStore {
@@ -34,6 +42,8 @@ export class AsideStore {
   readonly notes: RestoredNote[] = [];
   /** Links that open journals name, by repository and digest. */
   private readonly named = new Map<string, JournalLink[]>();
+  /** Layer links that runs took, by repository: of closed journals too, as long as these are there. */
+  private readonly taken = new Map<string, TakenLink[]>();
   private readonly repositories = new Set<string>();
   private readonly restored = new Set<string>();
 
@@ -59,19 +69,19 @@ export class AsideStore {
     for (const runId of [...runs].sort()) {
       const journal = await Journal.read(runId, options.journalDriver, store.journalDirectory(runId), options);
       store.add(journal);
-      store.takeSizes(journal);
+      store.describeCopies(journal);
     }
     return store;
   }
 
-  /** Listings of directories tell no sizes of files; the journal does. */
-  private takeSizes({ runId, blobs }: Journal): void {
-    for (const { digest, size } of blobs) {
+  /** What no listing tells of copies, the journal does. */
+  private describeCopies({ runId, blobs }: Journal): void {
+    for (const { digest, size, isManifest } of blobs) {
       const number = this.digests.find(digest);
       const copies = this.copies.get(number);
       if (copies === undefined) continue;
-      const sized = copies.map((copy) => (copy.runId === runId && copy.size === undefined ? { ...copy, size } : copy));
-      this.copies.set(number, sized);
+      const described = copies.map((copy) => (copy.runId === runId ? { ...copy, size: copy.size ?? size, isManifest } : copy));
+      this.copies.set(number, described);
     }
   }
 
@@ -81,7 +91,7 @@ export class AsideStore {
     const isRun = isPath(info.path) && RUN.test(runId);
     const digest = isRun && part === "blobs" ? digestOfCopy(rest) : undefined;
     if (digest !== undefined) {
-      this.addCopy(this.digests.add(digest), { runId, path: info.path, size: info.size });
+      this.addCopy(this.digests.add(digest), { runId, path: info.path, size: info.size, isManifest: false });
       return runId;
     }
     if (isRun && part === "journal") return runId;
@@ -97,25 +107,20 @@ export class AsideStore {
   }
 
   add(journal: Journal): void {
-    this.journals.set(journal.runId, journal);
-    if (journal.isOpen) this.name(journal.links);
-  }
-
-  /** Makes links known as named by an open journal. */
-  name(links: readonly JournalLink[]): void {
-    for (const link of links) {
-      const key = keyOf(link.kind, link.repository, link.digest);
-      const known = this.named.get(key);
-      if (known === undefined) this.named.set(key, [link]);
-      else known.push(link);
+    const { runId } = journal;
+    this.journals.set(runId, journal);
+    if (journal.damage !== undefined) return;
+    for (const link of journal.links) {
+      if (journal.isOpen) addTo(this.named, keyOf(link.kind, link.repository, link.digest), link);
+      // A sleeper may still take a link that his journal, closed by then, names.
+      if (link.taken === true) addTo(this.taken, link.repository, { runId, link });
+      else if (!journal.isOpen) continue;
       this.repositories.add(link.repository);
     }
   }
 
   addCopy(number: number, copy: AsideCopy): void {
-    const known = this.copies.get(number);
-    if (known === undefined) this.copies.set(number, [copy]);
-    else known.push(copy);
+    addTo(this.copies, number, copy);
   }
 
   removeCopy(number: number, copy: AsideCopy): void {
@@ -138,7 +143,7 @@ export class AsideStore {
     return this.copies.has(number);
   }
 
-  /** Whether open journals name anything of a repository. */
+  /** Whether open journals name anything of a repository, or any hold a layer link of it as taken. */
   namesRepository(name: string): boolean {
     return this.repositories.has(name);
   }
@@ -148,15 +153,9 @@ export class AsideStore {
     return this.named.get(keyOf(kind, repository, digest)) ?? [];
   }
 
-  /** The layer links of a repository that open journals hold as taken. */
-  *layerLinksTakenFrom(repository: string): Iterable<JournalLink> {
-    if (!this.repositories.has(repository)) return;
-    for (const journal of this.journals.values()) {
-      if (!journal.isOpen) continue;
-      for (const link of journal.links) {
-        if (link.kind === "layerLink" && link.taken === true && link.repository === repository) yield link;
-      }
-    }
+  /** The layer links of a repository that journals hold as taken. */
+  layerLinksTakenFrom(repository: string): readonly TakenLink[] {
+    return this.taken.get(repository) ?? [];
   }
 
   pathFor(runId: string, digest: string): string {
@@ -178,10 +177,10 @@ export class AsideStore {
 
   /** The bytes of a manifest that lies aside; undefined where it does not. */
   async readManifest(number: number, options: LookOptions & { readonly maxBytes: number }): Promise<Uint8Array | undefined> {
-    const driver = options.through?.(this.driver) ?? this.driver;
     for (const { path } of this.copies.get(number) ?? []) {
       try {
-        return await readBounded(driver, path, options);
+        // Our own driver counts and bounds its calls already.
+        return await readBounded(this.driver, path, options);
       } catch (error) {
         if (!isPathNotFound(error)) throw error;
       }
@@ -231,14 +230,8 @@ async function filesBelow(driver: StorageDriver, directory: string, options: Loo
 }
 
 async function hashOf(driver: StorageDriver, path: string, algorithm: Algorithm): Promise<string> {
-  const stream = await driver.reader(path, { offset: 0 });
-  const readable = stream instanceof Readable ? stream : Readable.fromWeb(stream as never);
   const hash = createHash(algorithm);
-  try {
-    for await (const chunk of readable) hash.update(chunk as Uint8Array);
-  } finally {
-    readable.destroy();
-  }
+  for await (const chunk of readWhole(driver, path)) hash.update(chunk);
   return hash.digest("hex");
 }
 

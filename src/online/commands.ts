@@ -1,6 +1,7 @@
 import { conduct } from "../conduct.js";
 import type { StorageDriver } from "../driver.js";
-import type { RegistryLook } from "../look.js";
+import { lookAtRegistry, type RegistryLook } from "../look.js";
+import { LIVE } from "../marks.js";
 import type { Namespace } from "../namespace.js";
 import type { GcContext, GcOptions } from "../options.js";
 import type { GcReport } from "../report.js";
@@ -19,7 +20,7 @@ import { openSession } from "./session.js";
 export async function heal(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions = {}): Promise<GcReport> {
   return conduct(Run.begin(ctx, driver, registry, options), async (run) => {
     await begin(run);
-    if (run.aside === undefined || run.settings.dryRun) return;
+    if (run.aside === undefined || run.settings.dryRun) return onlyLook(run);
     await recoverLinks(run, run.aside);
     account(run, await lookAndPutBack(run));
   });
@@ -34,9 +35,10 @@ export async function heal(ctx: GcContext, driver: StorageDriver, registry: Name
 export async function purge(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions = {}): Promise<GcReport> {
   return conduct(Run.begin(ctx, driver, registry, options), async (run) => {
     await begin(run);
+    if (run.aside === undefined || run.settings.dryRun) return onlyLook(run);
     await goOnInterrupted(run);
-    if (run.aside === undefined || run.settings.dryRun) return;
-    await settleAndPurge(run, run.aside, { drains: run.aside.copies.size > 0 });
+    const found = await settleAndPurge(run, run.aside, { drains: run.aside.copies.size > 0 });
+    if (found !== undefined) account(run, found);
   });
 }
 
@@ -46,7 +48,15 @@ async function begin(run: Run): Promise<void> {
   await openSession(run);
 }
 
+/** A dry run, or one on a store on which nothing can lie aside. */
+async function onlyLook(run: Run): Promise<void> {
+  account(run, await run.phase("look", () => lookAtRegistry(run, "look")));
+}
+
+/** Without an inventory, the blobs that are marked are those that something alive names. */
 function account(run: Run, { repositories, tags, revisions, looks }: RegistryLook): void {
   const doomed = looks.reduce((sum, look) => sum + look.doomed.size, 0);
-  run.ledger.marked = { repositories, tags, manifests: revisions - doomed, blobs: 0 };
+  let blobs = 0;
+  for (const number of run.digests.numbers()) if (run.marks.has(number, LIVE)) blobs++;
+  run.ledger.marked = { repositories, tags, manifests: revisions - doomed, blobs };
 }

@@ -20,8 +20,9 @@ export interface JournalBlob {
 
 /** A link that belongs to what goes, as it was seen. */
 export interface JournalLink {
-  readonly kind: "manifest" | "tagIndexEntry" | "layerLink";
+  readonly kind: "manifest" | "tagIndexEntry" | "signature" | "layerLink";
   readonly repository: string;
+  /** Of a tag index entry or a signature: the manifest's that it belongs to. */
   readonly digest: string;
   /** The digest that the file holds. */
   readonly target: string;
@@ -125,6 +126,7 @@ export class Journal {
         break;
       case "manifest":
       case "tagIndexEntry":
+      case "signature":
       case "layerLink":
         this.links.push(record);
         break;
@@ -188,7 +190,7 @@ function isEnd(value: unknown): value is { kind: "end"; records: number } {
 }
 
 const STATES: ReadonlySet<unknown> = new Set(["begun", "settled", "purging", "unlinked", "purged"]);
-const LINKS: ReadonlySet<unknown> = new Set(["manifest", "tagIndexEntry", "layerLink"]);
+const LINKS: ReadonlySet<unknown> = new Set(["manifest", "tagIndexEntry", "signature", "layerLink"]);
 
 function isRecord(value: unknown): value is JournalRecord {
   if (typeof value !== "object" || value === null) return false;

@@ -15,11 +15,9 @@ import type { Run } from "../run.js";
 import { parentsFirst } from "../sweep.js";
 import { tellDeleted } from "../tellDeleted.js";
 import type { AsideStore } from "./asideStore.js";
+import { inBatches } from "./batches.js";
 import type { Journal, JournalBlob, JournalLink } from "./journal.js";
-import { isThere } from "./putBack.js";
-
-/** Moves and removals between two looks at the lock. */
-const BATCH = 100;
+import { countAside, isThere } from "./putBack.js";
 
 /** Puts the plan aside. */
 export async function moveAside(run: Run, aside: AsideStore, plan: Plan): Promise<Journal> {
@@ -31,15 +29,20 @@ export async function moveAside(run: Run, aside: AsideStore, plan: Plan): Promis
   await journal.write([{ kind: "begun", at: run.storageNow() }, ...blobs, ...links]);
   aside.add(journal);
 
-  await inBatches(run, blobs, (some) => moveBlobs(run, aside, some));
-  const taken = links.filter((link) => link.kind === "layerLink" && link.taken === true);
+  let done = 0;
+  await inBatches(run, blobs, async (some) => {
+    await moveBlobs(run, aside, some);
+    done += some.length;
+    run.progress({ phase: "sweep", done, total: blobs.length });
+  });
+  const taken = links.filter((link) => link.taken === true);
   await inBatches(run, taken, (some) => removeLayerLinks(run, some));
   return journal;
 }
 
 /** Manifests first, so that nothing is pulled in part for longer than need be. */
 function blobRecords(run: Run, plan: Plan, doomed: ReadonlySet<number>): JournalBlob[] {
-  const manifests = new Set(plan.repositories.flatMap((each) => parentsFirst(run, each.manifests).flat()));
+  const manifests = new Set(plan.repositories.flatMap((each) => parentsFirst(run, each).flat()));
   const order = [...[...manifests].filter((number) => doomed.has(number)), ...plan.blobs.filter((number) => !manifests.has(number))];
   return order.map((number) => ({
     kind: "blob",
@@ -53,14 +56,16 @@ async function linkRecords(run: Run, plan: Plan, doomed: ReadonlySet<number>): P
   const records: JournalLink[] = [];
   for (const each of plan.repositories) {
     for (const record of manifestRecords(run, each)) records.push(record);
+    for (const record of await signatureRecords(run, each)) records.push(record);
     for (const record of await indexRecords(run, each)) records.push(record);
     for (const record of layerRecords(run, doomed, each)) records.push(record);
   }
   return records;
 }
 
-function manifestRecords(run: Run, { look, manifests }: RepositoryPlan): JournalLink[] {
-  return parentsFirst(run, manifests)
+function manifestRecords(run: Run, plan: RepositoryPlan): JournalLink[] {
+  const { look } = plan;
+  return parentsFirst(run, plan)
     .flat()
     .map((number) => {
       const digest = run.digests.digest(number);
@@ -76,21 +81,37 @@ function manifestRecords(run: Run, { look, manifests }: RepositoryPlan): Journal
     });
 }
 
-async function indexRecords(run: Run, { look, tagIndexEntries }: RepositoryPlan): Promise<JournalLink[]> {
-  const records = await mapAll(tagIndexEntries, async ({ digest, footprint, current }): Promise<JournalLink | undefined> => {
-    const path = footprint.files[0] ?? "";
-    const time = await timeOf(run.driver, path);
-    if (time === undefined) return undefined;
-    // A time that is unknown is none that a later look could find again: the entry stays.
-    return {
-      kind: "tagIndexEntry",
+function indexRecords(run: Run, { look, tagIndexEntries }: RepositoryPlan): Promise<JournalLink[]> {
+  const links = tagIndexEntries.map(({ digest, footprint, current }) => ({
+    kind: "tagIndexEntry" as const,
+    repository: look.repository.name,
+    digest,
+    target: digest,
+    path: footprint.files[0] ?? "",
+    current,
+  }));
+  return withTimes(run, links);
+}
+
+function signatureRecords(run: Run, { look, manifests }: RepositoryPlan): Promise<JournalLink[]> {
+  const links = manifests.flatMap((number) =>
+    look.signaturesOf(number).map(({ digest, file }) => ({
+      kind: "signature" as const,
       repository: look.repository.name,
-      digest,
+      digest: run.digests.digest(number),
       target: digest,
-      path,
-      time: Number.isNaN(time) ? -1 : time,
-      current,
-    };
+      path: file,
+    })),
+  );
+  return withTimes(run, links);
+}
+
+/** Those of the links that are there, with when they were written. */
+async function withTimes(run: Run, links: readonly Omit<JournalLink, "time">[]): Promise<JournalLink[]> {
+  const records = await mapAll(links, async (link): Promise<JournalLink | undefined> => {
+    const time = await timeOf(run.driver, link.path);
+    // A time that is unknown is none that a later look could find again: the link stays.
+    return time === undefined ? undefined : { ...link, time: Number.isNaN(time) ? -1 : time };
   });
   return records.filter((record) => record !== undefined);
 }
@@ -106,14 +127,6 @@ function layerRecords(run: Run, doomed: ReadonlySet<number>, { look, layerLinks 
       const target = run.digests.digest(blob);
       return { kind: "layerLink", repository: look.repository.name, digest, target, path, time, taken: planned.has(layer) };
     });
-}
-
-async function inBatches<T>(run: Run, items: readonly T[], work: (some: readonly T[]) => Promise<void>): Promise<void> {
-  for (let start = 0; start < items.length; start += BATCH) {
-    await run.mayChange();
-    await work(items.slice(start, start + BATCH));
-    run.progress({ phase: "sweep", done: Math.min(start + BATCH, items.length), total: items.length });
-  }
 }
 
 async function moveBlobs(run: Run, aside: AsideStore, blobs: readonly JournalBlob[]): Promise<void> {
@@ -135,7 +148,7 @@ async function moveBlobs(run: Run, aside: AsideStore, blobs: readonly JournalBlo
 async function moveBlob(run: Run, aside: AsideStore, { digest, size, isManifest }: JournalBlob): Promise<DeletedItem | undefined> {
   const number = run.digests.add(digest);
   const [path = ""] = run.registry.blobFootprint(digest).files;
-  const copy = { runId: run.ledger.runId, path: aside.pathFor(run.ledger.runId, digest), size };
+  const copy = { runId: run.ledger.runId, path: aside.pathFor(run.ledger.runId, digest), size, isManifest };
   const outcomes = { isMoved: false };
   const move = async () => {
     try {
@@ -159,9 +172,7 @@ async function moveBlob(run: Run, aside: AsideStore, { digest, size, isManifest 
   }
   if (!outcomes.isMoved && !(await isThere(run.driver, copy.path))) aside.removeCopy(number, copy);
   if (!outcomes.isMoved) return undefined;
-  run.ledger.quarantined.blobs++;
-  run.ledger.quarantined.bytes += size;
-  if (isManifest) run.ledger.quarantined.manifests++;
+  countAside(run.ledger.quarantined, copy, 1);
   return { kind: "blob", path, digest, how: "aside" };
 }
 
@@ -170,7 +181,7 @@ async function removeLayerLinks(run: Run, links: readonly JournalLink[]): Promis
     const outcome = { isGone: false };
     try {
       await run.unlessPromised(link.digest, async () => {
-        outcome.isGone = await removeIfSame(run.driver, link);
+        outcome.isGone = (await removeIfSame(run.driver, link)) !== "changed";
       });
       if (!outcome.isGone) return undefined;
     } catch (error) {
@@ -178,7 +189,7 @@ async function removeLayerLinks(run: Run, links: readonly JournalLink[]): Promis
       run.ledger.addFailure({ path: link.path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });
       return undefined;
     }
-    countItem(run.ledger.deleted, link);
+    run.ledger.deleted.layerLinks++;
     return { kind: "layerLink", path: link.path, repository: link.repository, digest: link.digest, how: "deleted" };
   });
   await tellDeleted(
@@ -187,17 +198,18 @@ async function removeLayerLinks(run: Run, links: readonly JournalLink[]): Promis
   );
 }
 
-/** Removes a link if it is still the one that was seen; whether it is gone. */
-export async function removeIfSame(driver: StorageDriver, link: JournalLink): Promise<boolean> {
+/** Removes a link if it is still the one that was seen. */
+export async function removeIfSame(driver: StorageDriver, link: JournalLink): Promise<"removed" | "absent" | "changed"> {
   const time = await timeOf(driver, link.path);
-  if (time === undefined) return true;
-  if (time !== link.time) return false;
+  if (time === undefined) return "absent";
+  if (time !== link.time) return "changed";
   try {
     await driver.delete(link.path);
+    return "removed";
   } catch (error) {
-    if (!isPathNotFound(error)) throw error;
+    if (isPathNotFound(error)) return "absent";
+    throw error;
   }
-  return true;
 }
 
 /** When a file was written: milliseconds since 1970, NaN where unknown; undefined where it is not there. */

@@ -6,7 +6,8 @@ import { TaskQueue } from "../internal/taskQueue.js";
 import type { RegistryLook } from "../look.js";
 import type { AsideCounts } from "../report.js";
 import type { Run } from "../run.js";
-import type { AsideCopy } from "./asideStore.js";
+import type { AsideCopy, TakenLink } from "./asideStore.js";
+import { inBatches } from "./batches.js";
 import type { JournalLink } from "./journal.js";
 
 export type PutBackOutcome = "back" | "there" | "gone" | "rotten";
@@ -17,10 +18,16 @@ export async function putBackNeeded(run: Run, found: RegistryLook): Promise<void
   if (aside === undefined) return;
   await putBackBlobs(run, (number) => run.marks.isKept(number));
   for (const look of found.looks) {
-    for (const link of aside.layerLinksTakenFrom(look.repository.name)) {
-      if (look.needsLayer(run.digests.add(link.digest))) await writeLink(run.driver, link);
+    for (const taken of aside.layerLinksTakenFrom(look.repository.name)) {
+      if (look.needsLayer(run.digests.add(taken.link.digest))) await writeTaken(run, run.driver, taken);
     }
   }
+}
+
+/** Writes a layer link anew that a run took; what is there again was not deleted. */
+async function writeTaken(run: Run, driver: StorageDriver, { runId, link }: TakenLink): Promise<void> {
+  const isBack = await writeLink(driver, link);
+  if (isBack && runId === run.ledger.runId) run.ledger.deleted.layerLinks--;
 }
 
 /** Brings back the data of those digests that lie aside and are meant. */
@@ -28,17 +35,16 @@ export async function putBackBlobs(run: Run, isMeant: (number: number) => boolea
   const { aside } = run;
   if (aside === undefined) return;
   const meant = [...aside.copies].filter(([number]) => isMeant(number));
-  if (meant.length === 0) return;
-  await run.mayChange();
   const queue = new TaskQueue(run.settings.concurrency);
-  await queue.forEach(meant, async ([number, copies]) => {
-    for (const copy of [...copies]) {
-      await run.mayChange();
-      const outcome = await putBack(run, run.driver, number, copy);
-      if (outcome === "back") countBack(run, number, copy);
-      if (outcome === "back" || outcome === "there") return;
-    }
-  });
+  await inBatches(run, meant, (some) =>
+    queue.forEach(some, async ([number, copies]) => {
+      for (const copy of [...copies]) {
+        const outcome = await putBack(run, run.driver, number, copy);
+        if (outcome === "back") countBack(run, copy);
+        if (outcome === "back" || outcome === "there") return;
+      }
+    }),
+  );
 }
 
 /** Brings one copy back, where nothing is in its place and its bytes are what its digest says. */
@@ -65,16 +71,18 @@ export async function putBack(run: Run, driver: StorageDriver, number: number, c
   return "back";
 }
 
-function countBack(run: Run, number: number, copy: AsideCopy): void {
+function countBack(run: Run, copy: AsideCopy): void {
   const own = copy.runId === run.ledger.runId;
   const counts: AsideCounts = own ? run.ledger.restored : run.ledger.returned;
-  const bytes = copy.size ?? 0;
-  const isManifest = run.catalog.isManifest(number);
-  for (const [each, sign] of own ? [[counts, 1] as const, [run.ledger.quarantined, -1] as const] : [[counts, 1] as const]) {
-    each.blobs += sign;
-    each.bytes += sign * bytes;
-    if (isManifest) each.manifests += sign;
-  }
+  countAside(counts, copy, 1);
+  if (own) countAside(run.ledger.quarantined, copy, -1);
+}
+
+/** Adds one copy to what is counted, or takes it out again. */
+export function countAside(counts: AsideCounts, { size, isManifest }: Pick<AsideCopy, "size" | "isManifest">, sign: 1 | -1): void {
+  counts.blobs += sign;
+  counts.bytes += sign * (size ?? 0);
+  if (isManifest) counts.manifests += sign;
 }
 
 /** Writes a link anew, where there is none. */
@@ -112,7 +120,7 @@ export async function undo(run: Run, driver: StorageDriver): Promise<void> {
   const own = [...aside.copies].flatMap(([number, copies]) =>
     copies.filter((copy) => copy.runId === runId).map((copy) => ({ number, copy })),
   );
-  const taken = journal.links.filter((link) => link.kind === "layerLink" && link.taken === true);
+  const taken = journal.links.filter((link) => link.taken === true);
   let failed = 0;
   const attempt = async (path: string, work: () => Promise<unknown>) => {
     try {
@@ -125,10 +133,10 @@ export async function undo(run: Run, driver: StorageDriver): Promise<void> {
   };
   for (const { number, copy } of own) {
     await attempt(copy.path, async () => {
-      if ((await putBack(run, driver, number, copy)) === "back") countBack(run, number, copy);
+      if ((await putBack(run, driver, number, copy)) === "back") countBack(run, copy);
     });
   }
-  for (const link of taken) await attempt(link.path, () => writeLink(driver, link));
+  for (const link of taken) await attempt(link.path, () => writeTaken(run, driver, { runId, link }));
   const at = run.storageNow();
   if (failed === 0)
     await attempt(runId, () =>

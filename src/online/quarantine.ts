@@ -52,22 +52,27 @@ export async function quarantine(run: Run, aside: AsideStore, plan: Plan): Promi
   }
 }
 
-/** Steps 5 to 7: drain, look, put back, settle; then purge what has been aside for long. */
-export async function settleAndPurge(run: Run, aside: AsideStore, options: { readonly drains: boolean }): Promise<void> {
+/** Steps 5 to 7: drain, look, put back, settle; then purge what has been aside for long. Answers with the look, where one was needed. */
+export async function settleAndPurge(
+  run: Run,
+  aside: AsideStore,
+  options: { readonly drains: boolean },
+): Promise<RegistryLook | undefined> {
   const own = aside.journals.get(run.ledger.runId);
   const mayPurge = purgeable(run, aside).length > 0 || (own !== undefined && run.settings.quarantineMs === 0);
   if (!options.drains && !mayPurge) {
     await closeJournals(run, aside);
-    return;
+    return undefined;
   }
   if (!run.settings.readOnly) await drain(run);
-  await lookAndPutBack(run);
+  const found = await lookAndPutBack(run);
   refuseDamage(run);
   await run.mayChange();
   await own?.write([{ kind: "settled", at: run.storageNow() }]);
   const journals = purgeable(run, aside);
-  if (journals.length > 0) await run.phase("purge", () => purgeAside(run, aside, journals));
+  if (journals.length > 0) await run.phase("purge", () => purgeAside(run, aside, journals, found));
   await closeJournals(run, aside);
+  return found;
 }
 
 /** Step 6: looks at everything with fresh marks, what lies aside counted as present, and puts back what is needed. */
@@ -89,9 +94,9 @@ async function markLeases(run: Run, { looks }: RegistryLook): Promise<void> {
   await keepLinksToLivingManifests(run, looks);
 }
 
-/** What lies aside from earlier runs and is needed goes back at once. */
+/** What earlier runs put aside, or took, and is needed goes back at once. */
 export async function putBackAtOnce(run: Run, found: RegistryLook): Promise<void> {
-  if (run.settings.dryRun || run.aside === undefined || run.aside.copies.size === 0) return;
+  if (run.settings.dryRun || run.aside === undefined || run.aside.journals.size === 0) return;
   await markLeases(run, found);
   await putBackNeeded(run, found);
 }

@@ -6,6 +6,7 @@ import type { Namespace, Repository } from "../namespace.js";
 import type { GcContext } from "../options.js";
 import { Run } from "../run.js";
 import type { AsideStore } from "./asideStore.js";
+import { inBatches } from "./batches.js";
 import type { JournalLink } from "./journal.js";
 import { isThere, putBack, writeLink } from "./putBack.js";
 import { openSession } from "./session.js";
@@ -83,23 +84,32 @@ async function bringBack(
   const digests = [...target.numbers].map((number) => run.digests.digest(number));
   await run.driver.putContent?.(aside.notePath(run.ledger.runId), Buffer.from(JSON.stringify(digests)));
 
-  for (const { number, copy } of copies) {
-    await run.mayChange();
-    try {
-      const outcome = await putBack(run, run.driver, number, copy);
-      if (outcome === "rotten")
-        report.failures.push({ path: copy.path, code: "DAMAGED", message: `${copy.path} does not hold what its digest says` });
-      if (outcome !== "back") continue;
-      report.blobs++;
-      report.bytes += copy.size ?? 0;
-    } catch (error) {
-      run.signal.throwIfAborted();
-      report.failures.push({ path: copy.path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });
-    }
-  }
-  for (const link of links) {
-    await run.mayChange();
+  const putBackOne = async ({ number, copy }: (typeof copies)[number]) => {
+    const outcome = await putBack(run, run.driver, number, copy);
+    if (outcome === "rotten")
+      report.failures.push({ path: copy.path, code: "DAMAGED", message: `${copy.path} does not hold what its digest says` });
+    if (outcome !== "back") return;
+    report.blobs++;
+    report.bytes += copy.size ?? 0;
+  };
+  const writeOne = async (link: JournalLink) => {
     if (await writeLink(run.driver, link)) report.links++;
+  };
+  await inBatches(run, copies, async (some) => {
+    for (const each of some) await noting(run, each.copy.path, report.failures, () => putBackOne(each));
+  });
+  await inBatches(run, links, async (some) => {
+    for (const link of some) await noting(run, link.path, report.failures, () => writeOne(link));
+  });
+}
+
+/** What fails is noted, and the rest goes on. */
+async function noting(run: Run, path: string, failures: Failure[], work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    run.signal.throwIfAborted();
+    failures.push({ path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });
   }
 }
 
@@ -112,25 +122,46 @@ function isTaken(run: Run, link: JournalLink, numbers: ReadonlySet<number>): boo
 async function closureOf(run: Run, wanted: number, missing: string[]): Promise<number[]> {
   const closure = new Set<number>();
   const store = blobStore(run);
-  const open = [{ number: wanted, mayBeManifest: true }];
+  const open = [{ named: wanted, mayBeManifest: true }];
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    const { number, mayBeManifest } = next;
-    if (closure.has(number)) continue;
-    closure.add(number);
-    const digest = run.digests.digest(number);
-    const [place = ""] = run.registry.blobFootprint(digest).files;
-    if (run.aside?.isAside(number) !== true && !(await isThere(run.driver, place))) {
-      missing.push(digest);
+    const { named, mayBeManifest } = next;
+    const number = await storedAs(run, named);
+    if (number !== undefined && closure.has(number)) continue;
+    closure.add(named);
+    if (number === undefined) {
+      missing.push(run.digests.digest(named));
       continue;
     }
+    closure.add(number);
     if (!mayBeManifest) continue;
     await run.catalog.readAll(store, [number]);
     if (!run.catalog.isManifest(number)) continue;
     const { children, blobs } = run.catalog.references(number);
-    for (const child of children) open.push({ number: child, mayBeManifest: true });
-    for (const blob of blobs) open.push({ number: blob, mayBeManifest: false });
+    for (const child of children) open.push({ named: child, mayBeManifest: true });
+    for (const blob of blobs) open.push({ named: blob, mayBeManifest: false });
   }
   return [...closure];
+}
+
+/** The digest under which a blob is stored, aside or in place; where nothing lies under its own name, links tell another. */
+async function storedAs(run: Run, number: number): Promise<number | undefined> {
+  if (await isStored(run, number)) return number;
+  const digest = run.digests.digest(number);
+  if (digest.startsWith("sha256:")) return undefined;
+  for (const journal of run.aside?.journals.values() ?? []) {
+    const link = journal.links.find((each) => each.kind === "layerLink" && each.digest === digest);
+    if (link !== undefined && (await isStored(run, run.digests.add(link.target)))) return run.digests.add(link.target);
+  }
+  for await (const repository of run.registry.repositories(run.look)) {
+    const target = (await repository.lookAtLayerLink?.(digest, run.look))?.target;
+    if (target !== undefined && (await isStored(run, run.digests.add(target)))) return run.digests.add(target);
+  }
+  return undefined;
+}
+
+function isStored(run: Run, number: number): Promise<boolean> {
+  const [place = ""] = run.registry.blobFootprint(run.digests.digest(number)).files;
+  return run.aside?.isAside(number) === true ? Promise.resolve(true) : isThere(run.driver, place);
 }
 
 /** Manifests by their place, whatever repository they belong to; what lies aside is read from there. */

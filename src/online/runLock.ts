@@ -34,7 +34,7 @@ export class RunLock {
     this.wallBeat = clock.now();
     this.monotonicBeat = performance.now();
     // A single call may take long; in a busy run the beat comes with the batches.
-    this.timer = setInterval(() => void this.beat().catch(() => undefined), BEAT_MS).unref();
+    this.timer = setInterval(() => void this.beat(driver).catch(() => undefined), BEAT_MS).unref();
   }
 
   /**
@@ -58,34 +58,46 @@ export class RunLock {
   }
 
   /**
-   * To be asked before every batch of changes.
+   * To be asked before every batch of changes. `driver`: by which the lock is read, one that an abort stops or not.
    *
    * @throws LockedError where the lock is no longer ours, or was not shown to be for too long.
    */
-  async check(): Promise<void> {
-    if (this.lost === undefined && this.age() > BEAT_MS) await this.beat();
+  async check(driver: StorageDriver = this.driver): Promise<void> {
+    if (this.lost === undefined) await this.look(driver);
     if (this.lost === undefined && this.age() > LOST_MS) this.lost = "it was not shown to be alive for a minute";
     if (this.lost !== undefined)
       throw new LockedError(`this run lost its lock at ${this.path}: ${this.lost}; it stopped. The next run goes on from its journal`);
   }
 
+  /** One read before a batch, and the heartbeat where it is due. One that fails tells nothing: then the last one that succeeded counts. */
+  private async look(driver: StorageDriver): Promise<void> {
+    try {
+      if (this.age() > BEAT_MS) await this.beat(driver);
+      else await this.isOurs(driver);
+    } catch {
+      // A store that is out of reach for a moment: for a minute the lock is ours.
+    }
+  }
+
+  private async isOurs(driver: StorageDriver): Promise<boolean> {
+    const present = await contentOf(driver, this.path);
+    if (present?.equals(this.content) === true) return true;
+    this.lost = present === undefined ? "it is gone" : `it is now held by ${describe(present)}`;
+    return false;
+  }
+
   /** Reads the lock, and writes it anew where it is ours and still young. */
-  beat(): Promise<void> {
-    this.beating ??= this.beatOnce().finally(() => {
+  private beat(driver: StorageDriver): Promise<void> {
+    this.beating ??= this.beatOnce(driver).finally(() => {
       this.beating = undefined;
     });
     return this.beating;
   }
 
-  private async beatOnce(): Promise<void> {
+  private async beatOnce(driver: StorageDriver): Promise<void> {
     const begun = { wall: this.clock.now(), monotonic: performance.now() };
-    const present = await contentOf(this.driver, this.path);
-    if (present === undefined || !present.equals(this.content)) {
-      this.lost = present === undefined ? "it is gone" : `it is now held by ${describe(present)}`;
-      return;
-    }
-    if (this.age() > LOST_MS) return;
-    await this.driver.putContent?.(this.path, this.content);
+    if (!(await this.isOurs(driver)) || this.age() > LOST_MS) return;
+    await driver.putContent?.(this.path, this.content);
     this.wallBeat = begun.wall;
     this.monotonicBeat = begun.monotonic;
   }

@@ -13,7 +13,7 @@ export async function openSession(run: Run): Promise<void> {
   sayDegree(run);
   if (online === undefined) return;
   if (!run.settings.dryRun && run.driver.putContent !== undefined) {
-    run.storageOffset = await measureOffset(run.driver, run.clock, `${online.lock}.${run.ledger.runId}`);
+    run.storageOffset = await measureOffset(run.driver, run.settlingDriver, run.clock, `${online.lock}.${run.ledger.runId}`);
     if (!run.settings.readOnly) refuseSkew(run.storageOffset);
     run.lock = await RunLock.take(run.settlingDriver, online.lock, run.ledger.runId, run.clock, () => run.storageNow());
   }

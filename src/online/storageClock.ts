@@ -8,14 +8,21 @@ const MAX_SKEW_MS = 5 * 60_000;
 
 /**
  * How far the storage's clock is ahead of ours (milliseconds; negative: behind), by an object written and looked at; 0 where the
- * store gives no times.
+ * store gives no times. The object is taken away by `settlingDriver`, which an abort does not stop.
  */
-export async function measureOffset(driver: StorageDriver, clock: Clock, probe: string): Promise<number> {
+export async function measureOffset(driver: StorageDriver, settlingDriver: StorageDriver, clock: Clock, probe: string): Promise<number> {
   const before = clock.now();
-  await driver.putContent?.(probe, Buffer.from("the storage's time"));
-  const { modTime } = await driver.stat(probe);
-  const after = clock.now();
-  await driver.delete(probe);
+  let after = before;
+  let modTime: Date | undefined;
+  try {
+    await driver.putContent?.(probe, Buffer.from("the storage's time"));
+    modTime = (await driver.stat(probe)).modTime;
+    after = clock.now();
+    await driver.delete(probe);
+  } catch (error) {
+    await settlingDriver.delete(probe).catch(() => undefined);
+    throw error;
+  }
   if (modTime === undefined) return 0;
   const time = modTime.getTime();
   // Within the time that it took nothing can be told apart.

@@ -5,7 +5,7 @@ import { join } from "../driver.js";
 import { isPathNotFound } from "../errors.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { BlobInfo } from "../namespace.js";
-import { children, knownDirectories, walkBelow } from "./listing.js";
+import { children, isDirectory, knownDirectories, walkBelow } from "./listing.js";
 import { digestOf, type Layout } from "./paths.js";
 import type { Access } from "./repositoryParts.js";
 
@@ -77,7 +77,7 @@ export async function readManifestBlob(
   try {
     return await readBounded(driver, layout.blobData(digest), { signal: options.signal, maxBytes });
   } catch (error) {
-    if (isPathNotFound(error)) return undefined;
+    if (isPathNotFound(error) || (await isDirectory(driver, layout.blobData(digest), options))) return undefined;
     throw error;
   }
 }

@@ -24,6 +24,7 @@ export class DirectoryRepository implements Repository {
   async *revisions(options: LookOptions = {}): AsyncIterable<readonly Revision[]> {
     const access = this.access(options);
     await knownDirectories(access.driver, this.paths.manifests, (name) => name === "revisions" || name === "tags", options);
+    await knownDirectories(access.driver, this.paths.uploads, () => true, options);
     for await (const digests of this.digestsBelow(this.paths.revisions, access)) {
       const links = await mapAll(digests, (digest) => this.revision(digest, access));
       yield links.filter((link) => link !== undefined);
@@ -103,12 +104,12 @@ export class DirectoryRepository implements Repository {
   }
 
   async *uploads(options: LookOptions = {}): AsyncIterable<readonly Upload[]> {
-    const access = this.access(options);
+    // Strays beside them were told with the revisions.
+    const access = this.access({ ...options, onUnrecognized: undefined });
     for await (const page of children(access.driver, this.paths.uploads, access.options)) {
       const uploads: Upload[] = [];
       for (const { info } of page) {
         if (info.isDirectory) uploads.push(await dateUpload(access, info.path, await filesBelow(access, info.path)));
-        else options.onUnrecognized?.(info.path);
       }
       yield uploads;
     }

@@ -4,6 +4,7 @@ import { isDigest } from "../digest.js";
 import type { StorageDriver } from "../driver.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { Damage, LookOptions } from "../namespace.js";
+import { isDirectory } from "./listing.js";
 
 /** More than any link holds, so that a longer one shows. */
 const MAX_LINK_BYTES = 256;
@@ -20,7 +21,13 @@ export function readSmall(driver: StorageDriver, path: string, options: LookOpti
 
 /** Reads and judges a link. Rejects with `PATH_NOT_FOUND` where there is none. */
 export async function readLink(driver: StorageDriver, path: string, options: LookOptions): Promise<LinkContent> {
-  const bytes = await readSmall(driver, path, options);
+  let bytes: Uint8Array;
+  try {
+    bytes = await readSmall(driver, path, options);
+  } catch (error) {
+    if (await isDirectory(driver, path, options)) return { damage: directoryForLink(path) };
+    throw error;
+  }
   if (bytes.length === 0) {
     return { damage: { kind: "empty-link", path, message: `${path} is empty, as a crash leaves a link` } };
   }
@@ -30,10 +37,12 @@ export async function readLink(driver: StorageDriver, path: string, options: Loo
   return { damage: { kind: "malformed-link", path, message: `${path} holds ${start}, which is no digest` } };
 }
 
-/** Judges a link whose path tells its digest. */
-export async function judgeLink(driver: StorageDriver, path: string, digest: string, options: LookOptions): Promise<Damage | undefined> {
-  const content = await readLink(driver, path, options);
-  if (content.damage !== undefined) return content.damage;
-  if (content.digest === digest) return undefined;
-  return { kind: "mismatched-link", path, message: `${path} names ${content.digest}, not the digest of its path` };
+/** What is wrong where a directory stands in a link's place. */
+export function directoryForLink(path: string): Damage {
+  return { kind: "malformed-link", path, message: `${path} is a directory, and should be a link` };
+}
+
+/** What is wrong with a link that names another digest than it should. */
+export function mismatchedLink(path: string, named: string): Damage {
+  return { kind: "mismatched-link", path, message: `${path} names ${named}, not the digest of its path` };
 }

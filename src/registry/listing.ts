@@ -27,6 +27,7 @@ export async function* children(driver: StorageDriver, path: string, options: Lo
           path,
         });
       }
+      if (info.isDirectory && info.isLink === true) options.onLinkedDirectory?.(info.path);
       if (isPath(info.path)) entries.push({ name: basename(info.path), info });
       else options.onUnrecognized?.(info.path);
     }
@@ -34,24 +35,35 @@ export async function* children(driver: StorageDriver, path: string, options: Lo
   }
 }
 
+/** Listings of one directory, each of which finds nothing where a listing of the parent names it: then it is no write under way. */
+const ATTEMPTS = 3;
+
 /** The pages of a listing; none where the directory is gone, or is a plain file: a stray one never stops a run. */
 async function* presentPages(driver: StorageDriver, path: string, options: LookOptions): AsyncIterable<readonly FileInfo[]> {
-  try {
-    yield* driver.list(path, options);
-  } catch (error) {
-    if (!isPathNotFound(error)) {
-      if (!(await isPlainFile(driver, path, options))) throw error;
-      options.onUnrecognized?.(path);
+  for (let attempt = 1; ; attempt++) {
+    let pages = 0;
+    try {
+      for await (const page of driver.list(path, options)) {
+        pages++;
+        yield page;
+      }
       return;
-    }
-    if (!(await isGone(driver, path, options))) {
-      throw new DriverError(`${driver.name}: ${path} can't be listed, though a listing of ${dirname(path)} names it`, {
-        driverName: driver.name,
-        path,
-        cause: error,
-      });
+    } catch (error) {
+      if (!isPathNotFound(error)) {
+        if (!(await isPlainFile(driver, path, options))) throw error;
+        options.onUnrecognized?.(path);
+        return;
+      }
+      if (await isGone(driver, path, options)) return;
+      // Somebody may have made the directory between the two listings. What was told already can't be told again.
+      if (pages > 0 || attempt === ATTEMPTS) throw unlisted(driver, path, error);
     }
   }
+}
+
+function unlisted(driver: StorageDriver, path: string, cause: unknown): DriverError {
+  const message = `${driver.name}: ${path} can't be listed, though a listing of ${dirname(path)} names it`;
+  return new DriverError(message, { driverName: driver.name, path, cause });
 }
 
 /** Whether a listing of the parent names this as a file, and not as a directory too: a failed listing is no stray file. */
@@ -67,6 +79,15 @@ async function isPlainFile(driver: StorageDriver, path: string, options: LookOpt
     return false;
   }
   return named.length > 0 && !named.includes(true);
+}
+
+/** Whether a path that could not be read is a directory; where that can't be told either, the first error says more. */
+export async function isDirectory(driver: StorageDriver, path: string, options: LookOptions): Promise<boolean> {
+  try {
+    return (await driver.stat(path, options)).isDirectory;
+  } catch {
+    return false;
+  }
 }
 
 /** All direct children at once: for directories that are never large. */
@@ -97,7 +118,7 @@ export function lookAtPath(driver: StorageDriver, path: string, options: LookOpt
   return unlessGone(driver, path, options, () => driver.stat(path, options));
 }
 
-/** What a look-up at this path gives; `undefined` where a listing confirms that nothing is there; tried twice where it denies it. */
+/** What a look-up at this path gives; `undefined` where a listing confirms that nothing is there; tried again where it denies it. */
 export async function unlessGone<T>(
   driver: StorageDriver,
   path: string,
@@ -110,7 +131,7 @@ export async function unlessGone<T>(
     } catch (error) {
       if (!isPathNotFound(error)) throw error;
       if (await isGone(driver, path, options)) return undefined;
-      if (attempt === 2) {
+      if (attempt === ATTEMPTS) {
         throw new DriverError(`${driver.name}: ${path} can't be found, though a listing of ${dirname(path)} names it`, {
           driverName: driver.name,
           path,

@@ -47,13 +47,17 @@ async function guard({ driver, options }: Access, layout: Layout): Promise<reado
 
 /** A directory that holds one of the layout's own is a repository; nothing else that starts with `_` is entered. */
 async function* directoryRepositories(driver: StorageDriver, layout: Layout, access: Access): AsyncIterable<Repository> {
+  // A whole repository, or a team's, often lies on another disk: that shares nothing.
+  const options = { ...access.options, onLinkedDirectory: undefined };
   const open = [""];
   for (let name = open.pop(); name !== undefined; name = open.pop()) {
     let isRepository = false;
     const directory = name === "" ? layout.repositories : join(layout.repositories, name);
-    for (const child of await allChildren(access.driver, directory, access.options)) {
+    for (const child of await allChildren(access.driver, directory, options)) {
+      const isOwn = isPart(child.name) && name !== "";
+      if (isOwn && child.info.isLink === true) access.options.onLinkedDirectory?.(child.info.path);
       if (child.info.isDirectory && !child.name.startsWith("_")) open.push(name === "" ? child.name : `${name}/${child.name}`);
-      else if (child.info.isDirectory && name !== "" && isPart(child.name)) isRepository = true;
+      else if (child.info.isDirectory && isOwn) isRepository = true;
       else access.options.onUnrecognized?.(child.info.path);
     }
     if (isRepository) yield new DirectoryRepository(name, driver, layout);

@@ -2,8 +2,8 @@
 
 import type { FileInfo, StorageDriver } from "../driver.js";
 import { mapAll } from "../internal/mapAll.js";
-import type { Damage, LayerLink, LookOptions, Revision, Upload } from "../namespace.js";
-import { judgeLink, readLink, readSmall } from "./links.js";
+import type { LayerLink, LookOptions, Revision, Upload } from "../namespace.js";
+import { directoryForLink, type LinkContent, mismatchedLink, readLink, readSmall } from "./links.js";
 import { lookAtPath, unlessGone } from "./listing.js";
 import { linkSize } from "./paths.js";
 
@@ -16,39 +16,33 @@ export interface Access {
 /** A revision whose link a listing or a `stat` has shown. It is read only where its size doesn't fit. */
 export async function judgeRevision(access: Access, digest: string, link: FileInfo): Promise<Revision | undefined> {
   if (fits(link, digest)) return { digest, modTime: link.modTime };
-  return withVerdict(access, digest, link);
+  const content = await contentOf(access, link);
+  if (content === undefined) return undefined;
+  const damage = content.damage ?? (content.digest === digest ? undefined : mismatchedLink(link.path, content.digest));
+  return { digest, modTime: link.modTime, damage };
 }
 
 /** A layer link that a listing or a `stat` has shown. Under sha256 it is read only where its size doesn't fit, else always. */
 export async function judgeLayerLink(access: Access, digest: string, link: FileInfo): Promise<LayerLink | undefined> {
-  if (digest.startsWith("sha256:")) {
-    if (fits(link, digest)) return { digest, modTime: link.modTime };
-    return withVerdict(access, digest, link);
-  }
-  const { driver, options } = access;
-  const content = await unlessGone(driver, link.path, options, () => readLink(driver, link.path, options));
+  const isStoredByIt = digest.startsWith("sha256:");
+  if (isStoredByIt && fits(link, digest)) return { digest, modTime: link.modTime };
+  const content = await contentOf(access, link);
   if (content === undefined) return undefined;
-  return { digest, modTime: link.modTime, target: content.digest, damage: content.damage };
+  const { damage, digest: target } = content;
+  const isRight = target === digest || (!isStoredByIt && target?.startsWith("sha256:") === true);
+  // What a wrong link names may be needed as well: the damage keeps both.
+  if (damage === undefined && !isRight) return { digest, modTime: link.modTime, target, damage: mismatchedLink(link.path, target) };
+  return { digest, modTime: link.modTime, target, damage };
 }
 
 function fits(link: FileInfo, digest: string): boolean {
   return !link.isDirectory && (link.size === undefined || link.size === linkSize(digest));
 }
 
-async function withVerdict(
-  access: Access,
-  digest: string,
-  link: FileInfo,
-): Promise<{ digest: string; modTime: Date | undefined; damage: Damage | undefined } | undefined> {
-  const { driver, options } = access;
-  if (link.isDirectory) {
-    const damage: Damage = { kind: "malformed-link", path: link.path, message: `${link.path} is a directory, and should be a link` };
-    return { digest, modTime: link.modTime, damage };
-  }
-  const verdict = await unlessGone(driver, link.path, options, async () => ({
-    damage: await judgeLink(driver, link.path, digest, options),
-  }));
-  return verdict && { digest, modTime: link.modTime, damage: verdict.damage };
+/** What a link says that a listing has shown; `undefined` where it is gone by now. */
+async function contentOf({ driver, options }: Access, link: FileInfo): Promise<LinkContent | undefined> {
+  if (link.isDirectory) return { damage: directoryForLink(link.path) };
+  return unlessGone(driver, link.path, options, () => readLink(driver, link.path, options));
 }
 
 /** An upload session, dated by the newest of what it says of itself and of its files' times. */

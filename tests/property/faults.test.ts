@@ -187,7 +187,9 @@ describe("a caller who gives up", () => {
   test("gets the answer although a call hangs until it is aborted", async () => {
     const snapshot = await cook(fc.sample(wholeRecipes, { numRuns: 1, seed: 7 })[0]!);
     const { calls } = await courseOf(snapshot, "memory", READ_ONLY);
-    for (const call of callsToTry(calls.length, 0)) {
+    // What gives the lock back is waited for: that has a test of its own.
+    const isWaitedFor = (call: number) => calls[call - 1]!.paths.some((path) => path.includes("/gc-in-progress"));
+    for (const call of callsToTry(calls.length, 0).filter((each) => !isWaitedFor(each))) {
       const driver = await stocked(snapshot);
       const controller = new AbortController();
       const hanging = new FaultyDriver(driver, [{ on: { call }, does: "hang" }]);

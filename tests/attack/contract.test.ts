@@ -1,49 +1,15 @@
 /** Attacks on single sentences of the contract. */
 
-import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { type GcContext, type GcOptions, type GcReport, markAndSweep, openRegistry, type StorageDriver, Vacuum } from "oci-registry-gc";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { contentOf, DAY, flatStore, leastStore, memoryStore, type Store } from "../support/stores.js";
+import { changed, image, layer, linkOf, type Put, push, repo, revision, sha512 } from "../support/tree.js";
 import { layOut, vector } from "../support/vectors.js";
-import { blobPath, digestOf, ROOT, World } from "../support/world.js";
-
-const sha512 = (content: string) => `sha512:${createHash("sha512").update(content).digest("hex")}`;
-const linkOf = (base: string, digest: string) => `${base}/${digest.replace(":", "/")}/link`;
-const repo = (name: string) => `${ROOT}/repositories/${name}`;
-const revision = (name: string, digest: string) => linkOf(`${repo(name)}/_manifests/revisions`, digest);
-const layer = (name: string, digest: string) => linkOf(`${repo(name)}/_layers`, digest);
-const image = (...layers: readonly string[]) =>
-  JSON.stringify({ schemaVersion: 2, layers: layers.map((digest) => ({ digest, mediaType: "x" })) });
-type Put = (path: string, content: string) => Promise<unknown>;
-
-function changed(driver: StorageDriver, members: Partial<StorageDriver>): StorageDriver {
-  return new Proxy(driver, {
-    get(target, member) {
-      if (member in members) return members[member as keyof StorageDriver];
-      const value: unknown = Reflect.get(target, member);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
-}
+import { blobPath, digestOf, World } from "../support/world.js";
 
 const collect = (driver: StorageDriver, options: GcOptions, ctx: GcContext = {}): Promise<GcReport> =>
   markAndSweep(ctx, driver, openRegistry(driver), options);
-
-async function push(put: Put, name: string, manifest: string, layers: readonly string[], tag?: string): Promise<string> {
-  for (const content of layers) {
-    await put(blobPath(digestOf(content)), content);
-    await put(layer(name, digestOf(content)), digestOf(content));
-  }
-  const digest = digestOf(manifest);
-  await put(blobPath(digest), manifest);
-  await put(revision(name, digest), digest);
-  if (tag !== undefined) {
-    await put(linkOf(`${repo(name)}/_manifests/tags/${tag}/index`, digest), digest);
-    await put(`${repo(name)}/_manifests/tags/${tag}/current/link`, digest);
-  }
-  return digest;
-}
 
 describe("hooks and logger", () => {
   const unhandled: unknown[] = [];
@@ -191,6 +157,24 @@ describe("the lock", () => {
     expect(blobs).toBe(0);
   });
 
+  test("a run that is aborted ends though the storage never answers, when it gives the lock back", async () => {
+    vi.useFakeTimers();
+    try {
+      const { driver } = await layOut(vector("retag"), memoryStore());
+      const controller = new AbortController();
+      const hanging = changed(driver, {
+        delete: (path, options) => (path.endsWith("/gc-in-progress") ? new Promise<never>(() => undefined) : driver.delete(path, options)),
+      });
+      const onItem = () => controller.abort(new Error("stop"));
+      const run = collect(hanging, { readOnly: true, removeUntagged: true, onItem }, { signal: controller.signal });
+      const ended = expect(run).rejects.toThrow("stop");
+      await vi.advanceTimersByTimeAsync(61_000);
+      await ended;
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   test("an abort while the storage's clock is read leaves no probe behind", async () => {
     const { driver } = await layOut(vector("retag"), memoryStore());
     const controller = new AbortController();
@@ -328,11 +312,15 @@ describe("strays and odd trees", () => {
     ["tags/keep/.DS_Store", () => `${repo("r")}/_manifests/tags/keep/.DS_Store`],
     ["link.<uuid>.tmp", (m: string) => `${revision("r", digestOf(m))}.1234.tmp`],
     ["data.<uuid>.tmp", (m: string) => `${blobPath(digestOf(m))}.1234.tmp`],
-  ])("%s is counted as unrecognized, on every kind of store", async (_, path) => {
+  ])("%s is counted as unrecognized where a walk sees it, and stays on every kind of store", async (_, path) => {
     for (const make of [flatStore, memoryStore]) {
       const { store, manifest } = await kept(make());
       await store.put(path(manifest), "");
-      expect((await collect(store.driver, { readOnly: true })).unrecognized, store.driver.name).toBe(1);
+      const { unrecognized, problemCount } = await collect(store.driver, { readOnly: true });
+      // Directory by directory, nobody looks into one of which the name tells everything.
+      const isSeen = store.driver.walk !== undefined || path(manifest).includes("_uploads");
+      expect({ unrecognized, problemCount }, store.driver.name).toEqual({ unrecognized: isSeen ? 1 : 0, problemCount: 0 });
+      expect((await contentOf(store.driver)).has(path(manifest))).toBe(true);
     }
   });
 
@@ -343,11 +331,10 @@ describe("strays and odd trees", () => {
     await store.put(`${upload}/startedat`, "2020-01-01T00:00:00Z");
     const driver = changed(store.driver, {
       stat: async (path, options) => {
-        const { modTime: _time, ...info } = await store.driver.stat(path, options);
-        return info;
+        return { ...(await store.driver.stat(path, options)), modTime: undefined };
       },
       list: async function* (path, options) {
-        for await (const page of store.driver.list(path, options)) yield page.map(({ modTime: _time, ...info }) => info);
+        for await (const page of store.driver.list(path, options)) yield page.map((info) => ({ ...info, modTime: undefined }));
       },
     });
     await collect(driver, { readOnly: true, removeUploadsOlderThanMs: DAY });

@@ -5,13 +5,12 @@ import { DigestSet, markAndSweep, openRegistry, type StorageDriver, Vacuum } fro
 import { FlatDriver } from "oci-registry-gc/testing";
 import { describe, expect, test } from "vitest";
 import { memoryStore } from "../support/stores.js";
+import { linkOf, repo } from "../support/tree.js";
 import { blobPath, digestOf, ROOT, World } from "../support/world.js";
 
-const repo = (name: string) => `${ROOT}/repositories/${name}`;
-const link = (base: string, digest: string) => `${base}/${digest.replace(":", "/")}/link`;
 const hexOf = (n: number) => createHash("sha256").update(String(n)).digest("hex");
 
-async function seconds(work: () => Promise<unknown> | unknown): Promise<number> {
+async function seconds(work: () => unknown): Promise<number> {
   const start = performance.now();
   await work();
   return (performance.now() - start) / 1000;
@@ -26,9 +25,9 @@ describe("large arrays", () => {
     const put = (path: string, content: string) => driver.putContent(path, Buffer.from(content));
     const manifest = JSON.stringify({ schemaVersion: 2, layers: [] });
     await put(blobPath(digestOf(manifest)), manifest);
-    await put(link(`${repo("r")}/_manifests/revisions`, digestOf(manifest)), digestOf(manifest));
+    await put(linkOf(`${repo("r")}/_manifests/revisions`, digestOf(manifest)), digestOf(manifest));
     await put(`${repo("r")}/_manifests/tags/x/current/link`, digestOf(manifest));
-    for (let i = 0; i < 130_000; i++) await put(link(`${repo("r")}/_layers`, `sha256:${hexOf(i)}`), `sha256:${hexOf(i)}`);
+    for (let i = 0; i < 130_000; i++) await put(linkOf(`${repo("r")}/_layers`, `sha256:${hexOf(i)}`), `sha256:${hexOf(i)}`);
     at = now;
     const never = Object.assign(Object.create(driver) as FlatDriver, {});
     // The flat driver's own stat and delete look through all keys for a path that is absent; these links are there.
@@ -82,7 +81,7 @@ describe("hostile names", () => {
 
   test("digests that were made to collide take no more time than others", async () => {
     const random = (count: number) => Array.from({ length: count }, () => `sha256:${randomBytes(32).toString("hex")}`);
-    const fill = (digests: readonly string[]) => () => void new DigestSet(digests);
+    const fill = (digests: readonly string[]) => () => new DigestSet(digests);
     await seconds(fill(random(20_000)));
     const usual = await seconds(fill(random(20_000)));
     const hostile = await seconds(fill(colliding(20_000)));
@@ -91,7 +90,7 @@ describe("hostile names", () => {
 });
 
 describe("quadratic time", () => {
-  test("the purge of many blobs", async () => {
+  test("the purge of four times as many blobs takes no sixteen times as long", async () => {
     const time = async (count: number) => {
       const world = new World();
       world.now -= 30 * 86_400_000;
@@ -104,6 +103,6 @@ describe("quadratic time", () => {
     };
     await time(500);
     const [small, large] = [await time(7500), await time(30_000)];
-    expect(large / small, `${small} s, ${large} s`).toBeLessThan(6.5);
+    expect(large / small, `${small} s, ${large} s`).toBeLessThan(10);
   });
 });

@@ -1,0 +1,123 @@
+/** Attacks on links: those that are stuck, that are shared, and that somebody takes or writes at a bad moment. */
+
+import { dirname } from "node:path";
+import { markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
+import { describe, expect, test } from "vitest";
+import { contentOf, DAY, memoryStore } from "../support/stores.js";
+import { changed, IMAGE, image, layer, linkOf, push, revision } from "../support/tree.js";
+import { blobPath, digestOf, World } from "../support/world.js";
+
+const SCHEMA_1 = JSON.stringify({ schemaVersion: 1, fsLayers: [{ blobSum: digestOf("one") }] });
+const SIGNATURE_LINK = linkOf(`${dirname(revision("r", digestOf(SCHEMA_1)))}/signatures`, digestOf("signature"));
+
+/** A world with a tagged image, and what `fill` adds to it, written a month ago. */
+async function oldWorld(fill: (put: World["put"]) => Promise<unknown>): Promise<World> {
+  const world = new World();
+  const put = (path: string, content: string) => world.put(path, content);
+  world.now -= 30 * DAY;
+  await push(put, "r", image(digestOf("base")), ["base"], "keep");
+  await fill(put);
+  world.now += 30 * DAY;
+  return world;
+}
+
+const oldSchema1 = () =>
+  oldWorld(async (put) => {
+    await push(put, "r", SCHEMA_1, ["one"]);
+    await put(blobPath(digestOf("signature")), "signature");
+    await put(SIGNATURE_LINK, digestOf("signature"));
+  });
+
+/** A driver that can't remove this path. */
+function without(driver: StorageDriver, stuck: string): StorageDriver {
+  return changed(driver, {
+    delete: (path, options) => (path === stuck ? Promise.reject(new Error("EIO")) : driver.delete(path, options)),
+    deleteFiles: async (paths, options) => {
+      const rest = await driver.deleteFiles!(
+        paths.filter((path) => path !== stuck),
+        options,
+      );
+      return paths.includes(stuck) ? [...rest, { path: stuck, code: "EIO", message: "no" }] : rest;
+    },
+  });
+}
+
+describe("what is stuck", () => {
+  test("a signature's link keeps its manifest in a sweep, and a later run finishes the job", async () => {
+    const store = memoryStore();
+    const put = (path: string, content: string) => store.put(path, content);
+    await push(put, "r", image(digestOf("base")), ["base"], "keep");
+    await push(put, "r", SCHEMA_1, ["one"]);
+    await put(blobPath(digestOf("signature")), "signature");
+    await put(SIGNATURE_LINK, digestOf("signature"));
+    const options = { readOnly: true, removeUntagged: true };
+    const broken = without(store.driver, SIGNATURE_LINK);
+    const report = await markAndSweep({}, broken, openRegistry(broken), options);
+    expect(report).toMatchObject({ status: "completed-with-failures", deleted: { manifests: 0, blobs: 0 } });
+    const left = await contentOf(store.driver);
+    for (const path of [revision("r", digestOf(SCHEMA_1)), blobPath(digestOf("signature")), blobPath(digestOf("one"))]) {
+      expect(left.has(path), path).toBe(true);
+    }
+    await markAndSweep({}, store.driver, openRegistry(store.driver), options);
+    expect((await contentOf(store.driver)).has(SIGNATURE_LINK)).toBe(false);
+  });
+
+  test("an index's revision link keeps its children's links in a purge, and all that they name", async () => {
+    const child = image(digestOf("deep"));
+    const index = JSON.stringify({ schemaVersion: 2, manifests: [{ mediaType: IMAGE, digest: digestOf(child) }] });
+    const world = await oldWorld(async (put) => {
+      await push(put, "r", child, ["deep"]);
+      await push(put, "r", index, []);
+    });
+    const before = await world.files();
+    await world.collect();
+    world.now += 8 * DAY;
+    const broken = without(world.driver, revision("r", digestOf(index)));
+    const report = await markAndSweep({ clock: world.clock }, broken, openRegistry(broken), { removeUntagged: true });
+    expect(report).toMatchObject({ status: "completed-with-failures", purged: { manifests: 0, blobs: 0 } });
+    const after = await world.files();
+    expect(after.has(revision("r", digestOf(child)))).toBe(true);
+    for (const content of [index, child, "deep"]) expect([...(await contentOf(world.driver)).values()]).toContain(content);
+    expect([...before.keys()].filter((path) => path.includes("/revisions/") && !after.has(path))).toEqual([]);
+  });
+});
+
+describe("at a bad moment", () => {
+  test("a manifest that is pushed again while a purge removes its link keeps its signatures", async () => {
+    const world = await oldSchema1();
+    await world.collect();
+    world.now += 8 * DAY;
+    const link = revision("r", digestOf(SCHEMA_1));
+    const driver = changed(world.driver, {
+      delete: async (path, options) => {
+        // Its PUT has written the data, and is about to write the link.
+        if (path === link) await world.put(blobPath(digestOf(SCHEMA_1)), SCHEMA_1);
+        await world.driver.delete(path, options);
+      },
+    });
+    await markAndSweep({ clock: world.clock }, driver, openRegistry(driver), { removeUntagged: true });
+    const files = await world.files();
+    for (const path of [link, SIGNATURE_LINK, blobPath(digestOf("signature")), blobPath(digestOf("one"))]) {
+      expect(files.has(path), path).toBe(true);
+    }
+  });
+
+  test("a layer link that a sleeper takes after his journal was closed is written anew by the next run", async () => {
+    const manifest = image(digestOf("old"));
+    const world = await oldWorld((put) => push(put, "r", manifest, ["old"]));
+    world.meanwhile = async () => {
+      world.meanwhile = async () => undefined;
+      await push((path, content) => world.put(path, content), "r", manifest, [], "again");
+    };
+    const report = await world.collect({ quarantineMs: 0 });
+    expect(report.restored.blobs).toBeGreaterThan(0);
+    // The manifest was pushed anew: for a day its copy may be needed by a sleeper's victim, then it is of no use, and goes.
+    expect(await world.aside()).toHaveLength(1);
+    world.now += 2 * DAY;
+    await world.collect({ quarantineMs: 0 });
+    expect(await world.aside()).toEqual([]);
+    await world.driver.delete(layer("r", digestOf("old")));
+    await world.collect();
+    expect((await world.files()).has(layer("r", digestOf("old")))).toBe(true);
+  });
+});

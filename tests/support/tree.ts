@@ -1,0 +1,47 @@
+/** A registry's tree by hand: single links and images, wherever a test wants them. */
+
+import { createHash } from "node:crypto";
+import type { StorageDriver } from "oci-registry-gc";
+import { blobPath, digestOf, ROOT } from "./world.js";
+
+export type Put = (path: string, content: string) => Promise<unknown>;
+
+export const sha512 = (content: string) => `sha512:${createHash("sha512").update(content).digest("hex")}`;
+export const linkOf = (base: string, digest: string) => `${base}/${digest.replace(":", "/")}/link`;
+export const repo = (name: string) => `${ROOT}/repositories/${name}`;
+export const revision = (name: string, digest: string) => linkOf(`${repo(name)}/_manifests/revisions`, digest);
+export const layer = (name: string, digest: string) => linkOf(`${repo(name)}/_layers`, digest);
+export const currentLink = (name: string, tag: string) => `${repo(name)}/_manifests/tags/${tag}/current/link`;
+
+export const IMAGE = "application/vnd.oci.image.manifest.v1+json";
+
+/** An image's manifest over these layers. */
+export const image = (...layers: readonly string[]) =>
+  JSON.stringify({ schemaVersion: 2, mediaType: IMAGE, layers: layers.map((digest) => ({ mediaType: "application/x-layer", digest })) });
+
+/** Pushes a manifest with its layers as a registry writes them; answers its digest. */
+export async function push(put: Put, name: string, manifest: string, layers: readonly string[], tag?: string): Promise<string> {
+  for (const content of layers) {
+    await put(blobPath(digestOf(content)), content);
+    await put(layer(name, digestOf(content)), digestOf(content));
+  }
+  const digest = digestOf(manifest);
+  await put(blobPath(digest), manifest);
+  await put(revision(name, digest), digest);
+  if (tag !== undefined) {
+    await put(linkOf(`${repo(name)}/_manifests/tags/${tag}/index`, digest), digest);
+    await put(currentLink(name, tag), digest);
+  }
+  return digest;
+}
+
+/** The driver with some members of one's own. */
+export function changed(driver: StorageDriver, members: Partial<StorageDriver>): StorageDriver {
+  return new Proxy(driver, {
+    get(target, member) {
+      if (member in members) return members[member as keyof StorageDriver];
+      const value: unknown = Reflect.get(target, member);
+      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
