@@ -280,6 +280,12 @@ async function isOnDisk(file: string): Promise<boolean> {
 
 async function leadsNowhere(file: string): Promise<boolean> {
   try {
+    // Whatever else was there a moment ago has gone since.
+    if (!(await fs.lstat(file)).isSymbolicLink()) return false;
+  } catch {
+    return false;
+  }
+  try {
     await fs.stat(file);
     return false;
   } catch {

@@ -48,7 +48,7 @@ export async function purgeAside(run: Run, aside: AsideStore, journals: readonly
     // A sleeper may be about to drop what lies in its place, if a move is two steps: then the copy is all there is.
     const isLongAgo = (journal.settledAt ?? Number.NaN) <= run.storageNow() - KEEP_PURGED_MS;
     const kept = isLongAgo ? copies.filter(([number]) => run.marks.isKept(number) && aside.isAside(number)) : [];
-    const isInPlace = await mapAll(kept, ([number, copy]) => liesInPlace(run, number, copy));
+    const isInPlace = await mapAll(kept, ([number, copy]) => liesInPlace(run, aside, number, copy));
     await deleteData(
       run,
       aside,
@@ -58,10 +58,10 @@ export async function purgeAside(run: Run, aside: AsideStore, journals: readonly
   }
 }
 
-/** Whether a blob that was pushed again lies in its place, so that nobody will need its copy. */
-async function liesInPlace(run: Run, number: number, { size }: AsideCopy): Promise<boolean> {
-  const blob = await run.registry.lookAtBlob?.(run.digests.digest(number), run.look);
-  return blob !== undefined && blob.size === size;
+/** Whether a blob that was pushed again lies in its place, and holds what its digest says: then nobody will need its copy. */
+async function liesInPlace(run: Run, aside: AsideStore, number: number, copy: AsideCopy): Promise<boolean> {
+  const [place = ""] = run.registry.blobFootprint(run.digests.digest(number)).files;
+  return (await isThere(run.driver, place)) && (await aside.isSound(run.driver, number, { ...copy, path: place }));
 }
 
 /** What a run put aside. */
@@ -296,13 +296,18 @@ export async function closeJournals(run: Run, aside: AsideStore): Promise<void> 
     if (journal.damage !== undefined || journal.settledAt === undefined || busy.has(journal.runId)) continue;
     await run.mayChange();
     if (journal.purgedAt === undefined) await journal.write([{ kind: "purged", at: run.storageNow() }]);
-    else if (run.storageNow() - journal.purgedAt > KEEP_PURGED_MS) await journal.remove();
+    else if (run.storageNow() - lastUseOf(run, journal) > KEEP_PURGED_MS) await journal.remove();
   }
   for (const note of aside.notes) {
     if (note.time > run.storageNow() - Math.max(run.settings.gracePeriodMs, KEEP_PURGED_MS)) continue;
     await run.mayChange();
     await removeNote(run, note.path);
   }
+}
+
+/** A registry with a descriptor cache may go on to promise what a run took, as long as a purge would have waited. */
+function lastUseOf({ settings }: Run, { purgedAt = Number.NaN, settledAt = Number.NaN }: Journal): number {
+  return Math.max(purgedAt, settledAt + settings.quarantineMs);
 }
 
 async function removeNote(run: Run, path: string): Promise<void> {
