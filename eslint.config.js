@@ -87,7 +87,7 @@ export default tseslint.config(
   },
   { files: ["src/internal/taskQueue.ts", "src/internal/readBounded.ts"], rules: { "no-restricted-imports": "off" } },
   {
-    files: ["tests/**/*.ts", "examples/**/*.ts"],
+    files: ["tests/**/*.ts", "examples/**/*.ts", "benchmarks/**/*.ts"],
     rules: {
       "@typescript-eslint/no-non-null-assertion": "off",
       "@typescript-eslint/unbound-method": "off",

@@ -1,0 +1,131 @@
+/** What the command line says of a benchmark: `npm run bench -- --help` tells it. */
+
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import type { TreeShape } from "./tree.js";
+
+export interface BenchOptions {
+  /** Where trees are made, and kept for the next time. */
+  readonly directory: string;
+  readonly rounds: number;
+  readonly shapes: Shapes;
+  /** Groups of measurements to make. */
+  readonly groups: ReadonlySet<Group>;
+  /** Whether the table and the picture in `docs` are written. */
+  readonly document: boolean;
+}
+
+/** The trees: a large registry, one of a tenth of it to count system calls on, and one repository of many tags. */
+export type TreeName = "large" | "tenth" | "tags";
+export type Shapes = Readonly<Record<TreeName, TreeShape>>;
+
+export const GROUPS = ["dry", "online", "tags", "delete", "calls"] as const;
+export type Group = (typeof GROUPS)[number];
+
+const LARGE: TreeShape = {
+  repositories: 190,
+  tags: 0,
+  manifests: 19_432,
+  blobs: 98_562,
+  looseLinks: 3000,
+  listEvery: 4,
+  oldEvery: 5,
+  bases: 27,
+  commonBases: 27,
+};
+const TAGS: TreeShape = {
+  repositories: 1,
+  tags: 2000,
+  manifests: 3984,
+  blobs: 20_520,
+  looseLinks: 100,
+  listEvery: 0,
+  oldEvery: 2,
+  bases: 400,
+  commonBases: 100,
+};
+
+const HELP = `npm run bench -- [OPTIONS]
+
+  --small             small trees and 3 rounds, in less than a minute; writes no documents
+  --rounds N          measurements of each program; default 5
+  --only GROUPS       some of ${GROUPS.join(",")}
+  --directory PATH    where trees are made and kept; default a directory of its own in the system's temporary one
+  --no-document       leave docs/performance.md and docs/performance.svg as they are
+  --scale N           the large trees smaller or larger by this factor
+  --repositories N, --manifests N, --blobs N, --loose-links N, --bases N, --common-bases N
+                      the shape of the large tree
+  --tags N            tags of the tree of one repository, which has twice as many manifests and ten times as many blobs
+`;
+
+/** Reads the arguments; `undefined` where they asked for help, which is printed. */
+export function readOptions(args: readonly string[]): BenchOptions | undefined {
+  const text = { type: "string" } as const;
+  const flag = { type: "boolean" } as const;
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      ...{ small: flag, help: flag, "no-document": flag, rounds: text, only: text, directory: text, scale: text, tags: text },
+      ...{ repositories: text, manifests: text, blobs: text, "loose-links": text, bases: text, "common-bases": text },
+    },
+  });
+  if (values.help === true) {
+    console.log(HELP);
+    return undefined;
+  }
+  const number = (value: string | undefined, otherwise: number) => {
+    const result = value === undefined ? otherwise : Number(value);
+    if (!(result > 0)) throw new TypeError(`not a number above 0: ${String(value)}`);
+    return result;
+  };
+  const small = values.small === true;
+  const scale = number(values.scale, small ? 0.02 : 1);
+  const large = scaled(
+    {
+      ...LARGE,
+      repositories: number(values.repositories, LARGE.repositories),
+      manifests: number(values.manifests, LARGE.manifests),
+      blobs: number(values.blobs, LARGE.blobs),
+      looseLinks: number(values["loose-links"], LARGE.looseLinks),
+      bases: number(values.bases, LARGE.bases),
+      commonBases: number(values["common-bases"], LARGE.commonBases),
+    },
+    scale,
+  );
+  const tags = number(values.tags, TAGS.tags) / TAGS.tags;
+  return {
+    directory: values.directory ?? join(tmpdir(), "oci-registry-gc-bench"),
+    rounds: number(values.rounds, small ? 3 : 5),
+    shapes: { large, tenth: scaled(large, small ? 0.5 : 0.1), tags: scaledTags(TAGS, tags * scale) },
+    groups: new Set(GROUPS.filter((group) => values.only?.split(",").includes(group) !== false)),
+    document: values["no-document"] !== true && !small,
+  };
+}
+
+/** The same registry with fewer or more repositories of the same kind. */
+function scaled(shape: TreeShape, factor: number): TreeShape {
+  const times = (value: number) => Math.max(1, Math.round(value * factor));
+  return {
+    ...shape,
+    repositories: times(shape.repositories),
+    manifests: times(shape.manifests),
+    blobs: times(shape.blobs),
+    looseLinks: times(shape.looseLinks),
+    commonBases: times(shape.commonBases),
+  };
+}
+
+/** The same one repository, smaller or larger. */
+function scaledTags(shape: TreeShape, factor: number): TreeShape {
+  const times = (value: number) => Math.max(1, Math.round(value * factor));
+  return {
+    ...shape,
+    tags: times(shape.tags),
+    manifests: times(shape.manifests),
+    blobs: times(shape.blobs),
+    looseLinks: times(shape.looseLinks),
+    bases: times(shape.bases),
+    commonBases: times(shape.commonBases),
+  };
+}
