@@ -4,6 +4,7 @@ const entry = {
   index: "src/index.ts",
   "drivers/memory": "src/drivers/memory.ts",
   "drivers/filesystem": "src/drivers/filesystem.ts",
+  "drivers/s3": "src/drivers/s3.ts",
   testing: "src/testing/index.ts",
 };
 

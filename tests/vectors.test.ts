@@ -2,6 +2,7 @@
 
 import { type GcOptions, type GcReport, markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
 import { describe, expect, test } from "vitest";
+import { s3Store, useStandIn } from "./s3/s3Store.js";
 import { contentOf, STORES, type Store } from "./support/stores.js";
 import { allVectors, layOut, type Vector } from "./support/vectors.js";
 
@@ -9,7 +10,9 @@ const vectors = allVectors();
 
 test("there are vectors", () => expect(vectors.length).toBeGreaterThan(30));
 
-describe.each(Object.entries(STORES))("on %s", (_, makeStore) => {
+useStandIn();
+
+describe.each(Object.entries({ ...STORES, s3: s3Store }))("on %s", (_, makeStore) => {
   describe.each(vectors)("$name", (vector) => {
     test("a dry run changes nothing and foretells", async () => {
       const store = await layOut(vector, makeStore());

@@ -1,0 +1,79 @@
+/** Moves objects: a copy, and then the source goes. Two requests, where the store can copy on a condition. */
+
+import { DriverError, PathNotFoundError } from "../../errors.js";
+import { type Copy, type CopyOutcome, copyInParts, copyObject } from "./copying.js";
+import type { Deleter } from "./deleting.js";
+import type { ListedObject } from "./keys.js";
+import { fetchPage } from "./pages.js";
+import { Proof } from "./proof.js";
+import type { Requests } from "./requests.js";
+
+export interface Move extends Copy {
+  /** The path of the destination; `path` is the source's. */
+  readonly to: string;
+}
+
+export class Mover {
+  /** Some stores ignore the condition, and overwrite. */
+  private readonly condition = new Proof();
+
+  constructor(
+    private readonly requests: Requests,
+    private readonly deleter: Deleter,
+  ) {}
+
+  /**
+   * @throws DriverError where something is at the destination, PathNotFoundError where nothing is at the source.
+   */
+  async move(move: Move): Promise<void> {
+    const outcome = await this.condition.ask((kept, tell) => {
+      if (kept === true) return copyObject(this.requests, move, { ifAbsent: true });
+      return kept === false ? this.lookAndCopy(move) : this.firstCopy(move, tell);
+    });
+    await this.settle(move, outcome);
+    await this.deleter.deleteKey(move.source, move.path, move.signal);
+  }
+
+  /** Finds out whether the condition is kept: the same copy once more must be refused. */
+  private async firstCopy(move: Move, tell: (kept: boolean) => void): Promise<CopyOutcome> {
+    if ((await this.find(move.destination, move)) !== undefined) return "taken";
+    const outcome = await copyObject(this.requests, move, { ifAbsent: true });
+    if (outcome === "unsupported") {
+      tell(false);
+      return copyObject(this.requests, move, { ifAbsent: false });
+    }
+    if (outcome === "copied") tell((await copyObject(this.requests, move, { ifAbsent: true })) === "taken");
+    return outcome;
+  }
+
+  private async lookAndCopy(move: Move): Promise<CopyOutcome> {
+    if ((await this.find(move.destination, move)) !== undefined) return "taken";
+    return copyObject(this.requests, move, { ifAbsent: false });
+  }
+
+  /** Returns where the copy is there. */
+  private async settle(move: Move, outcome: CopyOutcome): Promise<void> {
+    const { source, destination, path, to } = move;
+    if (outcome === "copied") return;
+    const found = await this.find(source, move);
+    if (found === undefined) throw new PathNotFoundError(path, "s3");
+    const there = await this.find(destination, move);
+    if (outcome === "tooLarge" && there === undefined && found.size !== undefined) {
+      await copyInParts(this.requests, move, found.size);
+      return;
+    }
+    // An earlier try may have made the copy, and its answer be lost.
+    if (outcome === "maybeOurs" && there !== undefined && isSame(found, there)) return;
+    const why = there === undefined ? `the store says ${outcome}` : "something is there";
+    throw new DriverError(`s3: cannot move ${path} to ${to}: ${why}`, { driverName: "s3", path: to });
+  }
+
+  private async find(key: string, { path, signal }: Move): Promise<ListedObject | undefined> {
+    const { objects } = await fetchPage(this.requests, { prefix: key, path, signal, maxKeys: 1 });
+    return objects[0]?.key === key ? objects[0] : undefined;
+  }
+}
+
+function isSame(a: ListedObject, b: ListedObject): boolean {
+  return a.size === b.size && a.md5 !== undefined && b.md5 !== undefined && Buffer.compare(a.md5, b.md5) === 0;
+}
