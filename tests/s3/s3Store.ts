@@ -2,33 +2,27 @@
 
 import { S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
 import { S3Driver, type S3DriverOptions } from "oci-registry-gc/drivers/s3";
-import { afterAll, afterEach, beforeAll } from "vitest";
+import { afterEach, beforeEach } from "vitest";
 import { MONTH_AGO, type Store } from "../support/stores.js";
 import { S3StandIn } from "./standIn.js";
 
-let shared: S3StandIn;
+let standIn: S3StandIn;
 const clients: S3Client[] = [];
 
-/** One stand-in for all tests of a file, empty and strong again before each. */
+/** A stand-in for each test: what an aborted call has sent already must not be counted in the next. */
 export function useStandIn(): void {
-  beforeAll(async () => {
-    shared = await S3StandIn.start();
+  beforeEach(async () => {
+    standIn = await S3StandIn.start();
   });
-  afterEach(() => {
+  afterEach(async () => {
     for (const client of clients.splice(0)) client.destroy();
-    for (const key of [...shared.objects.keys()]) shared.objects.delete(key);
-    shared.forgetOrder();
-    shared.resetCounts();
-    shared.weak = {};
-    shared.latencyMs = 0;
-    shared.interrupt = () => undefined;
+    await standIn.stop();
   });
-  afterAll(() => shared.stop());
 }
 
-export function clientOf(standIn: S3StandIn, config: S3ClientConfig = {}): S3Client {
+export function clientOf({ endpoint }: S3StandIn, config: S3ClientConfig = {}): S3Client {
   const client = new S3Client({
-    endpoint: standIn.endpoint,
+    endpoint,
     region: "us-east-1",
     forcePathStyle: true,
     credentials: { accessKeyId: "key", secretAccessKey: "secret" },
@@ -59,7 +53,7 @@ export interface S3World {
 
 export function s3World(options: Partial<S3DriverOptions> = {}, config: S3ClientConfig = {}): S3World {
   const clock = new InstantClock();
-  return { s3: shared, driver: new S3Driver({ client: clientOf(shared, config), bucket: shared.bucket, clock, ...options }), clock };
+  return { s3: standIn, driver: new S3Driver({ client: clientOf(standIn, config), bucket: standIn.bucket, clock, ...options }), clock };
 }
 
 export function s3Store(): Store {

@@ -131,7 +131,7 @@ export class S3StandIn {
   }
 
   private keys(): readonly string[] {
-    this.sorted ??= [...this.objects.keys()].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+    this.sorted ??= [...this.objects.keys()].sort(compareBytes);
     return this.sorted;
   }
 
@@ -213,10 +213,11 @@ export class S3StandIn {
     const prefixes: string[] = [];
     let last = "";
     let isTruncated = false;
-    for (let i = lowerBound(keys, after === null || after < prefix ? prefix : after); i < keys.length; i++) {
+    for (let i = lowerBound(keys, after === null || compareBytes(after, prefix) < 0 ? prefix : after); i < keys.length; i++) {
       const key = keys[i]!;
       if (!key.startsWith(prefix)) break;
-      if (after !== null && (key <= after || (delimiter !== null && after.endsWith(delimiter) && key.startsWith(after)))) continue;
+      if (after !== null && (compareBytes(key, after) <= 0 || (delimiter !== null && after.endsWith(delimiter) && key.startsWith(after))))
+        continue;
       const slash = delimiter === null ? -1 : key.indexOf(delimiter, prefix.length);
       const group = slash === -1 ? undefined : key.slice(0, slash + 1);
       if (group !== undefined && group === prefixes.at(-1)) continue;
@@ -349,13 +350,17 @@ function send(response: ServerResponse, { status, headers = {}, body = "", cutAt
   else response.write(bytes.subarray(0, cutAt), () => response.destroy());
 }
 
+function compareBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
 /** The first place whose key is not before this one. */
 function lowerBound(keys: readonly string[], key: string): number {
   let low = 0;
   let high = keys.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (Buffer.compare(Buffer.from(keys[middle]!), Buffer.from(key)) < 0) low = middle + 1;
+    if (compareBytes(keys[middle]!, key) < 0) low = middle + 1;
     else high = middle;
   }
   return low;

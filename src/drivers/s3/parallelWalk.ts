@@ -4,6 +4,7 @@
  * nothing of what lies there.
  */
 
+import { setMaxListeners } from "node:events";
 import { compareKeys, type ListedObject } from "./keys.js";
 import { fetchPage, Progress, type Query } from "./pages.js";
 import { isInside, partingOf, type Range, rangeOf } from "./ranges.js";
@@ -46,6 +47,7 @@ class ParallelWalk {
     private readonly atOnce: number,
   ) {
     this.query = { ...asked, signal: this.controller.signal };
+    setMaxListeners(0, this.controller.signal);
     asked.signal?.addEventListener("abort", this.stop, { once: true });
   }
 
