@@ -62,8 +62,8 @@ export class S3StandIn {
   readonly requests: Omit<S3Request, "body">[] = [];
   maxInFlight = 0;
   now = () => Date.now();
-  /** Milliseconds before each answer. */
-  latencyMs = 0;
+  /** What passes before each answer. */
+  delay: () => Promise<unknown> = () => Promise.resolve();
   interrupt: Interrupt = () => undefined;
   weak: Weaknesses = {};
   private inFlight = 0;
@@ -149,7 +149,7 @@ export class S3StandIn {
       const { headers } = message;
       const request = { operation, key: rest.join("/"), query: url.searchParams, headers, body: Buffer.concat(chunks), nth };
       this.requests.push({ operation, key: request.key, query: url.searchParams, headers, nth });
-      if (this.latencyMs > 0) await new Promise((resolve) => setTimeout(resolve, this.latencyMs));
+      await this.delay();
       const truth = () => (bucket === this.bucket ? this.answer(request) : fault(404, "NoSuchBucket"));
       send(response, (await this.interrupt(request, truth)) ?? truth());
     } catch (error) {

@@ -101,7 +101,7 @@ describe("patience", () => {
     s3.interrupt = () => fault(503, "SlowDown", "Please reduce your request rate.");
     await expect(driver.getContent("/a")).rejects.toMatchObject({
       code: "DRIVER_ERROR",
-      message: expect.stringMatching(/after \d+ tries: SlowDown \(HTTP 503\): Please reduce/),
+      message: expect.stringMatching(/after \d+ tries: SlowDown \(HTTP 503\): Please reduce/) as unknown,
     });
     const waited = clock.slept.reduce((a, b) => a + b, 0);
     expect(waited).toBeLessThanOrEqual(60_000);
