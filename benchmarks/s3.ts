@@ -28,6 +28,8 @@ interface Shape {
 /** 100 repositories of 500 manifests and 100 tags: 5,000 different manifests, each in ten repositories, and 20,000 blobs. */
 const LARGE: Shape = { groups: 10, manifests: 500, tags: 100 };
 const SMALL: Shape = { groups: 2, manifests: 500, tags: 100 };
+/** Large enough for what has to be one after the other, two listings until they have proved long, to weigh little. */
+const LATENCY: Shape = { groups: 4, manifests: 400, tags: 50 };
 /** Repositories of a group. */
 const SHARING = 10;
 /** A config and two layers. */
@@ -154,7 +156,7 @@ async function countRequests(shape: Shape): Promise<boolean> {
 async function compareRounds(): Promise<boolean> {
   const s3 = await S3StandIn.start();
   try {
-    fill(s3, { groups: 2, manifests: 250, tags: 50 });
+    fill(s3, LATENCY);
     const rounds: number[] = [];
     for (const atOnce of [1, 16]) {
       let count = 0;
@@ -189,7 +191,7 @@ async function compareRounds(): Promise<boolean> {
 async function compareLatency(): Promise<boolean> {
   const s3 = await S3StandIn.start();
   try {
-    fill(s3, { groups: 2, manifests: 250, tags: 50 });
+    fill(s3, LATENCY);
     s3.delay = () => new Promise((resolve) => setTimeout(resolve, 20));
     const one = await measure(s3, 1, { dryRun: true });
     const sixteen = await measure(s3, 16, { dryRun: true });

@@ -1,7 +1,8 @@
 /** Links: small files that hold a digest, to the letter. Registries trim nothing. */
 
+import { createHash } from "node:crypto";
 import { isDigest } from "../digest.js";
-import type { StorageDriver } from "../driver.js";
+import type { FileInfo, StorageDriver } from "../driver.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { Damage, LookOptions } from "../namespace.js";
 import { isDirectory } from "./listing.js";
@@ -35,6 +36,16 @@ export async function readLink(driver: StorageDriver, path: string, options: Loo
   if (isDigest(content)) return { digest: content };
   const start = JSON.stringify(content.slice(0, 80));
   return { damage: { kind: "malformed-link", path, message: `${path} holds ${start}, which is no digest` } };
+}
+
+/** The MD5 of a link that holds this digest, in hex: object stores tell a file's MD5 with its name. */
+export function md5OfLink(digest: string): string {
+  return createHash("md5").update(digest).digest("hex");
+}
+
+/** A file's MD5 in hex, where the listing has told it. */
+export function listedMd5({ md5 }: FileInfo): string | undefined {
+  return md5 && Buffer.from(md5).toString("hex");
 }
 
 /** What is wrong where a directory stands in a link's place. */

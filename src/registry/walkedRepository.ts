@@ -7,12 +7,15 @@ import { mapAll } from "../internal/mapAll.js";
 import type { Footprint, LayerLink, LookOptions, Repository, Revision, Signature, Tag, TagIndexEntry, Upload } from "../namespace.js";
 import { readManifestBlob } from "./blobs.js";
 import { missingCurrentLink } from "./directoryRepository.js";
-import { readLink } from "./links.js";
+import { listedMd5, md5OfLink, readLink } from "./links.js";
 import { lookAtPath, unlessGone, walkBelow } from "./listing.js";
 import { digestOf, isTag, type Layout, REPOSITORY_PARTS, type RepositoryLayout } from "./paths.js";
 import { type Access, dateUpload, judgeLayerLink, judgeRevision } from "./repositoryParts.js";
 
 const PAGE = 1000;
+
+/** Stands for the size of a link whose MD5 is not that of its digest: it fits nothing, so that the link is read and judged. */
+const OTHER_CONTENT = -1;
 
 /** Links by digest, a few words each: there may be millions. */
 class LinkTable {
@@ -23,9 +26,14 @@ class LinkTable {
   constructor(private readonly digests: DigestIndex) {}
 
   add(digest: string, info: FileInfo): void {
+    const md5 = listedMd5(info);
     this.numbers.push(this.digests.add(digest));
-    this.sizes.push(info.size ?? Number.NaN);
+    this.sizes.push(md5 === undefined || md5 === md5OfLink(digest) ? (info.size ?? Number.NaN) : OTHER_CONTENT);
     this.times.push(info.modTime?.getTime() ?? Number.NaN);
+  }
+
+  *all(): Iterable<string> {
+    for (const number of this.numbers) yield this.digests.digest(number);
   }
 
   *pages(pathOf: (digest: string) => string): Iterable<{ digest: string; link: FileInfo }[]> {
@@ -71,6 +79,7 @@ export class WalkedRepository implements Repository {
   private readonly signatureLinks = new Map<string, Signature[]>();
   private readonly uploadFiles = new Map<string, FileInfo[]>();
   private readonly strays: string[] = [];
+  private revisionsByMd5: Map<string, string> | undefined;
 
   constructor(
     readonly name: string,
@@ -162,8 +171,20 @@ export class WalkedRepository implements Repository {
   private async tag(name: string, listing: TagListing, { driver, options }: Access): Promise<Tag | undefined> {
     const path = this.paths.currentLink(name);
     if (listing.current === undefined) return { name, path, damage: missingCurrentLink(name, path) };
+    const told = this.toldByMd5(listing.current, listing.index);
+    if (told !== undefined) return { name, path, modTime: listing.current.modTime, digest: told };
     const content = await unlessGone(driver, path, options, () => readLink(driver, path, options));
     return content && { name, path, modTime: listing.current.modTime, ...content };
+  }
+
+  /** A current link holds a digest that the tag's index or the repository's revisions name: the one that has its MD5 need not be read. */
+  private toldByMd5(current: FileInfo, index: readonly string[]): string | undefined {
+    const md5 = listedMd5(current);
+    if (md5 === undefined) return undefined;
+    const named = index.find((digest) => md5OfLink(digest) === md5);
+    if (named !== undefined) return named;
+    this.revisionsByMd5 ??= new Map([...this.revisionLinks.all()].map((digest) => [md5OfLink(digest), digest]));
+    return this.revisionsByMd5.get(md5);
   }
 
   get path(): string {
