@@ -1,8 +1,8 @@
 // Makes a fresh clone ready to run: `node scripts/ready.mjs [--interop]`. It needs nothing but Node itself.
 //
 // - `npm ci`, where node_modules is missing or is not what package-lock.json says.
-// - With --interop also Debian's docker-registry and skopeo, where they are missing and apt-get may install them. Where it may not,
-//   the tests that need them are skipped, by name; with INTEROP=required that is an error.
+// - With --interop also Debian's docker-registry and skopeo, and OpenStack Swift for a real S3 server, where they are missing and
+//   apt-get may install them. Where it may not, the tests that need them are skipped, by name; with INTEROP=required that is an error.
 
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
@@ -12,7 +12,17 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 if (!isInstalled()) run("npm", ["ci", "--no-audit", "--no-fund"]);
-if (process.argv.includes("--interop")) readyInterop(["docker-registry", "skopeo"]);
+if (process.argv.includes("--interop")) {
+  readyInterop({ "docker-registry": ["docker-registry"], skopeo: ["skopeo"] });
+  readyInterop({
+    memcached: ["memcached"],
+    "swift-ring-builder": ["swift"],
+    "swift-proxy-server": ["swift-proxy"],
+    "swift-account-server": ["swift-account"],
+    "swift-container-server": ["swift-container"],
+    "swift-object-server": ["swift-object"],
+  });
+}
 
 /** Whether node_modules holds what the lock file says: npm writes down at the end of an installation what it installed. */
 function isInstalled() {
@@ -29,10 +39,11 @@ function packagesOf(file) {
   return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")).packages : undefined;
 }
 
+/** Programs, and the packages that have them. */
 function readyInterop(tools) {
-  const missing = tools.filter((tool) => !isOnPath(tool));
+  const missing = Object.keys(tools).filter((tool) => !isOnPath(tool));
   if (missing.length === 0) return;
-  const problem = installWithApt(missing);
+  const problem = installWithApt(missing.flatMap((tool) => tools[tool]));
   if (problem === undefined) return;
   const message = `${missing.join(" and ")} could not be installed: ${problem}`;
   if (process.env.INTEROP === "required") fail(`${message}; INTEROP=required asks for them`);
@@ -53,9 +64,9 @@ function installWithApt(tools) {
   console.error(`Installing ${tools.join(" and ")} with apt-get ...`);
   const problem =
     privileged(["apt-get", "update", "-q"]) ?? privileged(["apt-get", "install", "-q", "-y", "--no-install-recommends", ...tools]);
-  // Debian starts the registry as a service where there are services: only the program is wanted.
-  if (tools.includes("docker-registry") && existsSync("/run/systemd/system"))
-    privileged(["systemctl", "disable", "--now", "docker-registry"]);
+  // Debian starts them as services where there are services: only the programs are wanted.
+  if (existsSync("/run/systemd/system"))
+    for (const tool of tools.filter((each) => each !== "skopeo" && each !== "swift")) privileged(["systemctl", "disable", "--now", tool]);
   return problem;
 }
 

@@ -69,6 +69,13 @@ export class S3Driver implements StorageDriver {
     return { ...this.requests.sent };
   }
 
+  /** What was found out about the bucket and should be said beside a report. */
+  get remarks(): readonly string[] {
+    if (!this.deleter.keepsVersions) return [];
+    const bucket = JSON.stringify(this.requests.bucket);
+    return [`bucket ${bucket} keeps versions: what was deleted takes its space until a lifecycle rule expires noncurrent versions`];
+  }
+
   /** By a listing: a HEAD's 404 can't tell a missing bucket from a missing key. */
   async stat(path: string, options?: AbortOptions): Promise<FileInfo> {
     this.begin(path, options);

@@ -52,6 +52,8 @@ export interface Weaknesses {
   readonly refusesConditions?: boolean;
   readonly ignoresStartAfter?: boolean;
   readonly pageSize?: number;
+  /** Deletes leave a marker. */
+  readonly isVersioned?: boolean;
   /** The most bytes that one copy takes. Default 5 GiB. */
   readonly mostCopyBytes?: number;
 }
@@ -177,7 +179,7 @@ export class S3StandIn {
         return this.putObject(request);
       case "DeleteObject":
         this.remove(request.key);
-        return { status: 204 };
+        return { status: 204, headers: weak.isVersioned === true ? { "x-amz-delete-marker": "true" } : {} };
       case "DeleteObjects":
         return this.deleteObjects(request);
       case "CopyObject":
@@ -271,7 +273,8 @@ export class S3StandIn {
     const keys = [...body.toString().matchAll(/<Key>([^<]*)<\/Key>/g)].map((match) => unescapeXml(match[1]!));
     if (keys.length === 0 || keys.length > (this.weak.mostDeletes ?? 1000)) return fault(400, "MalformedXML");
     for (const key of keys) this.remove(key);
-    return xml("DeleteResult", keys.map((key) => `<Deleted><Key>${escapeXml(key)}</Key></Deleted>`).join(""));
+    const marker = this.weak.isVersioned === true ? "<DeleteMarker>true</DeleteMarker>" : "";
+    return xml("DeleteResult", keys.map((key) => `<Deleted><Key>${escapeXml(key)}</Key>${marker}</Deleted>`).join(""));
   }
 
   private copy({ key, headers }: S3Request): S3Answer {

@@ -77,6 +77,17 @@ describe("deletes", () => {
   });
 });
 
+test.each(["deleteFiles", "delete"] as const)("%s in a bucket that keeps versions: the driver has a remark to make", async (method) => {
+  const { s3, driver } = s3World();
+  s3.put("a", "x");
+  s3.put("b", "x");
+  await driver.deleteFiles(["/b"]);
+  expect(driver.remarks).toEqual([]);
+  s3.weak = { isVersioned: true };
+  await (method === "delete" ? driver.delete("/a") : driver.deleteFiles(["/a"]));
+  expect(driver.remarks).toEqual([expect.stringMatching(/bucket "bucket" keeps versions.*lifecycle rule/)]);
+});
+
 describe("checksums", () => {
   test.each([{ needsContentMd5: true }, { refusesChecksums: true }, { needsContentMd5: true, refusesChecksums: true }])(
     "%j: found out once, for all calls",

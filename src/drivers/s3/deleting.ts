@@ -1,6 +1,11 @@
 /** Deletes many keys: a thousand a request, fewer where the store wants that, one by one where it can't do better. */
 
-import { DeleteObjectCommand, DeleteObjectsCommand, type DeleteObjectsCommandOutput } from "@aws-sdk/client-s3";
+import {
+  DeleteObjectCommand,
+  type DeleteObjectCommandOutput,
+  DeleteObjectsCommand,
+  type DeleteObjectsCommandOutput,
+} from "@aws-sdk/client-s3";
 import { DriverError, messageOf } from "../../errors.js";
 import { kindOf, type S3Failure } from "./failures.js";
 import type { Requests } from "./requests.js";
@@ -28,6 +33,8 @@ export class Deleter {
   /** How many keys this store takes at once; learned. */
   private most = MOST_KEYS;
   private isSingle = false;
+  /** The bucket is versioned: what was deleted lies there still, under a marker that says so. */
+  keepsVersions = false;
 
   constructor(private readonly requests: Requests) {}
 
@@ -61,6 +68,7 @@ export class Deleter {
         this.most = Math.max(1, Math.floor(Math.min(this.most, open.length) / 2));
         return undefined;
       }
+      if (answer.output.Deleted?.some(({ DeleteMarker }) => DeleteMarker === true) === true) this.keepsVersions = true;
       const { final, again } = judge(open, answer.output);
       left.push(...final);
       if (again.length === 0) return left;
@@ -107,7 +115,11 @@ export class Deleter {
   async deleteKey(key: string, path: string, signal: AbortSignal | undefined): Promise<void> {
     const make = () => new DeleteObjectCommand({ Bucket: this.requests.bucket, Key: key });
     const answer = ({ code }: S3Failure) => (code === "NoSuchKey" ? true : undefined);
-    await this.requests.send("DeleteObject", make, { path, signal, read: () => true, answer });
+    const read = ({ DeleteMarker }: DeleteObjectCommandOutput) => {
+      if (DeleteMarker === true) this.keepsVersions = true;
+      return true;
+    };
+    await this.requests.send("DeleteObject", make, { path, signal, read, answer });
   }
 }
 

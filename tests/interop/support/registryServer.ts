@@ -16,7 +16,12 @@ export interface RegistryServer {
 
 /** Runs some work while a registry serves a storage; whatever happens, it has stopped afterwards. */
 export async function whileServing<T>(folder: string, work: (server: RegistryServer) => Promise<T>): Promise<T> {
-  const server = await serve(folder);
+  return whileServingConfig(await writeConfig(folder), work);
+}
+
+/** The same with a configuration of any kind. */
+export async function whileServingConfig<T>(config: string, work: (server: RegistryServer) => Promise<T>): Promise<T> {
+  const server = await serve(config);
   try {
     return await work(server);
   } finally {
@@ -26,7 +31,20 @@ export async function whileServing<T>(folder: string, work: (server: RegistrySer
 
 /** `docker-registry garbage-collect`, on a storage that nothing serves. */
 export async function collectAsDistribution(folder: string, { removeUntagged }: { readonly removeUntagged: boolean }): Promise<void> {
-  await runTool("docker-registry", ["garbage-collect", await writeConfig(folder), ...(removeUntagged ? ["--delete-untagged"] : [])]);
+  await collectAsDistributionByConfig(await writeConfig(folder), { removeUntagged });
+}
+
+/** The same with a configuration of any kind. */
+export async function collectAsDistributionByConfig(
+  config: string,
+  { removeUntagged }: { readonly removeUntagged: boolean },
+): Promise<void> {
+  await runTool("docker-registry", ["garbage-collect", config, ...(removeUntagged ? ["--delete-untagged"] : [])], registryEnvironment());
+}
+
+/** Its S3 driver can't stand this one variable. */
+function registryEnvironment(): NodeJS.ProcessEnv {
+  return { ...process.env, AWS_CA_BUNDLE: undefined };
 }
 
 /** Where in a folder of a test the registry has its storage. */
@@ -34,8 +52,8 @@ export function storageOf(folder: string): string {
   return join(folder, "storage");
 }
 
-async function serve(folder: string): Promise<RegistryServer> {
-  const child = spawn("docker-registry", ["serve", await writeConfig(folder)], { stdio: ["ignore", "pipe", "pipe"] });
+async function serve(config: string): Promise<RegistryServer> {
+  const child = spawn("docker-registry", ["serve", config], { stdio: ["ignore", "pipe", "pipe"], env: registryEnvironment() });
   const kill = () => child.kill("SIGKILL");
   process.once("exit", kill);
   const stop = async () => {
@@ -73,14 +91,19 @@ function addressOf(child: ChildProcess): Promise<string> {
   });
 }
 
-async function writeConfig(folder: string): Promise<string> {
+function writeConfig(folder: string): Promise<string> {
+  return writeConfigFor(folder, { filesystem: { rootdirectory: storageOf(folder) } });
+}
+
+/** Writes a configuration into a folder, for a storage of any kind. */
+export async function writeConfigFor(folder: string, storage: object): Promise<string> {
   const file = join(folder, "config.json");
   // JSON is YAML too. Without a cache, since what is collected behind its back must be seen.
   const config = {
     version: 0.1,
     log: { level: "info", accesslog: { disabled: true } },
     storage: {
-      filesystem: { rootdirectory: storageOf(folder) },
+      ...storage,
       delete: { enabled: true },
       maintenance: { uploadpurging: { enabled: false } },
     },

@@ -5,26 +5,27 @@ import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import { describe } from "vitest";
 
-const missing = ["docker-registry", "skopeo"].filter((tool) => !isOnPath(tool));
+export const missingTools: readonly string[] = ["docker-registry", "skopeo"].filter((tool) => !isOnPath(tool));
 
-if (missing.length > 0 && process.env["INTEROP"] === "required") {
-  throw new Error(`INTEROP=required, but there is no ${missing.join(" and no ")} here`);
+if (missingTools.length > 0 && process.env["INTEROP"] === "required") {
+  throw new Error(`INTEROP=required, but there is no ${missingTools.join(" and no ")} here`);
 }
 
 /** Tests that need the real tools: skipped by name where one is missing. */
-export const describeInterop = describe.skipIf(missing.length > 0);
+export const describeInterop = describe.skipIf(missingTools.length > 0);
 
 /** Runs a program and returns what it printed; where it fails, the error says what it complained of. */
-export function runTool(file: string, args: readonly string[]): Promise<string> {
+export function runTool(file: string, args: readonly string[], env = process.env): Promise<string> {
   return new Promise((resolve, reject) => {
-    execFile(file, args, { timeout: 60_000, maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
+    execFile(file, args, { env, timeout: 60_000, maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
       if (error === null) resolve(stdout);
       else reject(new Error(`${[file, ...args].join(" ")}: ${stderr.trim() || error.message}`));
     });
   });
 }
 
-function isOnPath(program: string): boolean {
+/** Whether a program of this name can be run. */
+export function isOnPath(program: string): boolean {
   return (process.env["PATH"] ?? "").split(delimiter).some((directory) => {
     try {
       accessSync(join(directory, program), constants.X_OK);

@@ -16,7 +16,14 @@ export interface Contents {
 
 export async function contentsOf(storage: string, nameOf: (digest: string) => string): Promise<Contents> {
   const root = join(storage, "docker", "registry", "v2");
-  const files = (await pathsBelow(root)).map((path) => relative(root, path));
+  return contentsOfFiles(
+    (await pathsBelow(root)).map((path) => relative(root, path)),
+    nameOf,
+  );
+}
+
+/** The same of paths below the registry's root, wherever they lie. */
+export function contentsOfFiles(files: readonly string[], nameOf: (digest: string) => string): Contents {
   const links = (pattern: RegExp) =>
     matches(files, pattern).map(([holder, algorithm, hex]) => `${holder}: ${nameOf(`${algorithm}:${hex}`)}`);
   return {
