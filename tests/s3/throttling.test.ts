@@ -46,6 +46,15 @@ describe("the number in flight", () => {
     gate.leave(await gate.enter(undefined), "fine");
   });
 
+  test("is halved too for what a good answer puts off", async () => {
+    const gate = new Gate(16, 0, new InstantClock());
+    const tickets = await enter(gate, 16);
+    gate.cut();
+    expect(gate.limit).toBe(8);
+    for (const ticket of tickets) gate.leave(ticket, "overrun");
+    expect(gate.limit).toBe(8);
+  });
+
   test("other failures leave it as it is", async () => {
     const gate = new Gate(4, 0, new InstantClock());
     for (const ticket of await enter(gate, 4)) gate.leave(ticket, "other");

@@ -49,12 +49,15 @@ export class Gate {
   }
 
   leave(ticket: Ticket, outcome: Outcome): void {
-    if (outcome === "overrun" && ticket.cuts === this.cuts) {
-      this.allowed = Math.max(1, Math.floor(Math.min(this.allowed, this.inFlight) / 2));
-      this.cuts++;
-    }
+    if (outcome === "overrun" && ticket.cuts === this.cuts) this.cut();
     if (outcome === "fine") this.allowed = Math.min(this.maxInFlight, this.allowed + 1 / this.allowed);
     this.release();
+  }
+
+  /** Halves the number: the store has said that it can't keep up. */
+  cut(): void {
+    this.allowed = Math.max(1, Math.floor(Math.min(this.allowed, Math.max(1, this.inFlight)) / 2));
+    this.cuts++;
   }
 
   /** Lets no request start for so long: what a store asks for by `Retry-After`, it asks of all. */

@@ -82,9 +82,13 @@ export class Requests {
     }
   }
 
-  /** Waits before another try of something that the store put off inside a good answer; `false` where the budget is gone. */
+  /**
+   * Waits before another try of what the store put off inside a good answer. Returns what has been spent by then, of `spent` before;
+   * `undefined` where the budget is gone.
+   */
   async waitAgain(tries: number, spent: number, signal: AbortSignal | undefined): Promise<number | undefined> {
     const wait = waitBefore(tries, { retryAfterMs: undefined });
+    this.gate.cut();
     if (spent + wait > this.budgetMs) return undefined;
     await this.clock.sleep(wait, signal);
     return spent + wait;
