@@ -17,5 +17,5 @@ const inMemory = [
 /** For mutation testing: all that decides about deletion, and runs in memory and in a moment. */
 export default defineConfig({
   ...base,
-  test: { ...base.test, include: inMemory.map((name) => `tests/${name}.test.ts`), env: { RUNS: "60" }, testTimeout: 20_000 },
+  test: { ...base.test, include: inMemory.map((name) => `tests/${name}.test.ts`), env: { RUNS: "60" }, testTimeout: 120_000 },
 });

@@ -32,7 +32,8 @@ function isRefusal(run: Run, error: unknown): boolean {
 }
 
 function end(run: Run, status: RunStatus, error?: unknown): GcReport {
-  const report = run.ledger.report(status, run.clock.now());
+  const report = run.ledger.report(status, run.clock.now(), run.remarks);
+  for (const remark of report.remarks) run.log.info(remark);
   run.telemetry.finish(report, error);
   const totals = {
     ...report.deleted,

@@ -81,6 +81,9 @@ export interface StorageDriver {
    */
   pruneDirectories?(paths: readonly string[], options: AbortOptions & { readonly upTo: string }): Promise<void>;
 
+  /** What was found out about the store by now and belongs in a report, in sentences: say, that it keeps what was deleted. */
+  readonly remarks?: readonly string[] | undefined;
+
   /**
    * Writes a whole object, atomically. With `ifAbsent` only where nothing is, and the answer is whether it did; a store that
    * can't tell rejects with `UNSUPPORTED`.

@@ -79,6 +79,8 @@ export interface GcReport {
   readonly problemCount: number;
   readonly failures: Failure[];
   readonly failureCount: number;
+  /** What the driver has to say of its store, in sentences. */
+  readonly remarks: readonly string[];
   /** Driver method -> calls made. */
   readonly storageCalls: Record<string, number>;
 }
@@ -197,7 +199,7 @@ export class Ledger {
     this.repositories = repositories.sort((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1)).slice(0, MAX_REPOSITORIES);
   }
 
-  report(status: RunStatus, now: number): GcReport {
+  report(status: RunStatus, now: number, remarks: readonly string[]): GcReport {
     return {
       schemaVersion: 1,
       runId: this.runId,
@@ -223,6 +225,7 @@ export class Ledger {
       problemCount: this.problemCount,
       failures: [...this.failures],
       failureCount: this.failureCount,
+      remarks: [...remarks],
       storageCalls: { ...this.calls },
     };
   }

@@ -72,10 +72,11 @@ export class Run {
 
   private constructor(
     private readonly ctx: GcContext,
-    driver: StorageDriver,
+    private readonly callersDriver: StorageDriver,
     readonly registry: CompleteNamespace,
     options: GcOptions,
   ) {
+    const driver = callersDriver;
     this.settings = checkOptions(options);
     this.clock = ctx.clock ?? systemClock;
     this.log = safeLogger(ctx.logger, () => ({ stage: this.stage, driver: driver.name, dry_run: this.settings.dryRun }));
@@ -131,6 +132,11 @@ export class Run {
   /** Whether links' times are looked up: they also tell what was pushed again since a run put it aside. */
   get looksAtTimes(): boolean {
     return this.watchesTimes || (this.aside?.copies.size ?? 0) > 0;
+  }
+
+  /** What the driver has found out about its store. */
+  get remarks(): readonly string[] {
+    return this.callersDriver.remarks ?? [];
   }
 
   /** The storage's time now: milliseconds since 1970. */

@@ -75,3 +75,9 @@ test("a run asks by no HEAD, lists each prefix once, and reads each manifest onc
   expect(new Set(reads).size).toBe(reads.length);
   expect(s3.count("HeadObject")).toBe(0);
 });
+
+test("a report says that a bucket keeps versions", async () => {
+  const { driver, registry } = setUp("retag", { isVersioned: true });
+  const report = await markAndSweep({}, driver, registry, { readOnly: true, removeUntagged: true });
+  expect(report.remarks).toEqual([expect.stringMatching(/keeps versions/)]);
+});
