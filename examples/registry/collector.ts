@@ -15,6 +15,9 @@ export interface CollectorCounts {
   failures: number;
 }
 
+/** A call that failed; and blobs of the very first push, before its repository is there. */
+const PASSING: ReadonlySet<string> = new Set(["DRIVER_ERROR", "EMPTY_MARK"]);
+
 export class Collector {
   readonly counts: CollectorCounts = { runs: 0, aside: 0, restored: 0, returned: 0, purged: 0, failures: 0 };
   /** Why runs ended early, where they did. */
@@ -31,7 +34,7 @@ export class Collector {
       try {
         await this.once();
       } catch (error) {
-        if (!isRegistryGcError(error) || error.code !== "DRIVER_ERROR") throw error;
+        if (!isRegistryGcError(error) || !PASSING.has(error.code)) throw error;
         this.brokenOff.push(error.message);
       }
       await sleep(PAUSE_MS);

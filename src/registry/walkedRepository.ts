@@ -2,7 +2,7 @@
 
 import { isAlgorithm, isHexOf } from "../digest.js";
 import type { DigestIndex } from "../digestIndex.js";
-import type { FileInfo, StorageDriver } from "../driver.js";
+import { type FileInfo, isPath, type StorageDriver } from "../driver.js";
 import { mapAll } from "../internal/mapAll.js";
 import type { Footprint, LayerLink, LookOptions, Repository, Revision, Signature, Tag, TagIndexEntry, Upload } from "../namespace.js";
 import { readManifestBlob } from "./blobs.js";
@@ -94,7 +94,7 @@ export class WalkedRepository implements Repository {
 
   /** Takes a file that the walk named; `rest` is its path below the repository, in parts. */
   take(rest: readonly string[], info: FileInfo): void {
-    if (!this.isKnown(rest, info)) this.strays.push(info.path);
+    if (!isPath(info.path) || !this.isKnown(rest, info)) this.strays.push(info.path);
   }
 
   private isKnown([part, ...rest]: readonly string[], info: FileInfo): boolean {
