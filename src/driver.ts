@@ -85,6 +85,21 @@ export interface StorageDriver {
   readonly remarks?: readonly string[] | undefined;
 
   /**
+   * For stores where many small questions are asked faster together. For each path, in the order asked, what the single method would
+   * give, or `undefined` where that is to be asked after all: these three tell no absence and no failure.
+   *
+   * `manyOf` holds the single members that they stand for. Where the driver's own is another one, a wrapper's or a subclass's, that
+   * one is asked, and these are not.
+   */
+  readonly manyOf?: Pick<StorageDriver, "stat" | "list" | "getContent"> | undefined;
+  statMany?(paths: readonly string[], options?: AbortOptions): Promise<readonly (FileInfo | undefined)[]>;
+  getContentMany?(
+    paths: readonly string[],
+    options: AbortOptions & { readonly maxBytes: number },
+  ): Promise<readonly (Uint8Array | undefined)[]>;
+  listMany?(paths: readonly string[], options?: AbortOptions): Promise<readonly (Iterable<readonly FileInfo[]> | undefined)[]>;
+
+  /**
    * Writes a whole object, atomically. With `ifAbsent` only where nothing is, and the answer is whether it did; a store that
    * can't tell rejects with `UNSUPPORTED`.
    */

@@ -229,12 +229,20 @@ export class Run {
 
   /** Manifests have a limit of their own. */
   private throughGets(driver: StorageDriver): StorageDriver {
-    return this.meter(driver, this.meteredGets, this.gets);
+    // Half of what may be asked for at once, so that some are read while others are understood.
+    const gathered = Math.max(1, Math.floor(this.settings.maxParallelManifestGets / 2));
+    return this.meter(driver, this.meteredGets, this.gets, { gathered });
   }
 
-  private meter(driver: StorageDriver, known: Map<StorageDriver, StorageDriver>, queue: TaskQueue): StorageDriver {
+  private meter(
+    driver: StorageDriver,
+    known: Map<StorageDriver, StorageDriver>,
+    queue: TaskQueue,
+    gathering: { readonly gathered?: number } = {},
+  ): StorageDriver {
     const metered =
-      known.get(driver) ?? meteredDriver(driver, { queue, signal: this.signal, count: (method) => this.ledger.countCall(method) });
+      known.get(driver) ??
+      meteredDriver(driver, { queue, signal: this.signal, count: (method) => this.ledger.countCall(method), ...gathering });
     known.set(driver, metered);
     return metered;
   }

@@ -4,10 +4,11 @@ import { dirname as osDirname, join as osJoin, resolve, sep } from "node:path";
 import type { Readable } from "node:stream";
 import { type AbortOptions, checkPath, dirname, type Failure, type FileInfo, isBelow, join, type StorageDriver } from "../driver.js";
 import { DriverError, InvalidOffsetError, InvalidPathError, messageOf, PathNotFoundError } from "../errors.js";
+import { inParallel, isOnDisk, leadsNowhere, osCode, readUpTo, syncDirectory, syncFile, writeDurably } from "./filesystem/disk.js";
+import { FileWorkers } from "./filesystem/fileWorkers.js";
+import { listMany, readMany, statMany } from "./filesystem/manyFiles.js";
 
 const PAGE = 1000;
-/** Unlinks and symbolic links' look-ups in flight. */
-const AT_ONCE = 16;
 
 /**
  * A directory tree of a local or mounted file system.
@@ -18,7 +19,9 @@ const AT_ONCE = 16;
  */
 export class FilesystemDriver implements StorageDriver {
   readonly name = "filesystem";
+  readonly manyOf: Pick<StorageDriver, "stat" | "list" | "getContent"> = FilesystemDriver.prototype;
   private readonly root: string;
+  private readonly workers: FileWorkers;
 
   /**
    * @param options - `root`: the directory that paths are below.
@@ -29,6 +32,7 @@ export class FilesystemDriver implements StorageDriver {
       throw new TypeError(`option root is ${JSON.stringify(options.root)}; expected the path of a directory`);
     }
     this.root = options.root;
+    this.workers = new FileWorkers(options.root);
   }
 
   async stat(path: string, options?: AbortOptions): Promise<FileInfo> {
@@ -75,6 +79,24 @@ export class FilesystemDriver implements StorageDriver {
     } catch (error) {
       throw await this.failure("read", path, error);
     }
+  }
+
+  async statMany(paths: readonly string[], options?: AbortOptions): Promise<readonly (FileInfo | undefined)[]> {
+    this.beginMany(paths, options);
+    return statMany(this.workers, paths);
+  }
+
+  async getContentMany(
+    paths: readonly string[],
+    options: AbortOptions & { readonly maxBytes: number },
+  ): Promise<readonly (Uint8Array | undefined)[]> {
+    this.beginMany(paths, options);
+    return readMany(this.workers, paths, options.maxBytes + 1);
+  }
+
+  async listMany(paths: readonly string[], options?: AbortOptions): Promise<readonly (Iterable<readonly FileInfo[]> | undefined)[]> {
+    this.beginMany(paths, options);
+    return listMany(this.workers, paths);
   }
 
   async delete(path: string, options?: AbortOptions): Promise<void> {
@@ -201,6 +223,11 @@ export class FilesystemDriver implements StorageDriver {
     return this.onDisk(path);
   }
 
+  private beginMany(paths: readonly string[], options: AbortOptions | undefined): void {
+    options?.signal?.throwIfAborted();
+    for (const path of paths) checkPath(path, this.name);
+  }
+
   private onDisk(path: string): string {
     return path === "/" ? this.root : osJoin(this.root, path);
   }
@@ -262,93 +289,4 @@ function aborted(path: string): Failure {
 function infoOf(path: string, stats: Stats): FileInfo {
   if (stats.isDirectory()) return { path, isDirectory: true, modTime: stats.mtime };
   return { path, isDirectory: false, size: stats.size, modTime: stats.mtime };
-}
-
-function osCode(error: unknown): string | undefined {
-  return typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : undefined;
-}
-
-async function isOnDisk(file: string): Promise<boolean> {
-  try {
-    await fs.lstat(file);
-    return true;
-  } catch (error) {
-    if (osCode(error) === "ENOENT" || osCode(error) === "ENOTDIR") return false;
-    throw error;
-  }
-}
-
-async function leadsNowhere(file: string): Promise<boolean> {
-  try {
-    // Whatever else was there a moment ago has gone since.
-    if (!(await fs.lstat(file)).isSymbolicLink()) return false;
-  } catch {
-    return false;
-  }
-  try {
-    await fs.stat(file);
-    return false;
-  } catch {
-    return true;
-  }
-}
-
-/** At most so many bytes from the beginning of a file, however it grows meanwhile. */
-async function readUpTo(file: string, bytes: number): Promise<Uint8Array> {
-  const handle = await fs.open(file, constants.O_RDONLY);
-  try {
-    const { size } = await handle.stat();
-    let buffer = Buffer.allocUnsafe(Math.min(size + 1, bytes));
-    let length = 0;
-    for (;;) {
-      const { bytesRead } = await handle.read(buffer, length, buffer.length - length, length);
-      length += bytesRead;
-      if (bytesRead === 0 || length === bytes) return buffer.subarray(0, length);
-      if (length === buffer.length) buffer = Buffer.concat([buffer], Math.min(length * 2, bytes));
-    }
-  } finally {
-    await handle.close();
-  }
-}
-
-async function writeDurably(file: string, bytes: Uint8Array): Promise<void> {
-  const handle = await fs.open(file, "wx");
-  try {
-    await handle.writeFile(bytes);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-async function syncFile(file: string): Promise<void> {
-  const handle = await fs.open(file, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Makes a new name last through a loss of power, where directories can be synced. */
-async function syncDirectory(directory: string): Promise<void> {
-  try {
-    await syncFile(directory);
-  } catch (error) {
-    const code = osCode(error);
-    if (code !== "EINVAL" && code !== "EISDIR" && code !== "EPERM" && code !== "ENOTSUP") throw error;
-  }
-}
-
-/** Keeps the order; waits for all that was begun before it fails. */
-async function inParallel<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  for (let start = 0; start < items.length; start += AT_ONCE) {
-    const settled = await Promise.allSettled(items.slice(start, start + AT_ONCE).map(work));
-    for (const each of settled) {
-      if (each.status === "rejected") throw each.reason;
-      results.push(each.value);
-    }
-  }
-  return results;
 }

@@ -2,7 +2,11 @@
 
 import type { FileInfo, StorageDriver } from "../driver.js";
 import { toDriverError } from "./driverErrors.js";
+import { Gathered } from "./gathered.js";
 import type { TaskQueue } from "./taskQueue.js";
+
+/** Questions that go to a driver in one call, where it takes many. */
+const GATHERED = 64;
 
 export interface Meter {
   /** Where calls wait for their turn. */
@@ -10,9 +14,20 @@ export interface Meter {
   readonly signal: AbortSignal | undefined;
   /** Of calls that an abort does not stop: the signal after which they are waited for no longer than a minute each. */
   readonly patience?: AbortSignal;
-  /** Counts a call of this method. */
+  /** Counts a call of this method. Of questions that go in one call, each counts. */
   count(method: string): void;
+  /** Questions in one call, where fewer are asked at once; default 64. */
+  readonly gathered?: number | undefined;
 }
+
+/** Calls as they are made one by one. */
+interface SingleCalls {
+  readonly stat: (path: string) => Promise<FileInfo>;
+  readonly list: (path: string) => AsyncIterable<readonly FileInfo[]>;
+  readonly getContent: (path: string, maxBytes: number | undefined) => Promise<Uint8Array>;
+}
+
+type Many<A> = (paths: readonly string[]) => Promise<readonly (A | undefined)[]>;
 
 /** The driver behind the meter, with exactly the optional members that it has itself. */
 export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDriver {
@@ -58,15 +73,21 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
   }
 
   const { signal } = meter;
-  const metered: StorageDriver = {
-    name: driver.name,
+  const single: SingleCalls = {
     stat: (path) => look("stat", path, () => driver.stat(path, { signal })),
     list: (path) => pages("list", path, () => driver.list(path, { signal })),
+    getContent: (path, maxBytes) =>
+      look("getContent", path, async () => {
+        const options = maxBytes === undefined ? { signal } : { maxBytes, signal };
+        return (await driver.getContent?.(path, options)) ?? new Uint8Array();
+      }),
+  };
+  const metered: StorageDriver = {
+    name: driver.name,
+    ...gatheringMembers(driver, single, meter),
     reader: (path, options) => look("reader", path, () => driver.reader(path, { offset: options?.offset ?? 0, signal })),
     delete: (path) => call("delete", path, () => driver.delete(path, { signal })),
   };
-  const getContent = driver.getContent?.bind(driver);
-  if (getContent) metered.getContent = (path, options) => look("getContent", path, () => getContent(path, { ...options, signal }));
   const walk = driver.walk?.bind(driver);
   if (walk) metered.walk = (path) => pages("walk", path, () => walk(path, { signal }));
   const deleteFiles = driver.deleteFiles?.bind(driver);
@@ -82,6 +103,88 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
   const move = driver.move?.bind(driver);
   if (move) metered.move = (source, destination) => call("move", source, () => move(source, destination, { signal }));
   return metered;
+}
+
+/** The members whose questions are gathered, where the driver takes many at once. */
+function gatheringMembers(driver: StorageDriver, single: SingleCalls, meter: Meter): Pick<StorageDriver, "stat" | "list" | "getContent"> {
+  const { signal } = meter;
+  const gathered = <A>(method: string, ask: Many<A>, one: (path: string) => Promise<A>): ((path: string) => Promise<A>) => {
+    const many = (paths: readonly string[]) =>
+      meter.queue.run(async () => {
+        signal?.throwIfAborted();
+        const answers = await untilAborted(ask(paths), signal);
+        // What is not answered here is counted by the single call.
+        for (const answer of answers) if (answer !== undefined) meter.count(method);
+        return answers;
+      });
+    const questions = new Gathered<A>({ size: meter.gathered ?? GATHERED, many, single: one });
+    return (path) => questions.ask(path);
+  };
+
+  const statMany = mayAskMany(driver, "stat", meter) ? driver.statMany?.bind(driver) : undefined;
+  const listMany = mayAskMany(driver, "list", meter) ? driver.listMany?.bind(driver) : undefined;
+  const stat = statMany === undefined ? single.stat : gathered("stat", (paths) => statMany(paths, { signal }), single.stat);
+  const list =
+    listMany === undefined
+      ? single.list
+      : listed(
+          gathered<Pages>(
+            "list",
+            (paths) => listMany(paths, { signal }),
+            async (path) => single.list(path),
+          ),
+        );
+  if (driver.getContent === undefined) return { stat, list };
+
+  const getContentMany = mayAskMany(driver, "getContent", meter) ? driver.getContentMany?.bind(driver) : undefined;
+  const byLimit = new Map<number, (path: string) => Promise<Uint8Array>>();
+  const getContent: NonNullable<StorageDriver["getContent"]> = (path, options) => {
+    const maxBytes = options?.maxBytes;
+    if (getContentMany === undefined || maxBytes === undefined) return single.getContent(path, maxBytes);
+    let get = byLimit.get(maxBytes);
+    if (get === undefined) {
+      const ask: Many<Uint8Array> = (paths) => getContentMany(paths, { maxBytes, signal });
+      get = gathered("getContent", ask, (each) => single.getContent(each, maxBytes));
+      byLimit.set(maxBytes, get);
+    }
+    return get(path);
+  };
+  return { stat, list, getContent };
+}
+
+/**
+ * Whether questions may be gathered. A wrapper or a subclass that has put a member of its own in the single one's place is asked by
+ * that. What must be brought to an end is asked singly: a thread that hangs would hold up everything that it was asked.
+ */
+function mayAskMany(driver: StorageDriver, method: "stat" | "list" | "getContent", { patience }: Meter): boolean {
+  const standsFor: unknown = driver.manyOf?.[method];
+  return patience === undefined && standsFor !== undefined && standsFor === driver[method];
+}
+
+/** A listing, all told at once or page by page. */
+type Pages = Iterable<readonly FileInfo[]> | AsyncIterable<readonly FileInfo[]>;
+
+/** Pages that were all told at once are handed out a turn of the event loop each, so that a large directory holds nobody up. */
+function listed(ask: (path: string) => Promise<Pages>): StorageDriver["list"] {
+  return async function* (path) {
+    let isFirst = true;
+    const answer = await ask(path);
+    if (Symbol.asyncIterator in answer) {
+      yield* answer;
+      return;
+    }
+    for (const page of answer) {
+      if (!isFirst) await turn();
+      isFirst = false;
+      yield page;
+    }
+  };
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
 
 /** A storage that never answers must not keep an aborted run from ending for ever. */

@@ -1,0 +1,42 @@
+/** Many small files at once, by threads: `undefined` for each that has to be looked at singly. Paths are checked by then. */
+
+import { type FileInfo, join } from "../../driver.js";
+import type { FileWorkers, ListedPage } from "./fileWorkers.js";
+
+export async function statMany(workers: FileWorkers, paths: readonly string[]): Promise<(FileInfo | undefined)[]> {
+  const facts = await workers.ask("stat", paths);
+  return paths.map((path, i) => {
+    const kind = facts?.[i * 3] ?? 0;
+    if (facts === undefined || kind === 0) return undefined;
+    const modTime = new Date(facts[i * 3 + 2] ?? Number.NaN);
+    return kind === 2 ? { path, isDirectory: true, modTime } : { path, isDirectory: false, size: facts[i * 3 + 1], modTime };
+  });
+}
+
+/** The first bytes of each file, `limit` at most. */
+export async function readMany(workers: FileWorkers, paths: readonly string[], limit: number): Promise<(Uint8Array | undefined)[]> {
+  const contents = await workers.ask("read", paths, limit);
+  let end = 0;
+  return paths.map((_, i) => {
+    const length = contents?.lengths[i] ?? -1;
+    if (length < 0) return undefined;
+    end += length;
+    return contents?.bytes.subarray(end - length, end);
+  });
+}
+
+export async function listMany(workers: FileWorkers, paths: readonly string[]): Promise<(Iterable<readonly FileInfo[]> | undefined)[]> {
+  const listings = await workers.ask("list", paths);
+  return paths.map((path, i) => {
+    const pages = listings?.[i];
+    // Where a symbolic link leads is a question of its own.
+    if (pages === undefined || pages === null || pages.some(({ types }) => types.includes("2"))) return undefined;
+    return pagesOf(path, pages);
+  });
+}
+
+function* pagesOf(directory: string, pages: readonly ListedPage[]): Iterable<readonly FileInfo[]> {
+  for (const { names, types } of pages) {
+    yield names.split("/").map((name, i) => ({ path: join(directory, name), isDirectory: types[i] === "1" }));
+  }
+}

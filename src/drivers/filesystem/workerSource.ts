@@ -1,0 +1,105 @@
+/**
+ * What a thread of {@link FileWorkers} runs: plain JavaScript in a string, so that it is the same from ESM, from CommonJS, from
+ * TypeScript run as it is, and from any bundle. It does synchronously what it is told, path by path, and answers a whole message
+ * at once. It judges no error: what it can't do is marked, and asked for again by the driver's own single calls.
+ */
+export const WORKER_SOURCE = `
+"use strict";
+const fs = require("node:fs");
+const { parentPort, workerData } = require("node:worker_threads");
+const { root } = workerData;
+// A pipe that nobody writes to must not hold the thread.
+const READ = fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK || 0);
+const PAGE = 1000;
+let buffer = Buffer.allocUnsafeSlow(65536);
+
+/** [kind, size, time] each; kind 0: not looked at, 1: file, 2: directory. */
+function stat(files) {
+  const facts = new Float64Array(files.length * 3);
+  files.forEach((file, i) => {
+    try {
+      const stats = fs.statSync(file, { throwIfNoEntry: false });
+      if (stats === undefined) return;
+      facts[i * 3] = stats.isDirectory() ? 2 : 1;
+      facts[i * 3 + 1] = stats.size;
+      facts[i * 3 + 2] = stats.mtime.getTime();
+    } catch {}
+  });
+  return { value: facts, transfer: [facts.buffer] };
+}
+
+/** The contents one after the other, and the length of each; -1: not read. */
+function read(files, limit) {
+  const lengths = new Int32Array(files.length);
+  let end = 0;
+  files.forEach((file, i) => {
+    try {
+      const length = append(file, end, limit);
+      lengths[i] = length;
+      end += length;
+    } catch {
+      lengths[i] = -1;
+    }
+  });
+  const bytes = new Uint8Array(end);
+  bytes.set(buffer.subarray(0, end));
+  if (buffer.length > 4194304) buffer = Buffer.allocUnsafeSlow(65536);
+  return { value: { bytes, lengths }, transfer: [bytes.buffer, lengths.buffer] };
+}
+
+/** Reads until nothing comes any more, or the limit is reached: a size that is told beforehand may be another by then. */
+function append(file, start, limit) {
+  const handle = fs.openSync(file, READ);
+  try {
+    let length = 0;
+    while (length < limit) {
+      if (start + length === buffer.length) buffer = Buffer.concat([buffer], buffer.length * 2);
+      const room = Math.min(limit - length, buffer.length - start - length);
+      const count = fs.readSync(handle, buffer, start + length, room, null);
+      if (count === 0) break;
+      length += count;
+    }
+    return length;
+  } finally {
+    fs.closeSync(handle);
+  }
+}
+
+/** For each directory its pages: names with a slash between them, and a digit for the type of each; null: not listed. */
+function list(files) {
+  const value = files.map((file) => {
+    try {
+      const entries = fs.readdirSync(file, { withFileTypes: true });
+      const pages = [];
+      for (let start = 0; start < entries.length; start += PAGE) {
+        const page = entries.slice(start, start + PAGE);
+        const types = page.map((entry) => (entry.isDirectory() ? "1" : entry.isSymbolicLink() ? "2" : "0"));
+        pages.push({ names: page.map((entry) => entry.name).join("/"), types: types.join("") });
+      }
+      return pages;
+    } catch {
+      return null;
+    }
+  });
+  return { value };
+}
+
+/** 1: it is gone; 0: it may not be. */
+function remove(files, how) {
+  const gone = new Uint8Array(files.length);
+  files.forEach((file, i) => {
+    try {
+      how(file);
+      gone[i] = 1;
+    } catch {}
+  });
+  return { value: gone, transfer: [gone.buffer] };
+}
+
+const tasks = { stat, read, list, unlink: (files) => remove(files, fs.unlinkSync), rmdir: (files) => remove(files, fs.rmdirSync) };
+
+parentPort.on("message", ({ id, task, paths, limit }) => {
+  const { value, transfer = [] } = tasks[task](paths.split("\\n").map((path) => root + path), limit);
+  parentPort.postMessage({ id, value }, transfer);
+});
+`;

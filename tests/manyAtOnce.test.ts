@@ -1,0 +1,207 @@
+/** Questions that go to a driver together: they get the answers that each alone would get. */
+
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { FileInfo, StorageDriver } from "oci-registry-gc";
+import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
+import { MemoryDriver } from "oci-registry-gc/drivers/memory";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { meteredDriver } from "../src/internal/meteredDriver.js";
+import { TaskQueue } from "../src/internal/taskQueue.js";
+
+let root = "";
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), "many-"));
+  mkdirSync(join(root, "empty"));
+  mkdirSync(join(root, "full/inner"), { recursive: true });
+  mkdirSync(join(root, "linked"));
+  mkdirSync(join(root, "large"));
+  writeFileSync(join(root, "full/file"), "content");
+  writeFileSync(join(root, "full/nothing"), "");
+  writeFileSync(join(root, "full/long"), "x".repeat(200_000));
+  utimesSync(join(root, "full/file"), 1_700_000_000.5, 1_700_000_000.123456);
+  symlinkSync("../full/file", join(root, "linked/file"));
+  symlinkSync("../full", join(root, "linked/directory"));
+  symlinkSync("nowhere", join(root, "linked/broken"));
+  for (let i = 0; i < 2500; i++) writeFileSync(join(root, `large/${i}`), "");
+});
+afterAll(() => rmSync(root, { recursive: true }));
+
+const FILES = ["/full/file", "/full/nothing", "/full/long", "/linked/file", "/linked/directory/file"];
+const DIRECTORIES = ["/empty", "/full", "/full/inner", "/large", "/linked/directory", "/"];
+const NEITHER = ["/absent", "/full/file/below", "/linked/broken", "/linked/broken/below"];
+
+describe("the file system's driver", () => {
+  test("looks at many as at each", async () => {
+    const driver = new FilesystemDriver({ root });
+    const paths = [...FILES, ...DIRECTORIES];
+    expect(await driver.statMany(paths)).toEqual(await Promise.all(paths.map((path) => driver.stat(path))));
+    expect(await driver.statMany(NEITHER)).toEqual(NEITHER.map(() => undefined));
+  });
+
+  test.each([0, 1, 6, 7, 8, 256, 65_536, 199_999, 200_000, 4_194_304])("reads many as each, %d bytes and one at most", async (maxBytes) => {
+    const driver = new FilesystemDriver({ root });
+    const many = await driver.getContentMany(FILES, { maxBytes });
+    const each = await Promise.all(FILES.map((path) => driver.getContent(path, { maxBytes })));
+    expect(many.map((bytes) => bytes && Buffer.from(bytes).toString())).toEqual(each.map((bytes) => Buffer.from(bytes).toString()));
+    expect(await driver.getContentMany([...NEITHER, "/full"], { maxBytes })).toEqual([...NEITHER, 0].map(() => undefined));
+  });
+
+  test("lists many as each, and leaves links to the single call", async () => {
+    const driver = new FilesystemDriver({ root });
+    const single = async (path: string) => {
+      const all: FileInfo[] = [];
+      for await (const page of driver.list(path)) all.push(...page);
+      return all;
+    };
+    const many = (await driver.listMany(DIRECTORIES)).map((pages) => pages && [...pages]);
+    expect(many.map((pages) => pages?.flat())).toEqual(await Promise.all(DIRECTORIES.map(single)));
+    expect(many.map((pages) => pages?.length)).toEqual([0, 1, 0, 3, 1, 1]);
+    expect(await driver.listMany([...NEITHER, "/linked", "/full/file"])).toEqual([...NEITHER, 0, 0].map(() => undefined));
+  });
+
+  test("heeds a signal, and refuses what is no path", async () => {
+    const driver = new FilesystemDriver({ root });
+    const signal = AbortSignal.abort(new Error("stop"));
+    await expect(driver.statMany(["/full"], { signal })).rejects.toThrow("stop");
+    await expect(driver.getContentMany(["/full/file"], { signal, maxBytes: 1 })).rejects.toThrow("stop");
+    await expect(driver.listMany(["/full"], { signal })).rejects.toThrow("stop");
+    await expect(driver.statMany(["/full", "/../etc"])).rejects.toMatchObject({ code: "INVALID_PATH" });
+  });
+
+  test("waits for answers that nothing else waits for, and keeps no process alive after them", () => {
+    const source = JSON.stringify(fileURLToPath(new URL("../src/drivers/filesystem.ts", import.meta.url)));
+    const script = `import { FilesystemDriver } from ${source};
+      const began = Date.now();
+      const driver = new FilesystemDriver({ root: ${JSON.stringify(root)} });
+      for (let i = 0; i < 3; i++) console.log((await driver.statMany(["/full", "/full/file"])).map((info) => info.isDirectory));
+      process.on("exit", () => console.log(Date.now() - began < 900 ? "at once" : "late"));`;
+    const { stdout, stderr } = spawnSync(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script], { encoding: "utf8" });
+    expect(stderr).toBe("");
+    expect(stdout.trim().split("\n").slice(0, 3)).toEqual(Array(3).fill("[ true, false ]"));
+  });
+});
+
+describe("the metered driver", () => {
+  const metered = (driver: StorageDriver, signal?: AbortSignal) => {
+    const counts: Record<string, number> = {};
+    const count = (method: string) => {
+      counts[method] = (counts[method] ?? 0) + 1;
+    };
+    return { counts, driver: meteredDriver(driver, { queue: new TaskQueue(4), signal, count }) };
+  };
+
+  /** A driver that answers odd numbers together, and is asked singly for even ones. */
+  async function halfDriver() {
+    const inner = new MemoryDriver();
+    for (let i = 0; i < 200; i++) await inner.putContent(`/d/${i}`, Buffer.from(String(i)));
+    const calls: number[] = [];
+    const isOdd = (path: string) => Number(path.slice(3)) % 2 === 1;
+    const single: Pick<StorageDriver, "stat" | "list" | "getContent"> = {
+      stat: (path, options) => inner.stat(path, options),
+      list: (path, options) => inner.list(path, options),
+      getContent: (path, options) => inner.getContent(path, options),
+    };
+    const driver: StorageDriver = {
+      name: "half",
+      ...single,
+      manyOf: single,
+      reader: (path, options) => inner.reader(path, options),
+      delete: (path, options) => inner.delete(path, options),
+      statMany: async (paths, options) => {
+        calls.push(paths.length);
+        return Promise.all(paths.map((path) => (isOdd(path) ? inner.stat(path, options) : Promise.resolve(undefined))));
+      },
+      getContentMany: async (paths, options) => {
+        calls.push(paths.length);
+        return Promise.all(paths.map((path) => (isOdd(path) ? inner.getContent(path, options) : Promise.resolve(undefined))));
+      },
+      listMany: async () => {
+        throw new Error("not today");
+      },
+    };
+    return { driver, calls };
+  }
+
+  test("gathers, asks singly for what was left, and counts each question once", async () => {
+    const half = await halfDriver();
+    const { driver, counts } = metered(half.driver);
+    const paths = Array.from({ length: 200 }, (_, i) => `/d/${i}`);
+    const infos = await Promise.all(paths.map((path) => driver.stat(path)));
+    expect(infos.map((info) => info.path)).toEqual(paths);
+    expect(half.calls).toEqual([64, 64, 64, 8]);
+    const contents = await Promise.all(paths.map((path) => driver.getContent!(path, { maxBytes: 9 })));
+    expect(contents.map((bytes) => Buffer.from(bytes).toString())).toEqual(paths.map((path) => path.slice(3)));
+    expect(counts).toEqual({ stat: 200, getContent: 200 });
+  });
+
+  test("one question alone is asked singly; so is one that the many were refused for", async () => {
+    const half = await halfDriver();
+    const { driver, counts } = metered(half.driver);
+    expect((await driver.stat("/d/1")).path).toBe("/d/1");
+    expect(half.calls).toEqual([]);
+    const listings = await Promise.all(
+      ["/d", "/"].map(async (path) => {
+        let entries = 0;
+        for await (const page of driver.list(path)) entries += page.length;
+        return entries;
+      }),
+    );
+    expect(listings).toEqual([200, 1]);
+    expect(counts).toEqual({ stat: 1, list: 2 });
+  });
+
+  test("a wrapper's own member is asked, and not what would go past it", async () => {
+    const half = await halfDriver();
+    const asked: string[] = [];
+    const stat: StorageDriver["stat"] = (path, options) => {
+      asked.push(path);
+      return half.driver.stat(path, options);
+    };
+    const { driver } = metered({ ...half.driver, stat });
+    await Promise.all([1, 3].flatMap((i) => [driver.stat(`/d/${i}`), driver.getContent!(`/d/${i}`, { maxBytes: 9 })]));
+    expect(asked).toEqual(["/d/1", "/d/3"]);
+    expect(half.calls).toEqual([2]);
+  });
+
+  test("of a file system a subclass's own member is asked, and so is a proxy's", async () => {
+    class Failing extends FilesystemDriver {
+      override stat(): Promise<never> {
+        return Promise.reject(new Error("EIO"));
+      }
+    }
+    const proxy = new Proxy(new FilesystemDriver({ root }), {
+      get: (target, member) => (member === "stat" ? () => Promise.reject(new Error("EIO")) : (Reflect.get(target, member) as unknown)),
+    });
+    for (const failing of [new Failing({ root }), proxy]) {
+      const { driver } = metered(failing);
+      const answers = await Promise.allSettled(["/full/file", "/full/nothing"].map((file) => driver.stat(file)));
+      expect(answers.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    }
+  });
+
+  test("absence and failure are told by the single call", async () => {
+    const { driver } = metered((await halfDriver()).driver);
+    const answers = await Promise.allSettled(["/d/0", "/d/1000", "/d/1001"].map((path) => driver.stat(path)));
+    expect(answers.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "rejected"]);
+    expect(answers.slice(1).map((each) => (each as PromiseRejectedResult).reason as unknown)).toEqual([
+      expect.objectContaining({ code: "PATH_NOT_FOUND" }),
+      expect.objectContaining({ code: "PATH_NOT_FOUND" }),
+    ]);
+  });
+
+  test("an abort ends what never comes back", async () => {
+    const half = await halfDriver();
+    const controller = new AbortController();
+    const { driver } = metered({ ...half.driver, statMany: () => new Promise(() => undefined) }, controller.signal);
+    const answers = Promise.allSettled(["/d/0", "/d/1"].map((path) => driver.stat(path)));
+    setTimeout(() => controller.abort(new Error("stop")), 5);
+    expect((await answers).map((each) => (each as PromiseRejectedResult).reason as unknown)).toEqual([
+      new Error("stop"),
+      new Error("stop"),
+    ]);
+  });
+});
