@@ -46,6 +46,7 @@ export { heal, purge } from "./online/commands.js";
 export { listRuns, type QuarantinedRun } from "./online/listRuns.js";
 export { type RestoreReport, type RestoreTarget, restore } from "./online/restore.js";
 export type { DeletedItem, GcContext, GcOptions, ItemKind, ManifestInfo, Phase, PlannedItem, Progress, Reason } from "./options.js";
+export { memoryReferenceCache, type ReferenceCache } from "./referenceCache.js";
 export { openRegistry } from "./registry/openRegistry.js";
 export type { AsideCounts, GcReport, Problem, RepositoryCounts, RunStatus, Safety, SweepCounts } from "./report.js";
 export { type Removal, type RemovalOptions, Vacuum, type VacuumOptions, type VacuumResult } from "./vacuum.js";

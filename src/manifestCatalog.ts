@@ -7,22 +7,23 @@ import type { DigestIndex } from "./digestIndex.js";
 import { Column } from "./internal/column.js";
 import { TaskQueue } from "./internal/taskQueue.js";
 import { MAX_MANIFEST_BYTES, type ManifestDamage, type ManifestDocument, property, readManifest } from "./manifest.js";
+import { fromEntry, type KnownManifest, type ManifestFacts, toEntry } from "./manifestMemory.js";
 import type { References } from "./mark.js";
 import type { DamageKind, LookOptions, Repository } from "./namespace.js";
-import type { ManifestInfo } from "./options.js";
+import type { ReferenceCache } from "./referenceCache.js";
 
 /** Where manifests are read from. */
 type ManifestSource = Pick<Repository, "readManifest">;
 
 type ManifestLook = LookOptions & { readonly maxBytes: number };
 
-/** What the document says of itself, for `keep`. */
-export type ManifestFacts = Omit<ManifestInfo, "repository" | "digest" | "modTime">;
-
 export interface ManifestProblem {
   readonly kind: DamageKind;
   readonly message: string;
 }
+
+/** Where nobody asks for them. */
+const NO_FACTS: ManifestFacts = { annotations: {}, size: 0 };
 
 const WHOLE = 1;
 const BROKEN = 2;
@@ -51,6 +52,12 @@ export class ManifestCatalog {
       /** Whether to hold what `keep` asks for. */
       readonly keepFacts: boolean;
       readonly look: LookOptions;
+      /** What earlier runs have read. */
+      readonly memory: ReferenceCache | undefined;
+      /** Whether a listing names the blob, with this size (bytes) where it tells one: what is not there is not remembered either. */
+      readonly isListed: (manifest: number, size: number) => Promise<boolean>;
+      /** Told where the memory fails: then the manifest is read. */
+      readonly onMemoryFailure: (error: unknown) => void;
       /** Where else a manifest may be: what lies aside counts as present. */
       readonly elsewhere: (manifest: number, look: ManifestLook) => Promise<Uint8Array | undefined>;
     },
@@ -92,21 +99,53 @@ export class ManifestCatalog {
 
   private async readOne(repository: ManifestSource, manifest: number, own: Map<number, Reading>): Promise<void> {
     const digest = this.digests.digest(manifest);
-    const look = { ...this.options.look, maxBytes: MAX_MANIFEST_BYTES };
-    const bytes = (await repository.readManifest(digest, look)) ?? (await this.options.elsewhere(manifest, look));
-    if (bytes === undefined) this.break(manifest, { kind: "missing-manifest", message: "is not there" });
-    else this.understand(manifest, digest, bytes);
+    const known = await this.remembered(manifest, digest);
+    if (known !== undefined) this.hold(manifest, known);
+    else {
+      const look = { ...this.options.look, maxBytes: MAX_MANIFEST_BYTES };
+      const bytes = (await repository.readManifest(digest, look)) ?? (await this.options.elsewhere(manifest, look));
+      if (bytes === undefined) this.break(manifest, { kind: "missing-manifest", message: "is not there" });
+      else await this.understand(manifest, digest, bytes);
+    }
     this.reading.delete(manifest);
     own.get(manifest)?.resolve();
     own.delete(manifest);
   }
 
-  private understand(manifest: number, digest: string, bytes: Uint8Array): void {
+  private async remembered(manifest: number, digest: string): Promise<KnownManifest | undefined> {
+    const { memory, isListed, onMemoryFailure } = this.options;
+    if (memory === undefined) return undefined;
+    let known: KnownManifest | undefined;
+    try {
+      const entry = await memory.get(digest);
+      if (entry === undefined) return undefined;
+      known = fromEntry(digest, entry);
+    } catch (error) {
+      onMemoryFailure(error);
+    }
+    return known !== undefined && (await isListed(manifest, known.facts.size)) ? known : undefined;
+  }
+
+  private async understand(manifest: number, digest: string, bytes: Uint8Array): Promise<void> {
     this.read.manifests++;
     this.read.bytes += bytes.length;
     const document = readManifest(digest, bytes);
-    if (isDamage(document)) this.break(manifest, document);
-    else this.hold(manifest, document, bytes.length);
+    if (isDamage(document)) {
+      this.break(manifest, document);
+      return;
+    }
+    const { named, subjects, isManifest, mayHaveSignatures } = document;
+    const { memory, keepFacts, onMemoryFailure } = this.options;
+    const isRemembered = memory !== undefined && isManifest;
+    const facts = keepFacts || isRemembered ? factsOf(document, bytes.length) : NO_FACTS;
+    const known = { named, subjects, isManifest, mayHaveSignatures, facts };
+    this.hold(manifest, known);
+    if (!isRemembered) return;
+    try {
+      await memory.set(digest, toEntry(digest, known));
+    } catch (error) {
+      onMemoryFailure(error);
+    }
   }
 
   private break(manifest: number, problem: ManifestProblem): void {
@@ -114,7 +153,7 @@ export class ManifestCatalog {
     this.states.set(manifest, BROKEN);
   }
 
-  private hold(manifest: number, document: ManifestDocument, size: number): void {
+  private hold(manifest: number, document: KnownManifest): void {
     const children = new Set<number>();
     const blobs = new Set<number>();
     for (const { digest, mayBeManifest } of document.named) (mayBeManifest ? children : blobs).add(this.digests.add(digest));
@@ -123,7 +162,7 @@ export class ManifestCatalog {
     this.starts.set(manifest, this.end + 1);
     for (const list of [children, blobs, subjects]) this.lists.set(this.end++, list.size);
     for (const list of [children, blobs, subjects]) for (const number of list) this.lists.set(this.end++, number);
-    if (this.options.keepFacts) this.facts.set(manifest, factsOf(document, size));
+    if (this.options.keepFacts) this.facts.set(manifest, document.facts);
     this.states.set(manifest, WHOLE | (document.isManifest ? IS_MANIFEST : 0) | (document.mayHaveSignatures ? MAY_HAVE_SIGNATURES : 0));
   }
 

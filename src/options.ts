@@ -5,6 +5,7 @@ import type { Clock } from "./clock.js";
 import type { StorageDriver } from "./driver.js";
 import type { Logger } from "./logger.js";
 import type { Namespace } from "./namespace.js";
+import type { ReferenceCache } from "./referenceCache.js";
 import type { WriteBarrier } from "./writeBarrier.js";
 
 /** What surrounds a run. Every field is optional. */
@@ -123,6 +124,11 @@ export interface GcOptions {
   readonly drainMs?: number | undefined;
   /** Of a registry in this process: what it is about to promise stays. */
   readonly barrier?: WriteBarrier | undefined;
+  /**
+   * Remembers between runs what each manifest names: `memoryReferenceCache()`, or `fileReferenceCache(path)` of the filesystem driver.
+   * A manifest that is remembered and that the inventory lists is not read again; one that rotted since is noticed by a run without it.
+   */
+  readonly referenceCache?: ReferenceCache | undefined;
   /** Told about ten times a second how far the run is. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
@@ -227,6 +233,10 @@ const CHECKS: Readonly<Record<keyof GcOptions, Check>> = {
   quarantine: flag,
   quarantineMs: milliseconds,
   drainMs: { expected: "a finite number of milliseconds, 0 or more", holds: (value) => Number.isFinite(value) && (value as number) >= 0 },
+  referenceCache: {
+    expected: "an object with the functions get and set",
+    holds: (value) => typeof property(value, "get") === "function" && typeof property(value, "set") === "function",
+  },
   barrier: {
     expected: "what createWriteBarrier() gives",
     holds: (value) => typeof value === "object" && value !== null && "protect" in value && "removing" in value,
@@ -246,10 +256,14 @@ export function checkParts(ctx: GcContext, driver: StorageDriver, registry?: Nam
   }
 }
 
+function property(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null ? (Reflect.get(value, name) as unknown) : undefined;
+}
+
 function requireMembers(what: string, value: unknown, members: Readonly<Record<string, "string" | "function">>): void {
   if (typeof value !== "object" || value === null) throw new TypeError(`${what} must be an object, got ${show(value)}`);
   for (const [name, type] of Object.entries(members)) {
-    const actual = typeof (value as Readonly<Record<string, unknown>>)[name];
+    const actual = typeof property(value, name);
     if (actual !== type) throw new TypeError(`${what}.${name} must be a ${type}, got ${actual}`);
   }
 }

@@ -4,13 +4,13 @@ import { setMaxListeners } from "node:events";
 import { type Clock, systemClock } from "./clock.js";
 import { DigestIndex } from "./digestIndex.js";
 import type { StorageDriver } from "./driver.js";
-import type { DamagedRegistryError } from "./errors.js";
+import { type DamagedRegistryError, messageOf } from "./errors.js";
 import { Column } from "./internal/column.js";
 import { meteredDriver } from "./internal/meteredDriver.js";
 import { TaskQueue } from "./internal/taskQueue.js";
 import { type Logger, onRejection, safeLogger } from "./logger.js";
 import { ManifestCatalog } from "./manifestCatalog.js";
-import { ASIDE, Marks } from "./marks.js";
+import { ASIDE, Marks, PRESENT } from "./marks.js";
 import type { LookOptions, Namespace } from "./namespace.js";
 import type { AsideStore } from "./online/asideStore.js";
 import type { RunLock } from "./online/runLock.js";
@@ -58,6 +58,7 @@ export class Run {
   /** Whether links' times decide: all but a `readOnly` run without a grace. */
   readonly watchesTimes: boolean;
   private readonly startedAt: number;
+  private hasMemoryFailed = false;
 
   /** Hooks are told one batch after the other. */
   telling: Promise<void> = Promise.resolve();
@@ -110,6 +111,9 @@ export class Run {
       maxParallelGets: this.settings.maxParallelManifestGets,
       keepFacts: this.settings.keep !== undefined,
       look: { signal: this.signal, through: (each) => this.throughGets(each) },
+      memory: this.settings.referenceCache,
+      isListed: (manifest, size) => this.isListed(manifest, size),
+      onMemoryFailure: (error) => this.noteMemoryFailure(error),
       elsewhere: (manifest, look) => this.aside?.readManifest(manifest, look) ?? Promise.resolve(undefined),
     });
   }
@@ -209,6 +213,24 @@ export class Run {
   async settle(): Promise<void> {
     await Promise.all([this.repositories.idle(), this.catalog.idle(), this.calls.idle(), this.gets.idle()]);
     this.ctx.signal?.removeEventListener("abort", this.abort);
+  }
+
+  /** Whether a manifest that is remembered is there, and as large. Where listings tell no sizes, it is looked at. */
+  private async isListed(manifest: number, size: number): Promise<boolean> {
+    if (!this.marks.has(manifest, PRESENT)) return false;
+    if (Number.isNaN(this.sizes.get(manifest))) {
+      const blob = await this.registry.lookAtBlob?.(this.digests.digest(manifest), this.look);
+      if (blob?.size !== undefined) this.sizes.set(manifest, blob.size);
+      if (blob?.modTime !== undefined) this.times.set(manifest, blob.modTime.getTime());
+    }
+    return this.sizes.get(manifest) === size;
+  }
+
+  /** Said once: a memory that is gone fails for every manifest. */
+  private noteMemoryFailure(error: unknown): void {
+    if (this.hasMemoryFailed) return;
+    this.hasMemoryFailed = true;
+    this.log.warn(`referenceCache failed: ${messageOf(error)}; manifests are read instead`, { error });
   }
 
   private noteShared(path: string): void {

@@ -8,6 +8,8 @@ import { inParallel, isOnDisk, leadsNowhere, osCode, readUpTo, syncDirectory, sy
 import { FileWorkers } from "./filesystem/fileWorkers.js";
 import { listMany, readMany, statMany } from "./filesystem/manyFiles.js";
 
+export { fileReferenceCache } from "./filesystem/fileReferenceCache.js";
+
 const PAGE = 1000;
 
 /**

@@ -1,0 +1,119 @@
+/**
+ * Remembers in one file what manifests name. Entries are appended as they come; the last of several for one digest counts. The file
+ * may be taken away at any time: then manifests are read again.
+ */
+
+import { type FileHandle, mkdir, open } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { ReferenceCache } from "../../referenceCache.js";
+
+/** Before each entry: the lengths of its digest and of its bytes. */
+const HEADER_BYTES = 8;
+/** Longer than any digest; more than that is no header. */
+const MAX_DIGEST_BYTES = 200;
+/** Read at once. */
+const CHUNK_BYTES = 16 * 1024 * 1024;
+
+/**
+ * A cache in a file, which is made where it is absent. It is read whole when it is first asked, and held in memory: some hundred bytes
+ * for each manifest. What was cut short, as by a crash, is dropped.
+ *
+ * @param path - The file; its directory is made, too.
+ * @throws TypeError where `path` is no path.
+ */
+export function fileReferenceCache(path: string): ReferenceCache {
+  if (typeof path !== "string" || path === "") throw new TypeError(`path is ${JSON.stringify(path)}; expected that of a file`);
+  return new FileReferenceCache(path);
+}
+
+class FileReferenceCache implements ReferenceCache {
+  private loading: Promise<Map<string, Uint8Array>> | undefined;
+  private unwritten: Buffer[] = [];
+  private writing: Promise<void> | undefined;
+
+  constructor(private readonly path: string) {}
+
+  async get(digest: string): Promise<Uint8Array | undefined> {
+    return (await this.entries()).get(digest);
+  }
+
+  /** Resolves when the entry is in the file. Those that are set at the same moment are written together. */
+  async set(digest: string, bytes: Uint8Array): Promise<void> {
+    (await this.entries()).set(digest, Uint8Array.from(bytes));
+    this.unwritten.push(frame(digest, bytes));
+    this.writing ??= this.write().finally(() => {
+      this.writing = undefined;
+    });
+    await this.writing;
+  }
+
+  private entries(): Promise<Map<string, Uint8Array>> {
+    this.loading ??= this.load();
+    return this.loading;
+  }
+
+  private async load(): Promise<Map<string, Uint8Array>> {
+    await mkdir(dirname(this.path), { recursive: true });
+    const file = await open(this.path, "a+");
+    try {
+      const { entries, end } = await readEntries(file);
+      // What is cut short would hide what is written behind it.
+      if (end < (await file.stat()).size) await file.truncate(end);
+      return entries;
+    } finally {
+      await file.close();
+    }
+  }
+
+  private async write(): Promise<void> {
+    // Whoever sets something in this turn of the event loop comes along.
+    await new Promise((resolve) => setImmediate(resolve));
+    const file = await open(this.path, "a");
+    try {
+      while (this.unwritten.length > 0) await file.appendFile(Buffer.concat(this.unwritten.splice(0)));
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+function frame(digest: string, bytes: Uint8Array): Buffer {
+  const name = Buffer.from(digest);
+  const header = Buffer.alloc(HEADER_BYTES);
+  header.writeUInt32LE(name.length, 0);
+  header.writeUInt32LE(bytes.length, 4);
+  return Buffer.concat([header, name, bytes]);
+}
+
+/** The entries of a file, and where the last whole one ends. */
+async function readEntries(file: FileHandle): Promise<{ entries: Map<string, Uint8Array>; end: number }> {
+  const entries = new Map<string, Uint8Array>();
+  let rest = Buffer.alloc(0);
+  let end = 0;
+  for (let offset = 0; ; ) {
+    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+    const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, offset);
+    if (bytesRead === 0) return { entries, end };
+    offset += bytesRead;
+    const data = Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
+    const taken = takeEntries(data, entries);
+    if (taken === undefined) return { entries, end };
+    end += taken;
+    rest = data.subarray(taken);
+  }
+}
+
+/** Takes the whole entries at the beginning, and answers how many bytes that were; `undefined` where something is no entry. */
+function takeEntries(data: Buffer, entries: Map<string, Uint8Array>): number | undefined {
+  let at = 0;
+  while (at + HEADER_BYTES <= data.length) {
+    const name = data.readUInt32LE(at);
+    const length = data.readUInt32LE(at + 4);
+    if (name > MAX_DIGEST_BYTES) return undefined;
+    const begin = at + HEADER_BYTES + name;
+    if (begin + length > data.length) break;
+    entries.set(data.toString("utf8", at + HEADER_BYTES, begin), data.subarray(begin, begin + length));
+    at = begin + length;
+  }
+  return at;
+}

@@ -1,0 +1,200 @@
+/** What is remembered between runs: it saves reading, and never decides anything that reading would not have. */
+
+import { appendFile, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type GcOptions, type GcReport, markAndSweep, memoryReferenceCache, openRegistry, type ReferenceCache } from "oci-registry-gc";
+import { fileReferenceCache } from "oci-registry-gc/drivers/filesystem";
+import { RecordingDriver } from "oci-registry-gc/testing";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { fromEntry, toEntry } from "../src/manifestMemory.js";
+import { contentOf, flatStore, memoryStore, type Store } from "./support/stores.js";
+import { image, push, revision } from "./support/tree.js";
+import { allVectors, layOut, vector } from "./support/vectors.js";
+import { blobPath, digestOf } from "./support/world.js";
+
+let folder = "";
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "reference-cache-"));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const OPTIONS: GcOptions = { readOnly: true, removeUntagged: true };
+
+/** A run, and the manifests that it read. */
+async function collect(
+  store: Store,
+  referenceCache?: ReferenceCache,
+  options: GcOptions = {},
+): Promise<{ report: GcReport; reads: string[] }> {
+  const recording = new RecordingDriver(store.driver);
+  const report = await markAndSweep({}, recording, openRegistry(recording), { ...OPTIONS, referenceCache, ...options });
+  const reads = recording.log.filter(({ method }) => method === "getContent" || method === "reader").map(({ paths }) => paths[0] ?? "");
+  return { report, reads: reads.filter((path) => path.includes("/blobs/")) };
+}
+
+/** What a run found, without what differs from run to run. */
+const outcomeOf = ({ eligible, deleted, kept, marked, problems, reasons }: GcReport) => ({
+  eligible,
+  deleted,
+  kept,
+  marked,
+  problems,
+  reasons,
+});
+
+const caches: [string, () => ReferenceCache][] = [
+  ["in memory", memoryReferenceCache],
+  ["in a file", () => fileReferenceCache(join(folder, "made/for/it"))],
+];
+
+describe.each(caches)("%s", (_, make) => {
+  test.each([
+    ["directories", memoryStore],
+    ["a flat store", flatStore],
+  ])("a second run with nothing new reads no manifest: %s", async (_kind, makeStore) => {
+    const store = await layOut(vector("lists"), makeStore());
+    const cache = make();
+    const first = await collect(store, cache, { dryRun: true });
+    const second = await collect(store, cache, { dryRun: true });
+    expect(first.reads.length).toBeGreaterThan(0);
+    expect(second.reads).toEqual([]);
+    expect(outcomeOf(second.report)).toEqual(outcomeOf(first.report));
+  });
+
+  test.each(allVectors().map((each) => [each.name, each] as const))("changes no outcome: %s", async (_name, each) => {
+    const plain = await layOut(each, memoryStore());
+    const remembering = await layOut(each, memoryStore());
+    const cache = make();
+    await collect(remembering, cache, { dryRun: true }).catch(() => undefined);
+    const run = async (store: Store, referenceCache?: ReferenceCache) =>
+      collect(store, referenceCache).then(
+        ({ report }) => outcomeOf(report),
+        (error: unknown) => String(error),
+      );
+    expect(await run(remembering, cache)).toEqual(await run(plain));
+    expect(await contentOf(remembering.driver)).toEqual(await contentOf(plain.driver));
+  });
+
+  test("keep is told the same of what is remembered", async () => {
+    const store = await layOut(vector("lists"), memoryStore());
+    const cache = make();
+    const told: unknown[][] = [[], []];
+    for (const list of told) await collect(store, cache, { dryRun: true, keep: (manifest) => list.push(manifest) < 0 });
+    expect(told[0]?.length).toBeGreaterThan(0);
+    expect(told[1]).toEqual(told[0]);
+  });
+});
+
+describe("what is remembered of a manifest that is gone", () => {
+  test.each([
+    ["directories", memoryStore],
+    ["a flat store", flatStore],
+  ])("is not believed, and it is damage: %s", async (_kind, makeStore) => {
+    const store = makeStore();
+    const manifest = image(digestOf("layer"));
+    await push((path, content) => store.put(path, content), "r", manifest, ["layer"], "t");
+    const cache = memoryReferenceCache();
+    await collect(store, cache);
+    await store.driver.deleteFiles?.([blobPath(digestOf(manifest))]);
+    const { report } = await collect(store, cache);
+    expect(report.problems).toMatchObject([{ kind: "missing-manifest", path: revision("r", digestOf(manifest)) }]);
+    await store.put(blobPath(digestOf(manifest)), "cut");
+    expect((await collect(store, cache)).report.problems).toMatchObject([{ kind: "digest-mismatch" }]);
+  });
+});
+
+describe("an entry", () => {
+  const digest = digestOf("one");
+  const known = { named: [], subjects: [digestOf("two")], isManifest: true, mayHaveSignatures: false, facts: { annotations: {}, size: 3 } };
+  const entry = Buffer.from(toEntry(digest, known));
+
+  test("is read back as it was", () => {
+    expect(fromEntry(digest, entry)).toEqual(known);
+  });
+
+  test.each([
+    ["cut short", entry.subarray(0, -1)],
+    ["changed by a bit", Buffer.from(entry.toString().replace('"size":3', '"size":7'))],
+    ["empty", Buffer.alloc(0)],
+    ["of another rule", Buffer.from(`${"0".repeat(64)}\n${JSON.stringify(known)}`)],
+  ])("that is %s is ignored", (_, bytes) => {
+    expect(fromEntry(digest, bytes)).toBeUndefined();
+  });
+
+  test("of another manifest is ignored", () => {
+    expect(fromEntry(digestOf("another"), entry)).toBeUndefined();
+  });
+
+  test("that is damaged has the manifest read again, and is made anew", async () => {
+    const store = await layOut(vector("retag"), memoryStore());
+    const cache = memoryReferenceCache();
+    const { reads } = await collect(store, cache, { dryRun: true });
+    const damaged: ReferenceCache = {
+      get: async (each) => (await cache.get(each))?.slice(1),
+      set: (each, bytes) => cache.set(each, bytes),
+    };
+    expect((await collect(store, damaged, { dryRun: true })).reads.sort()).toEqual(reads.sort());
+  });
+});
+
+test("a cache that fails is said once, and manifests are read", async () => {
+  const store = await layOut(vector("lists"), memoryStore());
+  const warnings: string[] = [];
+  const logger = { debug() {}, info() {}, warn: (message: string) => void warnings.push(message), error() {} };
+  const referenceCache: ReferenceCache = {
+    get: () => {
+      throw new Error("no get");
+    },
+    set: () => Promise.reject(new Error("no set")),
+  };
+  const plain = await collect(store, undefined, { dryRun: true });
+  const report = await markAndSweep({ logger }, store.driver, openRegistry(store.driver), { ...OPTIONS, dryRun: true, referenceCache });
+  expect(outcomeOf(report)).toEqual(outcomeOf(plain.report));
+  expect(warnings.filter((message) => message.includes("referenceCache failed: no get"))).toHaveLength(1);
+  expect(warnings.filter((message) => message.includes("no set"))).toHaveLength(0);
+});
+
+describe("a file", () => {
+  const path = () => join(folder, "cache");
+  const bytes = (text: string) => Buffer.from(text);
+
+  test("is read again by the next process; the last entry of a digest counts", async () => {
+    const cache = fileReferenceCache(path());
+    await Promise.all([cache.set("a", bytes("1")), cache.set("b", bytes("2")), cache.set("a", bytes("3"))]);
+    const next = fileReferenceCache(path());
+    expect([await next.get("a"), await next.get("b"), await next.get("c")].map((each) => each && Buffer.from(each).toString())).toEqual([
+      "3",
+      "2",
+      undefined,
+    ]);
+  });
+
+  test("that was cut short loses what was cut, and takes what comes", async () => {
+    await fileReferenceCache(path()).set("a", bytes("1"));
+    const whole = await readFile(path());
+    await fileReferenceCache(path()).set("b", bytes("22222"));
+    await truncate(path(), (await readFile(path())).length - 2);
+    const next = fileReferenceCache(path());
+    expect(await next.get("b")).toBeUndefined();
+    expect(await readFile(path())).toEqual(whole);
+    await next.set("c", bytes("3"));
+    const last = fileReferenceCache(path());
+    expect(Buffer.from((await last.get("c"))!).toString()).toBe("3");
+    expect(Buffer.from((await last.get("a"))!).toString()).toBe("1");
+  });
+
+  test("that is none of ours is written over from where it is none", async () => {
+    await writeFile(path(), "something else altogether, and long enough");
+    const cache = fileReferenceCache(path());
+    expect(await cache.get("a")).toBeUndefined();
+    await cache.set("a", bytes("1"));
+    expect(Buffer.from((await fileReferenceCache(path()).get("a"))!).toString()).toBe("1");
+    await appendFile(path(), "xx");
+    expect(Buffer.from((await fileReferenceCache(path()).get("a"))!).toString()).toBe("1");
+  });
+
+  test("whose path is none is refused", () => {
+    expect(() => fileReferenceCache("")).toThrow(TypeError);
+  });
+});
