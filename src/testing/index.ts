@@ -4,6 +4,9 @@
  * @packageDocumentation
  */
 
+export type { ConformanceCheck, ConformanceSubject } from "./conformance/check.js";
+export { ConformanceError } from "./conformance/expecting.js";
+export { type StorageDriverConformanceOptions, storageDriverConformance } from "./conformance/storageDriver.js";
 export { CountingDriver } from "./countingDriver.js";
 export { type Descriptor, type ImageFormat, MEDIA_TYPES } from "./documents.js";
 export { type Fault, type FaultAim, type FaultKind, FaultyDriver } from "./faultyDriver.js";

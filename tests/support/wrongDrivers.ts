@@ -1,0 +1,452 @@
+/** Drivers with one thing wrong each, and the check that must see it. */
+
+import { Readable } from "node:stream";
+import { type FileInfo, isRegistryGcError, type StorageDriver } from "oci-registry-gc";
+import { MemoryDriver } from "oci-registry-gc/drivers/memory";
+import { FlatDriver } from "oci-registry-gc/testing";
+
+type Changes<D extends StorageDriver> = (right: D) => Partial<StorageDriver>;
+
+/** A driver that is right but for what is given. */
+function wrong<D extends StorageDriver>(right: D, changes: Changes<D>): StorageDriver {
+  const changed = changes(right);
+  return new Proxy<StorageDriver>(right, {
+    get: (target, key): unknown => {
+      const value: unknown = Reflect.get(changed, key) ?? Reflect.get(target, key);
+      return typeof value === "function" && !(key in changed) ? (value as (...of: unknown[]) => unknown).bind(target) : value;
+    },
+  });
+}
+
+const flat = (changes: Changes<FlatDriver>) => () => wrong(new FlatDriver(), changes);
+const memory = (changes: Changes<MemoryDriver>) => () => wrong(new MemoryDriver(), changes);
+
+async function all(pages: AsyncIterable<readonly FileInfo[]>): Promise<FileInfo[]> {
+  const infos: FileInfo[] = [];
+  for await (const page of pages) infos.push(...page);
+  return infos;
+}
+
+async function* first<T>(pages: AsyncIterable<T>): AsyncIterable<T> {
+  for await (const page of pages) {
+    yield page;
+    return;
+  }
+}
+
+/** What a call gives, and something else where nothing is there. */
+async function orAbsent<T, U>(call: () => Promise<T>, instead: () => U): Promise<T | Awaited<U>> {
+  try {
+    return await call();
+  } catch (error) {
+    if (isRegistryGcError(error) && error.code === "PATH_NOT_FOUND") return await instead();
+    throw error;
+  }
+}
+
+const notThere = (): never => {
+  throw new Error("ENOENT: no such file or directory");
+};
+const nothing = () => Readable.from([]);
+const later = () => new Promise((resolve) => setImmediate(resolve));
+
+/** What is wrong, a driver of that kind, and the check that names the promise. */
+export const WRONG_DRIVERS: readonly (readonly [wrong: string, make: () => StorageDriver, check: string])[] = [
+  ["list names all below", flat((d) => ({ list: (path) => d.walk(path) })), "list: names the direct children, each once"],
+  [
+    "list names a directory for each file in it",
+    flat((d) => ({
+      async *list(path) {
+        const depth = path.split("/").length + 1;
+        yield (await all(d.walk(path))).map((info) => {
+          const child = info.path.split("/").slice(0, depth).join("/");
+          return child === info.path ? info : { path: child, isDirectory: true };
+        });
+      },
+    })),
+    "list: names the direct children, each once",
+  ],
+  [
+    "list goes by the beginning of names",
+    flat((d) => ({
+      async *list(path) {
+        const rests = [...d.objects.keys()].filter((key) => key.startsWith(path)).map((key) => key.slice(path.length + 1));
+        const names = new Set(rests.map((rest) => rest.split("/")[0]));
+        yield [...names].map((name) => ({ path: `${path}/${name}`, isDirectory: rests.some((rest) => rest.startsWith(`${name}/`)) }));
+      },
+    })),
+    "list: names that begin alike are told apart",
+  ],
+  [
+    "list of nothing is empty",
+    memory((d) => ({
+      async *list(path) {
+        yield await orAbsent(
+          () => all(d.list(path)),
+          () => [],
+        );
+      },
+    })),
+    "list: what is absent is PATH_NOT_FOUND",
+  ],
+  ["list is one page", memory((d) => ({ list: (path) => first(d.list(path)) })), "list: goes on past a thousand, each once"],
+  ["list is one page", flat((d) => ({ list: (path) => first(d.list(path)) })), "list: goes on past a thousand directories, each once"],
+  [
+    "pages of list overlap",
+    memory((d) => ({
+      async *list(path) {
+        let last: readonly FileInfo[] = [];
+        for await (const page of d.list(path)) {
+          yield [...last, ...page];
+          last = page.slice(-1);
+        }
+      },
+    })),
+    "list: goes on past a thousand, each once",
+  ],
+  [
+    "list leaves out hidden files",
+    memory((d) => ({
+      async *list(path) {
+        for await (const page of d.list(path)) yield page.filter((info) => !info.path.includes("/."));
+      },
+    })),
+    "list: every name that a path may have",
+  ],
+  [
+    "list tells a checksum of something else",
+    memory((d) => ({
+      async *list(path) {
+        for await (const page of d.list(path)) yield page.map((info) => ({ ...info, md5: new Uint8Array(16) }));
+      },
+    })),
+    "list: sizes, times and checksums are right where it tells them",
+  ],
+  [
+    "stat of a prefix answers",
+    flat((d) => ({
+      stat: (path) =>
+        orAbsent(
+          () => d.stat(path),
+          () => ([...d.objects.keys()].some((key) => key.startsWith(path)) ? { path, isDirectory: true } : d.stat(path)),
+        ),
+    })),
+    "stat: a mere prefix of a name is absent",
+  ],
+  [
+    "absence is any error",
+    memory((d) => ({ stat: (path) => orAbsent(() => d.stat(path), notThere) })),
+    "stat: what is absent is PATH_NOT_FOUND",
+  ],
+  [
+    "absence is any error",
+    memory((d) => ({ reader: (path) => orAbsent(() => d.reader(path), notThere) })),
+    "reader: what is absent is PATH_NOT_FOUND",
+  ],
+  [
+    "stat tells no time",
+    memory((d) => ({
+      async stat(path) {
+        return { ...(await d.stat(path)), modTime: undefined };
+      },
+    })),
+    "stat: tells a file, with its size and time",
+  ],
+  ["walk is one page", flat((d) => ({ walk: (path) => first(d.walk(path)) })), "walk: goes on past a thousand, each once"],
+  [
+    "walk names directories",
+    flat((d) => ({
+      async *walk(path) {
+        yield* d.walk(path);
+        yield (await all(d.list(path))).filter((info) => info.isDirectory);
+      },
+    })),
+    "walk: names every file below, with size and time, and no directory",
+  ],
+  [
+    "walk of nothing is an absence",
+    flat((d) => ({
+      async *walk(path) {
+        await d.stat(path);
+        yield* d.walk(path);
+      },
+    })),
+    "walk: nothing below is an empty listing",
+  ],
+  [
+    "walk leaves out empty files",
+    flat((d) => ({
+      async *walk(path) {
+        for await (const page of d.walk(path)) yield page.filter((info) => info.size !== 0);
+      },
+    })),
+    "walk: empty files are files",
+  ],
+  [
+    "walk goes by the beginning of names",
+    flat((d) => ({
+      async *walk(path) {
+        yield (await all(d.walk("/"))).filter((info) => info.path.startsWith(path));
+      },
+    })),
+    "walk: names that begin alike are told apart",
+  ],
+  ["reader ignores its offset", memory((d) => ({ reader: (path) => d.reader(path) })), "reader: begins at its offset"],
+  [
+    "reader takes any offset",
+    memory((d) => ({ reader: (path, options) => d.reader(path, { offset: Math.max(0, Math.floor(options?.offset ?? 0)) || 0 }) })),
+    "reader: an offset that is negative or no whole number is INVALID_OFFSET",
+  ],
+  [
+    "reader gives text",
+    memory((d) => ({ reader: async (path) => Readable.from([Buffer.from(Buffer.from(await d.getContent(path)).toString("utf8"))]) })),
+    "reader: gives the bytes that were written",
+  ],
+  [
+    "a directory is an empty file",
+    memory((d) => ({ reader: async (path) => ((await d.stat(path)).isDirectory ? nothing() : d.reader(path)) })),
+    "reader: a directory has no content",
+  ],
+  [
+    "empty files are lost",
+    memory((d) => ({ putContent: async (path, bytes) => bytes.length > 0 && d.putContent(path, bytes) })),
+    "reader: an empty file is there, and empty",
+  ],
+  [
+    "getContent cuts at maxBytes",
+    memory((d) => ({ getContent: async (path, options) => (await d.getContent(path)).slice(0, options?.maxBytes) })),
+    "getContent: never cuts silently at maxBytes",
+  ],
+  [
+    "getContent of nothing is empty",
+    memory((d) => ({
+      getContent: (path) =>
+        orAbsent(
+          () => d.getContent(path),
+          () => new Uint8Array(),
+        ),
+    })),
+    "getContent: what is absent is PATH_NOT_FOUND",
+  ],
+  [
+    "delete takes all that begins alike",
+    flat((d) => ({
+      async delete(path) {
+        for (const key of [...d.objects.keys()]) if (key.startsWith(path)) d.objects.delete(key);
+      },
+    })),
+    "delete: what stands beside the path stays, also what begins like it",
+  ],
+  [
+    "delete of nothing is fine",
+    memory((d) => ({
+      delete: (path) =>
+        orAbsent(
+          () => d.delete(path),
+          () => undefined,
+        ),
+    })),
+    "delete: what is absent is PATH_NOT_FOUND, and nothing goes",
+  ],
+  [
+    "delete takes one page",
+    flat((d) => ({
+      async delete(path) {
+        await d.stat(path);
+        for await (const page of d.walk(path)) {
+          await d.deleteFiles([path, ...page.map((info) => info.path)]);
+          return;
+        }
+        await d.deleteFiles([path]);
+      },
+    })),
+    "delete: removes more than a thousand",
+  ],
+  [
+    "deleteFiles takes directories",
+    memory((d) => ({
+      async deleteFiles(paths) {
+        for (const path of paths)
+          await orAbsent(
+            () => d.delete(path),
+            () => undefined,
+          );
+        return [];
+      },
+    })),
+    "deleteFiles: a directory is left, with all in it",
+  ],
+  [
+    "deleteFiles goes by the beginning of names",
+    flat((d) => ({
+      async deleteFiles(paths) {
+        for (const key of [...d.objects.keys()]) if (paths.some((path) => key.startsWith(path))) d.objects.delete(key);
+        return [];
+      },
+    })),
+    "deleteFiles: removes exactly these files",
+  ],
+  [
+    "deleteFiles takes an absent file amiss",
+    memory((d) => ({
+      async deleteFiles(paths) {
+        for (const path of paths) await d.delete(path);
+        return [];
+      },
+    })),
+    "deleteFiles: an absent one counts as removed",
+  ],
+  [
+    "deleteFiles ends at a thousand",
+    memory((d) => ({ deleteFiles: (paths) => d.deleteFiles(paths.slice(0, 1000)) })),
+    "deleteFiles: takes more than a thousand",
+  ],
+  [
+    "pruneDirectories takes all below",
+    memory((d) => ({
+      async pruneDirectories(paths) {
+        for (const path of paths)
+          await orAbsent(
+            () => d.delete(path),
+            () => undefined,
+          );
+      },
+    })),
+    "pruneDirectories: never removes what holds anything",
+  ],
+  [
+    "pruneDirectories knows no end",
+    memory((d) => ({ pruneDirectories: (paths) => d.pruneDirectories(paths, { upTo: "/" }) })),
+    "pruneDirectories: stops below upTo",
+  ],
+  [
+    "pruneDirectories leaves parents",
+    memory((d) => ({
+      pruneDirectories: (paths) => d.pruneDirectories(paths.slice(0, 1), { upTo: (paths[0] ?? "").replace(/\/[^/]*$/, "") }),
+    })),
+    "pruneDirectories: removes empty directories, then their empty parents",
+  ],
+  [
+    "ifAbsent overwrites",
+    memory((d) => ({ putContent: (path, bytes) => d.putContent(path, bytes) })),
+    "putContent: with ifAbsent it writes once and says so, or is UNSUPPORTED",
+  ],
+  [
+    "ifAbsent looks first, and writes later",
+    memory((d) => ({
+      async putContent(path, bytes, options) {
+        if (
+          options?.ifAbsent === true &&
+          (await orAbsent(
+            () => d.stat(path),
+            () => undefined,
+          )) !== undefined
+        )
+          return false;
+        await later();
+        return d.putContent(path, bytes);
+      },
+    })),
+    "putContent: of many with ifAbsent at once, one writes",
+  ],
+  [
+    "putContent writes over what is there",
+    memory((d) => ({
+      async putContent(path, bytes) {
+        const old = await orAbsent(
+          () => d.getContent(path),
+          () => new Uint8Array(),
+        );
+        return d.putContent(path, Buffer.concat([bytes, old.slice(bytes.length)]));
+      },
+    })),
+    "putContent: replaces the whole content",
+  ],
+  [
+    "putContent writes in two steps",
+    memory((d) => ({
+      async putContent(path, bytes) {
+        await d.putContent(path, bytes.slice(0, bytes.length / 2));
+        await later();
+        return d.putContent(path, bytes);
+      },
+    })),
+    "putContent: readers see the old content or the new, whole",
+  ],
+  [
+    "times are those of the first write",
+    () => {
+      const times = new Map<string, Date>();
+      return wrong(new MemoryDriver(), (d) => ({
+        async putContent(path, bytes) {
+          times.set(path, times.get(path) ?? new Date());
+          return d.putContent(path, bytes);
+        },
+        async stat(path) {
+          return { ...(await d.stat(path)), modTime: times.get(path) };
+        },
+      }));
+    },
+    "modTime: is that of the last write, and moves forward",
+  ],
+  [
+    "move overwrites",
+    memory((d) => ({
+      async move(source, destination) {
+        await d.putContent(destination, await d.getContent(source));
+        await d.delete(source);
+      },
+    })),
+    "move: never overwrites, and loses nothing",
+  ],
+  [
+    "move leaves the source",
+    memory((d) => ({
+      async move(source, destination) {
+        await d.putContent(destination, await d.getContent(source), { ifAbsent: true });
+      },
+    })),
+    "move: brings the content, and the source is gone",
+  ],
+  [
+    "anything is a path",
+    memory((d) => ({ stat: (path, options) => d.stat(path.replace(/\/+/g, "/").replace(/(.)\/$/, "$1"), options) })),
+    "stat: what is no path is INVALID_PATH",
+  ],
+  [
+    "list ignores a signal",
+    memory((d) => ({ list: (path) => d.list(path) })),
+    "list: a signal that is aborted already rejects, and nothing is done",
+  ],
+  [
+    "walk ends at a signal",
+    flat((d) => ({ walk: (path, options) => (options?.signal?.aborted === true ? first(d.walk("/none")) : d.walk(path)) })),
+    "walk: a signal that is aborted already rejects, and nothing is done",
+  ],
+  [
+    "delete ignores a signal",
+    memory((d) => ({ delete: (path) => d.delete(path) })),
+    "delete: a signal that is aborted already rejects, and nothing is done",
+  ],
+  [
+    "putContent looks at its signal last",
+    memory((d) => ({
+      async putContent(path, bytes, options) {
+        await d.putContent(path, bytes);
+        options?.signal?.throwIfAborted();
+        return true;
+      },
+    })),
+    "putContent: a signal that is aborted already rejects, and nothing is done",
+  ],
+  [
+    "an aborted call rejects with an error of its own",
+    memory((d) => ({
+      stat: async (path, options) => {
+        if (options?.signal?.aborted === true) throw new Error("aborted");
+        return d.stat(path);
+      },
+    })),
+    "stat: a signal that is aborted already rejects, and nothing is done",
+  ],
+];
