@@ -5,7 +5,10 @@
  */
 
 export type { ConformanceCheck, ConformanceSubject } from "./conformance/check.js";
+export type { RegistryContents, RepositoryContents } from "./conformance/contents.js";
 export { ConformanceError } from "./conformance/expecting.js";
+export { namespaceConformance } from "./conformance/namespace.js";
+export type { NamespaceCheck, NamespaceSubject } from "./conformance/namespaceCheck.js";
 export { type StorageDriverConformanceOptions, storageDriverConformance } from "./conformance/storageDriver.js";
 export { CountingDriver } from "./countingDriver.js";
 export { type Descriptor, type ImageFormat, MEDIA_TYPES } from "./documents.js";

@@ -15,7 +15,7 @@ export class ConformanceError extends Error {
 
 /** A value, short enough for a message. */
 export function show(value: unknown): string {
-  return inspect(value, { breakLength: Number.POSITIVE_INFINITY, depth: 4, maxArrayLength: 12, maxStringLength: 120 });
+  return inspect(value, { breakLength: Number.POSITIVE_INFINITY, compact: true, depth: 4, maxArrayLength: 12, maxStringLength: 120 });
 }
 
 /** @throws {@link ConformanceError} unless it holds. */

@@ -1,0 +1,141 @@
+/** Checks of what a namespace tells: everything that is there, each once, every time, and with the right content. */
+
+import type { Damage } from "../../namespace.js";
+import { isDigest } from "../manifestFacts.js";
+import {
+  expectedLines,
+  isContentOf,
+  type Look,
+  linesOf,
+  lookAt,
+  lookAtRepository,
+  type RepositoryLook,
+  repositoriesOf,
+  repositoryLines,
+} from "./contents.js";
+import { ConformanceError, holds, same, sameSet, show } from "./expecting.js";
+import { type NamespaceCheck, type NamespaceSubject, namespaceCheck } from "./namespaceCheck.js";
+
+const MAX_BYTES = 4 * 1024 * 1024;
+
+export function lookChecks(): NamespaceCheck[] {
+  return [
+    linesCheck("repositories: every one, once", "repository "),
+    linesCheck("revisions: every one, once", "revision "),
+    linesCheck("tags: every one, once, with the digest that it names now", "tag "),
+    linesCheck("layerLinks: every one, once", "layer link "),
+    linesCheck("blobs: every one, once", "blob "),
+    namespaceCheck("listings: a second look says the same, also at the same time", [], async ({ registry }) => {
+      const first = linesOf(await lookAt(registry));
+      sameSet(linesOf(await lookAt(registry)), first, "a second look");
+      const looks = await Promise.all([lookAt(registry), lookAt(registry)]);
+      for (const look of looks) sameSet(linesOf(look), first, "a look beside another one");
+      const [repository] = await repositoriesOf(registry);
+      if (repository === undefined) return;
+      const asked = repositoryLines(await lookAtRepository(repository));
+      sameSet(repositoryLines(await lookAtRepository(repository)), asked, "a second look at one repository");
+    }),
+    namespaceCheck("listings: digests, sizes and times are well formed, and nothing sound is damaged", [], async ({ registry }) => {
+      const look = await lookAt(registry);
+      for (const each of thingsOf(look)) {
+        holds(isDigest(each.digest), `expected a digest of ${each.what}, got ${show(each.digest)}`);
+        holds(each.target === undefined || isDigest(each.target), `expected a digest as target of ${each.what}, got ${show(each.target)}`);
+        holds(isTime(each.modTime), `expected a Date or nothing as modTime of ${each.what}, got ${show(each.modTime)}`);
+        holds(isSize(each.size), `expected a number of bytes or nothing as size of ${each.what}, got ${show(each.size)}`);
+        holds(each.damage === undefined, `expected no damage of ${each.what}, got ${show(each.damage)}`);
+      }
+    }),
+    namespaceCheck("readManifest: gives the bytes of every revision", [], async (subject) => {
+      await eachRevision(subject, async ({ repository }, digest) => {
+        const bytes = await repository.readManifest(digest, { maxBytes: MAX_BYTES });
+        if (bytes === undefined) throw new ConformanceError(`expected the bytes of ${digest} in ${repository.name}, got undefined`);
+        holds(isContentOf(digest, bytes), `expected the bytes of ${digest} in ${repository.name}, got ${bytes.length} others`);
+      });
+    }),
+    namespaceCheck("readManifest: never cuts silently at maxBytes", [], async (subject) => {
+      await eachRevision(subject, async ({ repository }, digest) => {
+        const whole = (await repository.readManifest(digest, { maxBytes: MAX_BYTES }))?.length ?? 0;
+        for (const maxBytes of [0, 1, Math.max(0, whole - 1), whole]) {
+          const length = (await repository.readManifest(digest, { maxBytes }))?.length;
+          const least = Math.min(whole, maxBytes + 1);
+          holds(
+            length !== undefined && length >= least,
+            `${digest} of ${whole} bytes, maxBytes ${maxBytes}: expected ${least} or more, got ${String(length)}`,
+          );
+        }
+      });
+    }),
+    namespaceCheck("look-ups: one link or blob, looked at alone, is as listings tell it", [], async ({ registry }) => {
+      const look = await lookAt(registry);
+      for (const { repository, revisions, layerLinks } of look.repositories) {
+        for (const { digest } of revisions) {
+          if (repository.lookAtRevision === undefined) break;
+          same((await repository.lookAtRevision(digest))?.digest, digest, `lookAtRevision in ${repository.name}`);
+        }
+        for (const { digest, nameOnly } of layerLinks) {
+          holds(
+            nameOnly !== true || repository.lookAtLayerLink !== undefined,
+            `expected lookAtLayerLink in ${repository.name}, got links of which only the name is known`,
+          );
+          if (repository.lookAtLayerLink !== undefined)
+            same((await repository.lookAtLayerLink(digest))?.digest, digest, `lookAtLayerLink in ${repository.name}`);
+        }
+      }
+      for (const { digest } of look.blobs) {
+        if (registry.lookAtBlob !== undefined) same((await registry.lookAtBlob(digest))?.digest, digest, "lookAtBlob");
+      }
+    }),
+    namespaceCheck("again: the same repository, listed afresh", [], async ({ registry }) => {
+      for (const repository of await repositoriesOf(registry)) {
+        if (repository.again === undefined) continue;
+        const again = await repository.again();
+        if (again === undefined) throw new ConformanceError(`again: expected ${repository.name}, got undefined`);
+        sameSet(
+          repositoryLines(await lookAtRepository(again)),
+          repositoryLines(await lookAtRepository(repository)),
+          `${repository.name} listed afresh`,
+        );
+      }
+    }),
+  ];
+}
+
+function linesCheck(name: string, start: string): NamespaceCheck {
+  const some = (lines: readonly string[]) => lines.filter((line) => line.startsWith(start));
+  return namespaceCheck(name, [], async ({ registry, holds: contents }) => {
+    sameSet(some(linesOf(await lookAt(registry))), some(expectedLines(contents)), "a look at the registry");
+  });
+}
+
+async function eachRevision({ registry }: NamespaceSubject, work: (look: RepositoryLook, digest: string) => Promise<void>): Promise<void> {
+  const { repositories } = await lookAt(registry);
+  for (const look of repositories) for (const { digest } of look.revisions) await work(look, digest);
+}
+
+interface Thing {
+  readonly what: string;
+  readonly digest?: string | undefined;
+  readonly target?: string | undefined;
+  readonly modTime?: Date | undefined;
+  readonly size?: number | undefined;
+  readonly damage?: Damage | undefined;
+}
+
+function thingsOf({ repositories, blobs }: Look): Thing[] {
+  return [
+    ...repositories.flatMap(({ repository: { name }, revisions, tags, layerLinks }) => [
+      ...revisions.map((each) => ({ what: `a revision of ${name}`, ...each })),
+      ...tags.map((each) => ({ what: `the tag ${each.name} of ${name}`, ...each })),
+      ...layerLinks.map((each) => ({ what: `a layer link of ${name}`, ...each })),
+    ]),
+    ...blobs.map((each) => ({ what: "a blob", ...each })),
+  ];
+}
+
+function isTime(time: unknown): boolean {
+  return time === undefined || (time instanceof Date && !Number.isNaN(time.getTime()));
+}
+
+function isSize(size: unknown): boolean {
+  return size === undefined || (Number.isSafeInteger(size) && Number(size) >= 0);
+}
