@@ -19,7 +19,19 @@ const contracts = [
 ];
 const chapters = [
   ...["inventory", "look", "manifestCatalog", "mark", "markAndSweep", "marks", "plan", "repositoryView", "report", "run", "sweep"],
-  ...["telemetry", "vacuum", "index", "manifest", "manifestMemory", "accounts", "conduct", "guards", "sweepItems", "tellDeleted"],
+  ...[
+    "telemetry",
+    "vacuum",
+    "index",
+    "explain",
+    "manifest",
+    "manifestMemory",
+    "accounts",
+    "conduct",
+    "guards",
+    "sweepItems",
+    "tellDeleted",
+  ],
 ];
 const src = (names) => names.map((name) => `./src/${name}.ts`);
 const zone = (target, from, message) => ({ target, from, message });

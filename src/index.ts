@@ -24,7 +24,9 @@ export {
   RegistryGcError,
   UnsupportedError,
 } from "./errors.js";
+export { type Explanation, type ExplanationStep, explain } from "./explain.js";
 export { fromPino, type LogFields, type Logger, type PinoLike } from "./logger.js";
+export type { RootReason } from "./look.js";
 export { markAndSweep } from "./markAndSweep.js";
 export type {
   BlobInfo,

@@ -13,6 +13,9 @@ import type { Problem } from "./report.js";
 import { RepositoryView } from "./repositoryView.js";
 import type { Run } from "./run.js";
 
+/** Why a revision keeps what it reaches, though nothing else reaches it. `explain` says it in these words. */
+export type RootReason = "tag" | "revision" | "keep" | "young" | "damage" | "alive-elsewhere";
+
 /** A layer link that no kept manifest of its repository reaches. */
 export interface LooseLink {
   /** Milliseconds since 1970, NaN where unknown. */
@@ -31,14 +34,18 @@ export class RepositoryLook {
   readonly expiredUploads: Upload[] = [];
   /** Whether anything else than revisions and layer links is there. */
   private otherwiseEmpty = true;
-  private readonly reach: Reach = emptyReach();
+  private readonly reach: Reach;
+  /** Why roots are roots, where somebody wants to know. */
+  private readonly whyRoot = new Map<number, RootReason>();
 
   private constructor(
     private readonly run: Run,
     private readonly view: RepositoryView,
     /** What an earlier look of this run planned for the repository; in a first look nothing is measured. */
     private readonly earlier: RepositoryLook | "first" | "unseen",
-  ) {}
+  ) {
+    this.reach = emptyReach(run.watched !== undefined);
+  }
 
   get repository(): Repository {
     return this.view.repository;
@@ -74,7 +81,8 @@ export class RepositoryLook {
   static async mark(run: Run, view: RepositoryView, earlier: RepositoryLook | "first" | "unseen"): Promise<RepositoryLook> {
     const look = new RepositoryLook(run, view, earlier);
     const { removeUntagged } = run.settings;
-    await look.follow(removeUntagged ? view.tagged : [...view.revisions.keys(), ...view.tagged], LIVE);
+    await look.follow(view.tagged, LIVE, "tag");
+    if (!removeUntagged) await look.follow(view.revisions.keys(), LIVE, "revision");
     if (removeUntagged && !view.isDamaged) {
       await look.askKeep();
       await look.keepYoung();
@@ -82,13 +90,31 @@ export class RepositoryLook {
     if (!view.isDamaged) await look.findLoose();
     if (view.isDamaged) await look.protect();
     await look.findUploads();
+    run.watched?.take(look);
     look.otherwiseEmpty &&= !view.isDamaged && view.tags === 0 && view.strays === 0;
     return look;
   }
 
   /** Keeps these manifests after all, with all that they reach. */
   async keep(manifests: Iterable<number>): Promise<void> {
-    await this.follow(manifests, LIVE);
+    await this.follow(manifests, LIVE, "alive-elsewhere");
+    this.run.watched?.take(this);
+  }
+
+  /** How a digest is reached from a root: manifests, the digest last; `undefined` where it isn't. Known where somebody watches. */
+  wayTo(number: number): { readonly why: RootReason; readonly way: readonly number[] } | undefined {
+    if (!this.reach.digests.has(number)) return undefined;
+    const way = [number];
+    for (let at = this.reach.cameFrom?.get(number); at !== undefined; at = this.reach.cameFrom?.get(at)) way.unshift(at);
+    const why = this.whyRoot.get(way[0] ?? number);
+    return why && { why, way };
+  }
+
+  /** Whether damage keeps this layer, or what it stands for. */
+  protects(number: number): boolean {
+    if (!this.view.isDamaged) return false;
+    for (const layer of this.view.layerNumbers()) if (layer === number || this.view.blobOf(layer) === number) return true;
+    return false;
   }
 
   /** Whether a layer link may belong to a push that is under way: it is young, or an earlier look didn't see it as it is. */
@@ -109,9 +135,13 @@ export class RepositoryLook {
     return this.earlier instanceof RepositoryLook ? this.earlier.loose.get(layer)?.time : undefined;
   }
 
-  private async follow(roots: Iterable<number>, flag: KeepMark): Promise<void> {
+  private async follow(roots: Iterable<number>, flag: KeepMark, why: RootReason): Promise<void> {
     const reached: number[] = [];
-    await mark(this.view, roots, this.reach, (number) => {
+    const starts = [...roots];
+    if (this.reach.cameFrom !== undefined) {
+      for (const root of starts) if (!this.reach.digests.has(root)) this.whyRoot.set(root, why);
+    }
+    await mark(this.view, starts, this.reach, (number) => {
       this.run.marks.add(number, flag);
       reached.push(number);
     });
@@ -144,7 +174,7 @@ export class RepositoryLook {
         digest: this.run.digests.digest(number),
         modTime: Number.isNaN(time) ? undefined : new Date(time),
       };
-      if (await keep(info)) await this.follow([number], LIVE);
+      if (await keep(info)) await this.follow([number], LIVE, "keep");
     }
   }
 
@@ -162,7 +192,7 @@ export class RepositoryLook {
       if (this.run.isYoung(time) || !this.wasSeen(number, time) || pushed[i] === true) young.push(number);
       else this.doomed.set(number, time);
     });
-    await this.follow(young, YOUNG);
+    await this.follow(young, YOUNG, "young");
   }
 
   /**
@@ -205,7 +235,7 @@ export class RepositoryLook {
   private async protect(): Promise<void> {
     this.doomed.clear();
     this.loose.clear();
-    await this.follow(this.view.revisions.keys(), PROTECTED);
+    await this.follow(this.view.revisions.keys(), PROTECTED, "damage");
     const layers = [...this.view.layerNumbers()];
     const times = await mapAll(layers, (layer) => this.view.lookAtLayer(layer));
     const present = layers.filter((_, i) => times[i] !== undefined);

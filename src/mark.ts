@@ -32,10 +32,12 @@ export interface Reach {
   readonly manifests: Set<number>;
   /** Everything that is needed: manifests and what they name. */
   readonly digests: Set<number>;
+  /** The manifest by which each digest was reached first, where somebody wants to know; roots have none. */
+  readonly cameFrom?: Map<number, number> | undefined;
 }
 
-export function emptyReach(): Reach {
-  return { manifests: new Set(), digests: new Set() };
+export function emptyReach(tellsWay = false): Reach {
+  return { manifests: new Set(), digests: new Set(), cameFrom: tellsWay ? new Map() : undefined };
 }
 
 /** Follows everything that these roots keep: downward through what they name, sideways through what is about them. */
@@ -51,10 +53,12 @@ export async function mark(graph: Graph, roots: Iterable<number>, reach: Reach, 
 function follow(graph: Graph, roots: readonly number[], reach: Reach, onReach: (number: number) => void): number[] {
   const stack: number[] = [];
   const open: number[] = [];
+  let from: number | undefined;
 
   const need = (number: number): boolean => {
     if (reach.digests.has(number)) return false;
     reach.digests.add(number);
+    if (from !== undefined) reach.cameFrom?.set(number, from);
     onReach(number);
     return true;
   };
@@ -75,6 +79,7 @@ function follow(graph: Graph, roots: readonly number[], reach: Reach, onReach: (
 
   for (const root of roots) enter(root);
   for (let manifest = stack.pop(); manifest !== undefined; manifest = stack.pop()) {
+    from = manifest;
     const { children, blobs } = graph.references(manifest);
     for (const child of children) visit(child, true);
     for (const blob of blobs) visit(blob, false);

@@ -9,6 +9,7 @@ import { Column } from "./internal/column.js";
 import { meteredDriver } from "./internal/meteredDriver.js";
 import { TaskQueue } from "./internal/taskQueue.js";
 import { type Logger, onRejection, safeLogger } from "./logger.js";
+import type { RepositoryLook } from "./look.js";
 import { ManifestCatalog } from "./manifestCatalog.js";
 import { ASIDE, Marks, PRESENT } from "./marks.js";
 import type { LookOptions, Namespace } from "./namespace.js";
@@ -45,6 +46,8 @@ export class Run {
   storageOffset = 0;
   /** Set where a look found a repository of which nothing tells what it needs: then nothing may go. */
   unknowable: DamagedRegistryError | undefined;
+  /** Who wants to know why a digest is kept, as looks find it; set before the first look. */
+  watched: { take(look: RepositoryLook): void } | undefined;
   /** Whether repositories may share directories: then what one has no use for may be another's. */
   sharesDirectories = false;
   /** The caller's driver, as this run uses it. */
