@@ -1,4 +1,4 @@
-/** The drivers' promises, one by one, on every store; then what only a file system has. */
+/** What the drivers of this house do beyond the promises that tests/conformance.test.ts checks; then what only a file system has. */
 
 import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -59,12 +59,6 @@ describe.each([
     await expect(names(driver, "/a/bc")).rejects.toMatchObject({ code: "DRIVER_ERROR" });
   });
 
-  test("listings go on past a thousand", async () => {
-    const driver = await setUp(...Array.from({ length: 1001 }, (__, i) => `/many/${i}`));
-    expect(new Set(await names(driver, "/many")).size).toBe(1001);
-    if (driver.walk) expect(await all(driver.walk("/many"))).toHaveLength(1001);
-  });
-
   test("reader begins at its offset", async () => {
     const driver = await setUp("/file");
     expect(await read(driver, "/file")).toBe("/file");
@@ -118,13 +112,6 @@ describe.each([
     expect(await names(driver, "/")).toEqual(["/deep", "/file"]);
   });
 
-  test("of many that write ifAbsent at once, one does", async () => {
-    const { driver } = makeStore();
-    const wrote = await Promise.all(Array.from({ length: 20 }, (__, i) => driver.putContent!("/lock", bytes(`${i}`), { ifAbsent: true })));
-    expect(wrote.filter(Boolean)).toHaveLength(1);
-    expect(await read(driver, "/lock")).toBe(`${wrote.indexOf(true)}`);
-  });
-
   test("move brings a file to where nothing is, with its time", async () => {
     const driver = await setUp("/from/file", "/taken");
     const { modTime } = await driver.stat("/from/file");
@@ -169,23 +156,6 @@ describe.each([
       expect(await names(driver, "/a")).toEqual(["/a/b"]);
     },
   );
-
-  test("every method rejects with the reason of a signal that has fired, before anything is done", async () => {
-    const driver = await setUp("/a");
-    const reason = new Error("stop");
-    const signal = AbortSignal.abort(reason);
-    await expect(driver.stat("/a", { signal })).rejects.toBe(reason);
-    await expect(all(driver.list("/", { signal }))).rejects.toBe(reason);
-    await expect(driver.reader("/a", { signal })).rejects.toBe(reason);
-    await expect(driver.delete("/a", { signal })).rejects.toBe(reason);
-    await expect(driver.deleteFiles!(["/a"], { signal })).rejects.toBe(reason);
-    await expect(driver.putContent!("/a", bytes("x"), { signal })).rejects.toBe(reason);
-    await expect(driver.move!("/a", "/b", { signal })).rejects.toBe(reason);
-    if (driver.getContent) await expect(driver.getContent("/a", { signal })).rejects.toBe(reason);
-    if (driver.walk) await expect(all(driver.walk("/", { signal }))).rejects.toBe(reason);
-    if (driver.pruneDirectories) await expect(driver.pruneDirectories(["/a"], { upTo: "/", signal })).rejects.toBe(reason);
-    expect(await read(driver, "/a")).toBe("/a");
-  });
 
   test("a listing stops in the middle", async () => {
     const driver = await setUp(...Array.from({ length: 2500 }, (__, i) => `/many/${i}`));

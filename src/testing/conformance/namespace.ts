@@ -6,7 +6,7 @@ import { lookChecks } from "./looking.js";
 import type { NamespaceCheck } from "./namespaceCheck.js";
 
 /**
- * What a {@link Namespace} promises, as checks that any test runner can loop over. They only look: the caller fills a registry, and
+ * What a `Namespace` promises, as checks that any test runner can loop over. They only look: the caller fills a registry, and
  * tells what it holds.
  *
  * ```ts
@@ -16,7 +16,7 @@ import type { NamespaceCheck } from "./namespaceCheck.js";
  * }
  * ```
  *
- * @returns Checks whose `run` rejects with a {@link ConformanceError} that says which promise was broken, and what came instead.
+ * @returns Checks whose `run` rejects with a `ConformanceError` that says which promise was broken, and what came instead.
  */
 export function namespaceConformance(): readonly NamespaceCheck[] {
   return [...lookChecks(), ...absenceChecks(), ...footprintChecks()];

@@ -14,7 +14,7 @@ export interface StorageDriverConformanceOptions {
 }
 
 /**
- * What a {@link StorageDriver} promises, as checks that any test runner can loop over:
+ * What a `StorageDriver` promises, as checks that any test runner can loop over:
  *
  * ```ts
  * for (const check of storageDriverConformance()) {
@@ -26,7 +26,7 @@ export interface StorageDriverConformanceOptions {
  * Each works below a directory of its own, which it takes away: it may be run against a bucket that holds other things. Checks may
  * run at the same time. The store must be writable, and its clock must go; together they write some thousands of small files.
  *
- * @returns Checks whose `run` rejects with a {@link ConformanceError} that says which promise was broken, and what came instead.
+ * @returns Checks whose `run` rejects with a `ConformanceError` that says which promise was broken, and what came instead.
  */
 export function storageDriverConformance(options: StorageDriverConformanceOptions = {}): readonly ConformanceCheck[] {
   const check = checksWith(options.listingLagMs ?? 0);
