@@ -18,7 +18,7 @@ import {
 import { describe, expect, test } from "vitest";
 import { s3Store, useStandIn } from "./s3/s3Store.js";
 import { filesystemStore, flatStore, leastStore, memoryStore } from "./support/stores.js";
-import { WRONG_DRIVERS } from "./support/wrongDrivers.js";
+import { deafDriver, laxDriver, WRONG_DRIVERS } from "./support/wrongDrivers.js";
 
 useStandIn();
 
@@ -81,8 +81,25 @@ describe.each(Object.entries(DRIVERS))("the %s driver", (_, makeSubject) => {
   });
 });
 
+const SIGNAL = /a signal that is aborted/;
+const NO_PATH = /that is no path|what is no path/;
+/** The first has `pruneDirectories`, the second `walk`. */
+const BASES = [() => new MemoryDriver(), () => new FlatDriver()];
+
+const WRONG: readonly (readonly [wrong: string, make: () => StorageDriver, check: string])[] = [
+  ...WRONG_DRIVERS,
+  ...BASES.flatMap((make) => {
+    const fitting = checks.filter((check) => !lacks(check, make()));
+    const named = (pattern: RegExp) => fitting.map(({ name }) => name).filter((name) => pattern.test(name));
+    return [
+      ...named(SIGNAL).map((name) => ["is deaf to signals", () => deafDriver(make()), name] as const),
+      ...named(NO_PATH).map((name) => ["makes a path of anything", () => laxDriver(make()), name] as const),
+    ];
+  }),
+];
+
 describe("a driver that", () => {
-  test.each(WRONG_DRIVERS)("%s: fails", async (_, makeDriver, name) => {
+  test.each(WRONG)("%s: fails", async (_, makeDriver, name) => {
     const error: unknown = await checkOf(name)
       .run({ driver: makeDriver() })
       .catch((each: unknown) => each);
@@ -104,6 +121,10 @@ describe("checks", () => {
     );
     const optional = new Set(checks.flatMap(({ needs }) => needs));
     expect([...optional].sort()).toEqual(["deleteFiles", "getContent", "move", "pruneDirectories", "putContent", "walk"]);
+  });
+
+  test("have each a driver that fails them", () => {
+    expect([...new Set(WRONG.map(([, , name]) => name))].sort()).toEqual(checks.map(({ name }) => name).sort());
   });
 
   test("leave a store as they found it, all at once, whether they pass or not", async () => {

@@ -449,4 +449,133 @@ export const WRONG_DRIVERS: readonly (readonly [wrong: string, make: () => Stora
     })),
     "stat: a signal that is aborted already rejects, and nothing is done",
   ],
+  ["has no name", memory(() => ({ name: "" })), "name: is something to show"],
+  [
+    "knows files only",
+    memory((d) => ({ stat: async (path) => ((await d.stat(path)).isDirectory ? d.stat(`${path}/none/at/all`) : d.stat(path)) })),
+    "stat: tells a directory",
+  ],
+  [
+    "list takes a file for an absence",
+    memory((d) => ({
+      async *list(path) {
+        yield* d.list((await d.stat(path)).isDirectory ? path : `${path}/none`);
+      },
+    })),
+    "list: of a file is no absence",
+  ],
+  [
+    "list of an empty directory fails",
+    memory((d) => ({
+      async *list(path) {
+        const infos = await all(d.list(path));
+        if (infos.length === 0) throw new Error("nothing to list");
+        yield infos;
+      },
+    })),
+    "list: a directory that was emptied is an empty listing, or absent",
+  ],
+  [
+    "reader past the end fails",
+    memory((d) => ({
+      async reader(path, options) {
+        if ((options?.offset ?? 0) > (await d.getContent(path)).length) throw new Error("416");
+        return d.reader(path, options);
+      },
+    })),
+    "reader: past the end there is nothing",
+  ],
+  [
+    "getContent gives text",
+    memory((d) => ({ getContent: async (path) => Buffer.from(Buffer.from(await d.getContent(path)).toString("utf8")) })),
+    "getContent: gives the bytes that were written",
+  ],
+  [
+    "getContent of a directory is empty",
+    memory((d) => ({ getContent: async (path) => ((await d.stat(path)).isDirectory ? new Uint8Array() : d.getContent(path)) })),
+    "getContent: a directory has no content",
+  ],
+  [
+    "delete leaves files",
+    memory((d) => ({ delete: async (path) => ((await d.stat(path)).isDirectory ? d.delete(path) : undefined) })),
+    "delete: removes a file, and stat and reader see it",
+  ],
+  [
+    "delete takes what is directly below",
+    flat((d) => ({
+      async delete(path) {
+        await d.deleteFiles([path, ...(await all(d.list(path))).filter((info) => !info.isDirectory).map((info) => info.path)]);
+      },
+    })),
+    "delete: removes all below",
+  ],
+  [
+    "deleteFiles of nothing fails",
+    memory((d) => ({
+      async deleteFiles(paths) {
+        if (paths.length === 0) throw new Error("MalformedXML");
+        return d.deleteFiles(paths);
+      },
+    })),
+    "deleteFiles: an empty list is nothing to do",
+  ],
+  [
+    "putContent makes no directories",
+    memory((d) => ({
+      async putContent(path, bytes) {
+        await d.stat(path.slice(0, path.lastIndexOf("/")) || "/");
+        return d.putContent(path, bytes);
+      },
+    })),
+    "putContent: writes a whole file, with the directories that it needs",
+  ],
+  [
+    "ifAbsent takes an empty file for nothing",
+    memory((d) => ({
+      async putContent(path, bytes, options) {
+        const size = await orAbsent(
+          async () => (await d.stat(path)).size,
+          () => 0,
+        );
+        return d.putContent(path, bytes, { ifAbsent: options?.ifAbsent === true && size !== 0 });
+      },
+    })),
+    "putContent: with ifAbsent it leaves an empty file as it is",
+  ],
+  [
+    "move of nothing is fine",
+    memory((d) => ({
+      move: (source, destination) =>
+        orAbsent(
+          () => d.move(source, destination),
+          () => undefined,
+        ),
+    })),
+    "move: an absent source is PATH_NOT_FOUND",
+  ],
 ];
+
+/** Every call of a driver, with other arguments. */
+function withArguments(right: StorageDriver, change: (argument: unknown) => unknown): StorageDriver {
+  return new Proxy(right, {
+    get: (target, key): unknown => {
+      const value: unknown = Reflect.get(target, key);
+      if (typeof value !== "function") return value;
+      return (...args: unknown[]): unknown => Reflect.apply(value, target, args.map(change));
+    },
+  });
+}
+
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
+
+/** A driver that never looks at a signal. */
+export function deafDriver(right: StorageDriver): StorageDriver {
+  return withArguments(right, (each) => (isObject(each) && "signal" in each ? { ...each, signal: undefined } : each));
+}
+
+/** A driver that makes a path of anything. */
+export function laxDriver(right: StorageDriver): StorageDriver {
+  const tidy = (path: string) => `/${(path.match(/[A-Za-z0-9._-]+/g) ?? []).filter((part) => !/^\.\.?$/.test(part)).join("/")}`;
+  const tidied = (each: unknown) => (typeof each === "string" ? tidy(each) : each);
+  return withArguments(right, (each) => (Array.isArray(each) ? each.map(tidied) : tidied(each)));
+}
