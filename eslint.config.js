@@ -82,17 +82,29 @@ export default tseslint.config(
           zones: [
             zone(
               src(contracts),
-              [...src(chapters), "./src/registry", "./src/internal", "./src/drivers", "./src/testing"],
+              [...src(chapters), "./src/registry", "./src/internal", "./src/drivers", "./src/testing", "./src/report"],
               "Contracts stand at the bottom.",
             ),
             zone(
               "./src/internal",
-              [...src(chapters), "./src/registry", "./src/drivers", "./src/testing"],
+              [...src(chapters), "./src/registry", "./src/drivers", "./src/testing", "./src/report"],
               "internal/ knows contracts only.",
             ),
-            zone("./src/registry", [...src(chapters), "./src/drivers", "./src/testing"], "The layout knows contracts and internal/ only."),
-            zone("./src/drivers", [...src(chapters), "./src/registry", "./src/internal", "./src/testing"], "Drivers know contracts only."),
-            zone(src(chapters), ["./src/drivers", "./src/testing"], "The collector knows no driver."),
+            zone(
+              "./src/registry",
+              [...src(chapters), "./src/drivers", "./src/testing", "./src/report"],
+              "The layout knows contracts and internal/ only.",
+            ),
+            zone(
+              "./src/drivers",
+              [...src(chapters), "./src/registry", "./src/internal", "./src/testing", "./src/report"],
+              "Drivers know contracts only.",
+            ),
+            zone(src(chapters), ["./src/drivers", "./src/testing", "./src/report"], "The collector knows no driver."),
+            {
+              ...zone("./src/report", "./src", "A report for people is made of the face's types only."),
+              except: ["./index.ts", "./report"],
+            },
           ],
         },
       ],
