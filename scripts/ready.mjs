@@ -1,8 +1,8 @@
 // Makes a fresh clone ready to run: `node scripts/ready.mjs [--interop]`. It needs nothing but Node itself.
 //
 // - `npm ci`, where node_modules is missing or is not what package-lock.json says.
-// - With --interop also Debian's docker-registry and skopeo, and OpenStack Swift for a real S3 server, where they are missing and
-//   apt-get may install them. Where it may not, the tests that need them are skipped, by name; with INTEROP=required that is an error.
+// - With --interop also Debian's docker-registry and skopeo, chromium for the report's page, and OpenStack Swift for a real S3 server,
+//   where they are missing and apt-get may install them. Where it may not, the tests that need them are skipped, by name; with INTEROP=required that is an error.
 
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
@@ -14,6 +14,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 if (!isInstalled()) run("npm", ["ci", "--no-audit", "--no-fund"]);
 if (process.argv.includes("--interop")) {
   readyInterop({ "docker-registry": ["docker-registry"], skopeo: ["skopeo"] });
+  readyInterop({ chromium: ["chromium"] });
   readyInterop({
     memcached: ["memcached"],
     "swift-ring-builder": ["swift"],
@@ -66,7 +67,8 @@ function installWithApt(tools) {
     privileged(["apt-get", "update", "-q"]) ?? privileged(["apt-get", "install", "-q", "-y", "--no-install-recommends", ...tools]);
   // Debian starts them as services where there are services: only the programs are wanted.
   if (existsSync("/run/systemd/system"))
-    for (const tool of tools.filter((each) => each !== "skopeo" && each !== "swift")) privileged(["systemctl", "disable", "--now", tool]);
+    for (const tool of tools.filter((each) => !["skopeo", "swift", "chromium"].includes(each)))
+      privileged(["systemctl", "disable", "--now", tool]);
   return problem;
 }
 

@@ -3,14 +3,14 @@
 import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { GcReport } from "oci-registry-gc";
+import { formatReport, renderReport } from "oci-registry-gc/report";
 import { afterAll, describe, expect, test } from "vitest";
-import { renderReport } from "../examples/collect/render.js";
 import { contentOf, DAY, filesystemStore } from "./support/stores.js";
 import { layOut, vector } from "./support/vectors.js";
 
@@ -86,6 +86,24 @@ describe("with a directory", () => {
     const report = JSON.parse(stdout) as GcReport;
     expect(report).toMatchObject({ status: "completed", dryRun: true, eligible: { blobs: 4, manifests: 1 } });
     expect(code).toBe(0);
+  });
+
+  test("--html writes the report as a page, beside what is printed", async () => {
+    const { folder } = await retag();
+    const page = join(temporary, "report.html");
+    const outcome = await run(folder, "--html", page, "--json", "--dry-run", "--read-only", "--remove-untagged");
+    expect(outcome).toMatchObject({ code: 0, stderr: `The report as a page: ${page}\n` });
+    const report = JSON.parse(outcome.stdout) as GcReport;
+    expect(readFileSync(page, "utf8")).toBe(renderReport(report));
+    const nowhere = await run(folder, "--html", join(temporary, "nowhere", "report.html"), "--dry-run");
+    expect(nowhere).toMatchObject({ code: 2, stderr: expect.stringContaining("the page could not be written to") as string });
+  });
+
+  test("a refused run writes its page as well", async () => {
+    const { folder } = await layOut(vector("wrong-root"), filesystemStore());
+    const page = join(temporary, "refused.html");
+    expect((await run(folder, `--html=${page}`)).code).toBe(1);
+    expect(readFileSync(page, "utf8")).toContain("The run was refused");
   });
 
   test("options reach the collector", async () => {
@@ -171,8 +189,8 @@ describe("what it can't do", () => {
     const { stdout } = await run(folder, "--json", "--dry-run", "--read-only");
     const failures = Array.from({ length: 12 }, (_, i) => ({ path: `/blob/${i}`, code: "DRIVER_ERROR", message: "permission denied" }));
     const report = { ...(JSON.parse(stdout) as GcReport), status: "completed-with-failures" as const, failures, failureCount: 12 };
-    expect(renderReport(report)).toContain("Could not be deleted:\n  /blob/0: permission denied (DRIVER_ERROR)\n");
-    expect(renderReport(report)).toContain("/blob/9: permission denied (DRIVER_ERROR)\n  ... and 2 more failures");
+    expect(formatReport(report)).toContain("Could not be deleted:\n  /blob/0: permission denied (DRIVER_ERROR)\n");
+    expect(formatReport(report)).toContain("/blob/9: permission denied (DRIVER_ERROR)\n  ... and 2 more failures");
   });
 
   test("a directory that is no registry exits with 2, and says what to give", async () => {
@@ -204,6 +222,8 @@ describe("what it can't do", () => {
     const wrong: Readonly<Record<string, readonly string[]>> = {
       "there is no option --shred; there are --dry-run,": ["--shred"],
       "option --dry-run takes no value": ["--dry-run=yes"],
+      "option --html needs a value: FILE": ["--html"],
+      'option --html is ""; expected the name of a file': ["--html="],
       "option --grace-period needs a value: DURATION": ["--grace-period"],
       'option --grace-period is "a while"; expected a number and a unit': ["--grace-period", "a while"],
       'option --remove-uploads-older-than is "7"; expected': ["--remove-uploads-older-than=7"],
@@ -223,7 +243,8 @@ describe("what it can't do", () => {
 
   test("--help tells all options", async () => {
     const { code, stdout } = await run("--help");
-    for (const option of ["--dry-run", "--grace-period DURATION", "--on-damage protect|abort", "--json"]) expect(stdout).toContain(option);
+    for (const option of ["--dry-run", "--grace-period DURATION", "--on-damage protect|abort", "--json", "--html FILE"])
+      expect(stdout).toContain(option);
     expect(code).toBe(0);
   });
 });

@@ -13,6 +13,8 @@ export interface Arguments {
   /** What to do; `restore` says what to bring back. */
   readonly command: "collect" | "list-runs" | "purge" | { readonly restore: string };
   readonly json: boolean;
+  /** Where to write the report as a page. */
+  readonly html: string | undefined;
   readonly help: boolean;
 }
 
@@ -87,6 +89,8 @@ const SWITCHES: Readonly<Record<string, string>> = {
   help: "print this help",
 };
 
+const HTML = { name: "html", value: "FILE", help: "write the report as a page for a browser, too" } as const;
+
 const RESTORE = { name: "restore", value: "all|RUN|DIGEST", help: "bring back what lies aside, instead of collecting" } as const;
 
 /** @throws UsageError that names the option, what was said, and what is allowed. */
@@ -98,7 +102,19 @@ export function readArguments(argv: readonly string[]): Arguments {
     const option = OPTIONS[name];
     if (option !== undefined) options = { ...options, ...read(name, option, value) };
   }
-  return { directory: positionals[0], options, command: commandOf(values), json: values["json"] === true, help: values["help"] === true };
+  return {
+    directory: positionals[0],
+    options,
+    command: commandOf(values),
+    json: values["json"] === true,
+    html: readHtml(values[HTML.name]),
+    help: values["help"] === true,
+  };
+}
+
+function readHtml(value: Value): string | undefined {
+  if (value === "") throw new UsageError(`option --${HTML.name} is ""; expected the name of a file`);
+  return typeof value === "string" ? value : undefined;
 }
 
 function commandOf(values: Readonly<Record<string, Value>>): Arguments["command"] {
@@ -112,9 +128,11 @@ function commandOf(values: Readonly<Record<string, Value>>): Arguments["command"
 
 export function helpText(): string {
   const names = Object.entries(OPTIONS).map(([name, { value, help }]) => [value === undefined ? name : `${name} ${value}`, help] as const);
-  const lines = [...names, [`${RESTORE.name} ${RESTORE.value}`, RESTORE.help] as const, ...Object.entries(SWITCHES)].map(
-    ([name, help]) => `  ${`--${name}`.padEnd(38)} ${help}`,
-  );
+  const lines = [
+    ...names,
+    ...[RESTORE, HTML].map(({ name, value, help }) => [`${name} ${value}`, help] as const),
+    ...Object.entries(SWITCHES),
+  ].map(([name, help]) => `  ${`--${name}`.padEnd(38)} ${help}`);
   return [
     "Collects the garbage of a container registry's storage.",
     "",
@@ -135,7 +153,7 @@ type Value = string | boolean | undefined;
 function parse(argv: readonly string[]): { values: Readonly<Record<string, Value>>; positionals: readonly string[] } {
   const types = Object.fromEntries([
     ...Object.entries(OPTIONS).map(([name, { value }]) => [name, { type: value === undefined ? "boolean" : "string" }] as const),
-    [RESTORE.name, { type: "string" }] as const,
+    ...[RESTORE, HTML].map(({ name }) => [name, { type: "string" }] as const),
     ...Object.keys(SWITCHES).map((name) => [name, { type: "boolean" }] as const),
   ]);
   try {
@@ -153,7 +171,8 @@ function complaint(message: string, known: readonly string[]): string {
   const name = /^(?:Unknown option|Option) '(?:-\w, )?(-[^ '=]+)/.exec(message)?.[1];
   if (name === undefined) return message;
   if (message.startsWith("Unknown")) return `there is no option ${name}; there are ${known.map((each) => `--${each}`).join(", ")}`;
-  const value = OPTIONS[name.slice("--".length)]?.value;
+  const said = [RESTORE, HTML].find((each) => name === `--${each.name}`);
+  const value = said?.value ?? OPTIONS[name.slice("--".length)]?.value;
   return value === undefined ? `option ${name} takes no value` : `option ${name} needs a value: ${value}`;
 }
 

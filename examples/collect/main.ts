@@ -1,7 +1,9 @@
 /** `npm run collect`: the library on a registry's root directory, with a progress bar and a report for people. */
 
+import { writeFile } from "node:fs/promises";
 import { type GcOptions, type GcReport, isRegistryGcError, markAndSweep, openRegistry, purge } from "oci-registry-gc";
 import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
+import { formatReport, renderReport } from "oci-registry-gc/report";
 import { type Arguments, helpText, readArguments, UsageError } from "./args.js";
 import { bringBack, showRuns } from "./aside.js";
 import { describeContents } from "./contents.js";
@@ -9,7 +11,6 @@ import { withDemoRegistry } from "./demoRegistry.js";
 import { Interrupted, interruptible } from "./interrupt.js";
 import { progressBar } from "./progressBar.js";
 import { checkRegistryRoot } from "./registryRoot.js";
-import { renderPlan, renderReport } from "./render.js";
 
 /** The exit code. */
 async function main(argv: readonly string[]): Promise<number> {
@@ -49,7 +50,7 @@ function run(root: string, args: Omit<Arguments, "directory">, signal: AbortSign
 
 async function collect(
   root: string,
-  { options, json }: Pick<Arguments, "options" | "json">,
+  { options, json, html }: Pick<Arguments, "options" | "json" | "html">,
   signal: AbortSignal,
   work = markAndSweep,
 ): Promise<number> {
@@ -63,24 +64,49 @@ async function collect(
       onProgress: (each) => bar.update(each),
     });
     bar.stop();
-    console.log(json ? JSON.stringify(report, null, 2) : renderReport(report));
+    await tell(report, { json, html });
     return report.status === "completed" ? 0 : 1;
   } catch (error) {
     bar.stop();
-    return tellFailure(error, json);
+    return await tellFailure(error, { json, html });
   } finally {
     for (const warning of warnings) console.error(`Warning: ${warning}`);
   }
 }
 
+/** The report in the form that was asked for, and as a page where a file was named for it. */
+async function tell(report: GcReport, { json, html }: Pick<Arguments, "json" | "html">): Promise<void> {
+  const { columns, isTTY } = process.stdout;
+  const look = { width: isTTY ? columns : 120, color: isTTY && process.env["NO_COLOR"] === undefined };
+  console.log(json ? JSON.stringify(report, null, 2) : [formatReport(report, look), ...hints(report)].join("\n"));
+  if (html === undefined) return;
+  try {
+    await writeFile(html, renderReport(report));
+  } catch (error) {
+    throw new UsageError(`the page could not be written to ${html}: ${(error as Error).message}`);
+  }
+  console.error(`The report as a page: ${html}`);
+}
+
+/** What the report says in the library's words, in those of the command line. */
+function hints({ quarantined, kept }: GcReport): string[] {
+  return [
+    quarantined.blobs > 0 && "Here: --list-runs shows what lies aside, --restore brings it back, --purge deletes it.",
+    kept.young > 0 && "Here: --read-only takes what is young, if nothing writes; --grace-period says how old it must be.",
+  ].filter((hint) => hint !== false);
+}
+
 /** A run that ended early: why, and what it knew and did by then. */
-function tellFailure(error: unknown, json: boolean): number {
+async function tellFailure(error: unknown, form: Pick<Arguments, "json" | "html">): Promise<number> {
   const { report } = error as { report?: GcReport };
   if (error instanceof Interrupted) console.error("Interrupted.");
   else if (isRegistryGcError(error))
     console.error(`${report?.status === "refused" ? "Refused" : "Failed"} (${error.code}): ${error.message}`);
   else throw error;
-  if (report !== undefined) console.log(json ? JSON.stringify(report, null, 2) : `\n${renderPlan(report)}`);
+  if (report !== undefined) {
+    if (!form.json) console.log("");
+    await tell(report, form);
+  }
   return error instanceof Interrupted ? error.exitCode : 1;
 }
 

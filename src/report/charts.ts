@@ -12,6 +12,8 @@ export interface Slice {
 
 /** What is there at all can be seen. */
 const THINNEST = 0.6;
+/** A slice has gaps beside it. */
+const THINNEST_SLICE = 1.4;
 
 /** A bar for a row of a table: its number stands beside it, so that it is hidden from those who can't see it. */
 export function bar(value: number, largest: number, tint: string): Html {
@@ -26,7 +28,7 @@ export function stack(slices: readonly Slice[], label: string): Html {
   const shown = slices.filter(({ value }) => value > 0);
   const total = shown.reduce((sum, { value }) => sum + value, 0);
   // Thin parts are made visible, at the cost of the others.
-  const widths = shown.map(({ value }) => Math.max(THINNEST, percentOf(value, total)));
+  const widths = shown.map(({ value }) => Math.max(THINNEST_SLICE, percentOf(value, total)));
   const all = widths.reduce((sum, width) => sum + width, 0);
   let x = 0;
   const parts = shown.map((slice, i) => {
@@ -63,7 +65,7 @@ function tick(ms: number, totalMs: number, height: number): Html {
   const at = percentOf(ms, totalMs);
   const anchor = at < 4 ? "start" : at > 94 ? "end" : "middle";
   const x = percent(at);
-  return html`<line class="grid" x1="${x}" x2="${x}" y1="0" y2="${height + 4}"/><text class="tick" x="${x}" y="${height + 20}" text-anchor="${anchor}">${duration(ms)}</text>`;
+  return html`<line class="grid" x1="${x}" x2="${x}" y1="0" y2="${height + 4}"/><text class="tick" x="${x}" y="${height + 20}" text-anchor="${anchor}">${ms === 0 ? "0" : duration(ms)}</text>`;
 }
 
 /** The name stands over the bar, on the side where there is room. */

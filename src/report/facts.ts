@@ -25,7 +25,7 @@ export function touchedRepositories({ repositories }: GcReport): readonly Reposi
 }
 
 /** Where blobs stand at the end of a run. */
-export type Standing = "used" | "young" | "protected" | "deleted" | "aside" | "back" | "left";
+export type Standing = "used" | "young" | "protected" | "deleted" | "aside" | "back" | "left" | "failed";
 
 /** How many blobs stand there, and why. */
 export interface StandingRow {
@@ -57,7 +57,7 @@ export function standings(report: GcReport): readonly StandingRow[] {
     { standing: "deleted", label: "blobs deleted", why: "no kept manifest reached them", ...pick(deleted) },
     { standing: "aside", label: "blobs put aside", why: "no kept manifest reached them; a later run deletes them", ...pick(quarantined) },
     { standing: "back", label: "blobs put back", why: "they went aside, and turned out to be needed", ...pick(restored) },
-    { standing: "left", ...leftWords(report), ...left(report) },
+    { ...leftWords(report), ...left(report) },
   ];
   return rows.filter(({ blobs }) => blobs > 0);
 }
@@ -70,10 +70,10 @@ function left({ eligible, deleted, quarantined, restored }: GcReport): { blobs: 
   };
 }
 
-function leftWords({ dryRun, status }: GcReport): { label: string; why: string } {
+function leftWords({ dryRun, status }: GcReport): { standing: Standing; label: string; why: string } {
   const tried = !dryRun && status === "completed-with-failures";
-  if (tried) return { label: "blobs not deleted", why: "the storage refused, as listed under failures" };
-  return { label: "blobs to go", why: "no kept manifest reaches them" };
+  if (tried) return { standing: "failed", label: "blobs not deleted", why: "the storage refused, as listed under failures" };
+  return { standing: "left", label: "blobs to go", why: "no kept manifest reaches them" };
 }
 
 function pick({ blobs, bytes }: { readonly blobs: number; readonly bytes: number }): { blobs: number; bytes: number } {

@@ -15,14 +15,18 @@ export function hint(text: string): Html {
   return html`<p class="hint">${text}</p>`;
 }
 
-/** A heading of a table; a number's column stands to the right, and what is wide takes the room that is left. */
+/** A heading of a table: a number's column stands to the right, a wide one takes the room that is left, and code is never broken. */
 export interface Head {
   readonly text: string;
-  readonly kind?: "number" | "wide";
+  readonly kind?: "number" | "wide" | "text" | "code";
 }
 
 export function number(text: string): Head {
   return { text, kind: "number" };
+}
+
+export function text(name: string): Head {
+  return { text: name, kind: "text" };
 }
 
 export function wide(text: string): Head {

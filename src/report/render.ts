@@ -108,7 +108,13 @@ function tiles(report: GcReport): Html {
   ];
   const shown = all.filter((tile) => tile !== false);
   return html`<dl class="tiles">
-${shown.map(({ tint, label, big, small }) => html`<div class="tile tint-${tint}"><dt>${label}</dt><dd class="big">${big}</dd><dd class="small">${small}</dd></div>\n`)}</dl>`;
+${shown.map(({ tint, label, big, small }) => html`<div class="tile tint-${tint}"><dt>${label}</dt><dd class="big">${amount(big)}</dd><dd class="small">${small}</dd></div>\n`)}</dl>`;
+}
+
+/** A number, its unit smaller. */
+function amount(text: string): Html {
+  const [n = "", unit] = text.split(" ");
+  return html`${n}${unit !== undefined && html`<span class="unit"> ${unit}</span>`}`;
 }
 
 /** What was freed, what will be, and what would be. */
@@ -125,7 +131,7 @@ function gone(report: GcReport): readonly Tile[] {
       small: `${count(quarantined.blobs, "blob")}, freed by a later run`,
     },
     (dryRun || rest !== undefined) && {
-      tint: report.status === "completed-with-failures" ? "failed" : "left",
+      tint: rest?.standing ?? "left",
       label: leftLabel(report),
       big: size(rest?.bytes ?? 0),
       small: count(rest?.blobs ?? 0, "blob"),
@@ -136,7 +142,7 @@ function gone(report: GcReport): readonly Tile[] {
 
 /** What the plan names and the run did not touch. */
 function left(report: GcReport): StandingRow | undefined {
-  return standings(report).find(({ standing }) => standing === "left");
+  return standings(report).find(({ standing }) => standing === "left" || standing === "failed");
 }
 
 function leftLabel({ dryRun, status }: GcReport): string {

@@ -75,7 +75,7 @@ function repositoryTable(caption: string, repositories: readonly RepositoryCount
     whole(layerLinks),
     whole(tagIndexEntries),
   ]);
-  const head = [wide("Repository"), number("Size"), number("Manifests"), number("Layer links"), number("Tag index entries")];
+  const head = [wide("Repository"), number("Size"), number("Manifests"), number("Layer links"), number("Tag entries")];
   return table(caption, head, rows);
 }
 

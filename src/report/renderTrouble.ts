@@ -3,7 +3,7 @@
 import type { GcReport, Problem } from "../index.js";
 import { type Html, html, type Part } from "./html.js";
 import { count, whole } from "./numbers.js";
-import { fold, hint, section, table, wide } from "./parts.js";
+import { fold, hint, section, table, text } from "./parts.js";
 import { kindWords, problemsHint, problemsTitle } from "./words.js";
 
 /** Lists up to this long are open at first. */
@@ -25,7 +25,7 @@ function kindList(kind: string, problems: readonly Problem[], isOpen: boolean): 
   const words = kindWords(kind);
   const summary = html`<strong>${kind}</strong>, ${whole(problems.length)}${words !== undefined && html` <span class="hint">${words.what}</span>`}`;
   const rows = problems.map(({ path, message }): Part[] => [html`<span class="path">${path}</span>`, message]);
-  const list = table(`Where, and what was found: ${kind}`, [wide("Path"), wide("Found")], rows);
+  const list = table(`Where, and what was found: ${kind}`, [text("Path"), text("Found")], rows);
   return fold(summary, [words !== undefined && html`<p class="todo">${words.todo}</p>`, list], isOpen);
 }
 
@@ -37,7 +37,7 @@ export function failureSection({ failures, failureCount }: GcReport): Html | und
     message,
     html`<code>${code}</code>`,
   ]);
-  const list = table("What is still there, and why", [wide("Path"), wide("Message"), { text: "Code" }], rows);
+  const list = table("What is still there, and why", [text("Path"), text("Message"), { text: "Code", kind: "code" }], rows);
   const body: Part[] = [
     hint("Nothing else was held up by them. Remove the cause, and the next run deletes what is left."),
     unlisted(failureCount, failures.length),

@@ -34,8 +34,9 @@ export function listCounts(counts: Partial<SweepCounts>): string {
 
 /** The run in one line. */
 export function headline(report: GcReport): string {
-  const { marked, durationsMs } = report;
-  return `${outcome(report)}; ${count(marked.blobs, "blob")} in use; ${duration(durationsMs.total)}.`;
+  const { marked, durationsMs, status } = report;
+  const isWhole = status === "completed" || status === "completed-with-failures";
+  return `${outcome(report)}${isWhole ? ";" : "."} ${count(marked.blobs, "blob")} in use; ${duration(durationsMs.total)}.`;
 }
 
 function outcome(report: GcReport): string {

@@ -38,10 +38,11 @@ header .row { display: flex; flex-wrap: wrap; align-items: center; gap: 0.6rem 0
 .plain { background: var(--track); color: var(--ink); }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.2rem, 1fr)); gap: 0.9rem; margin: 1.6rem 0 0; }
 .tile, section { background: var(--card); border: 1px solid var(--line); border-radius: 14px; box-shadow: var(--shade); }
-.tile { padding: 0.95rem 1.1rem 1rem; border-top: 3px solid var(--tint, var(--line)); }
+.tile { padding: 0.85rem 1rem 0.9rem; border-top: 3px solid var(--tint, var(--line)); }
 .tile dt { color: var(--soft); font-size: 0.84rem; }
 .tile dd { margin: 0; }
-.tile .big { font-size: 1.5rem; line-height: 1.25; font-weight: 650; letter-spacing: -0.02em; font-variant-numeric: tabular-nums; }
+.tile .big { font-size: 1.5rem; line-height: 1.25; white-space: nowrap; font-weight: 650; letter-spacing: -0.02em; font-variant-numeric: tabular-nums; }
+.tile .unit { font-size: 0.62em; font-weight: 600; letter-spacing: 0; color: var(--soft); margin-left: 0.1em; }
 .tile .small { color: var(--soft); font-size: 0.84rem; }
 section { margin-top: 1.1rem; padding: 1.25rem 1.35rem 1.4rem; }
 .hint, .todo { max-width: 50rem; }
@@ -50,20 +51,25 @@ section { margin-top: 1.1rem; padding: 1.25rem 1.35rem 1.4rem; }
 .story li { position: relative; padding-left: 1.15rem; text-wrap: pretty; }
 .story li::before { content: ""; position: absolute; left: 0; top: 0.1em; bottom: 0.1em; width: 4px; border-radius: 2px; background: var(--tone, var(--line)); }
 .say-good { --tone: var(--used); } .say-note { --tone: var(--deleted); } .say-warning { --tone: var(--young); } .say-bad { --tone: var(--failed); }
-.scroll { overflow-x: auto; margin-top: 0.85rem; }
+.scroll {
+  overflow-x: auto; margin-top: 0.85rem;
+  background: linear-gradient(to left, var(--card) 50%, transparent) right / 2.4rem 100% no-repeat local, linear-gradient(to left, var(--line), transparent) right / 1.1rem 100% no-repeat scroll;
+}
 table { width: 100%; border-collapse: collapse; font-size: 0.92rem; }
 caption { text-align: left; color: var(--soft); font-size: 0.88rem; padding-bottom: 0.45rem; }
 th, td { padding: 0.5rem 0.7rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
 thead th { border-top: 0; padding-top: 0.2rem; padding-bottom: 0.35rem; color: var(--soft); font-weight: 500; font-size: 0.82rem; vertical-align: bottom; }
 tbody th { font-weight: 500; }
 th.wide { width: 100%; }
-tbody td.wide { width: 40%; }
+.text { min-width: 13rem; overflow-wrap: anywhere; }
+.code { white-space: nowrap; }
 th:first-child, td:first-child { padding-left: 0; }
 th:last-child, td:last-child { padding-right: 0; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 thead .number { white-space: normal; }
-td.wide, th.wide { overflow-wrap: anywhere; min-width: 10rem; }
-.split { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); gap: 0.1rem 1.2rem; align-items: center; }
+.wide { overflow-wrap: anywhere; min-width: 10rem; }
+.split { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); gap: 0.1rem 1.2rem; align-items: start; }
+.split .bar { margin: 0.5em 0 0.2em; }
 .split > .second, .why { color: var(--soft); font-weight: 400; }
 .why { font-size: 0.86rem; line-height: 1.35; }
 .swatch { display: inline-block; width: 0.72em; height: 0.72em; border-radius: 3px; margin-right: 0.55em; background: var(--tint); }
@@ -71,7 +77,9 @@ svg { display: block; }
 .track { fill: var(--track); }
 .stack { margin-top: 0.9rem; border-radius: 8px; }
 .stack rect { stroke: var(--card); stroke-width: 1.5; }
-.timeline { margin-top: 1rem; overflow: visible; }
+.timeline { margin-top: 1rem; }
+header, summary, li, footer { overflow-wrap: anywhere; }
+.badge { max-width: 100%; }
 .timeline .grid { stroke: var(--line); stroke-width: 1; }
 .timeline text { font-size: 13px; fill: var(--ink); }
 .timeline .tick, .timeline .ms { fill: var(--soft); font-size: 12px; }
@@ -94,8 +102,9 @@ footer { margin-top: 1.6rem; color: var(--soft); font-size: 0.84rem; }
   .tile .big { font-size: 1.3rem; }
   section { padding: 1rem 0.95rem 1.1rem; }
   th, td { padding: 0.45rem 0.4rem; }
-  td.wide, th.wide { min-width: 7rem; }
+  .wide { min-width: 6.2rem; }
   .split { grid-template-columns: minmax(0, 1fr); gap: 0.25rem; }
+  .split .bar { margin-top: 0.1em; }
   .split > .second { font-size: 0.86rem; line-height: 1.35; }
   thead th { font-size: 0.76rem; }
 }

@@ -155,3 +155,28 @@ function planOnly(): Partial<GcReport> {
     durationsMs: { inventory: 64_000, mark: 221_000, sweep: 0, total: 287_000 },
   };
 }
+
+export const MARKUP = [
+  "<script>document.title = 'broken out'</script>",
+  '"onload="document.title=1',
+  "</style></title></svg><img src=x onerror=alert(1)>",
+  "' onmouseover='alert(1)",
+  "a\u001b[31mred\u0007\u009b2J\r\n\u202egnp.exe\ud800 & &amp; ${1} `",
+  "https://example.org/<b>",
+];
+
+/** Every text of the report is one that wants to be more than text. */
+export const HOSTILE: GcReport = {
+  ...LARGE,
+  runId: MARKUP.join(""),
+  driver: MARKUP.join(""),
+  startedAt: MARKUP.join(""),
+  status: MARKUP.join("") as GcReport["status"],
+  safety: MARKUP.join("") as GcReport["safety"],
+  durationsMs: { ...LARGE.durationsMs, ...Object.fromEntries(MARKUP.map((name) => [name, 1000])) },
+  reasons: Object.fromEntries(MARKUP.map((reason) => [reason, { count: 1, bytes: 10 }])),
+  repositories: MARKUP.map((name) => ({ name, manifests: 1, layerLinks: 1, tagIndexEntries: 1, bytes: 10 })),
+  problems: MARKUP.map((text) => ({ kind: text, path: text, repository: text, digest: text, message: text })),
+  failures: MARKUP.map((text) => ({ path: text, code: text, message: text })),
+  storageCalls: Object.fromEntries(MARKUP.map((name) => [name, 5])),
+};

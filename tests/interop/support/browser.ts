@@ -98,9 +98,9 @@ export class Browser {
     await this.send("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: false });
   }
 
-  /** The whole page as a PNG. */
+  /** What is seen of the page, as a PNG. */
   async screenshot(): Promise<Buffer> {
-    const { data } = await this.send("Page.captureScreenshot", { format: "png", captureBeyondViewport: true });
+    const { data } = await this.send("Page.captureScreenshot", { format: "png" });
     return Buffer.from(data as string, "base64");
   }
 
