@@ -2,7 +2,8 @@
 //
 // - `npm ci`, where node_modules is missing or is not what package-lock.json says.
 // - With --interop also Debian's docker-registry and skopeo, chromium for the report's page, and OpenStack Swift for a real S3 server,
-//   where they are missing and apt-get may install them. Where it may not, the tests that need them are skipped, by name; with INTEROP=required that is an error.
+//   where they are missing and apt-get may install them. Where it may not, the tests that need them are skipped, by name; with
+//   INTEROP=required that is an error.
 
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";

@@ -144,7 +144,6 @@ blobs in use; 1.5 s.
   test("colours are for those who ask; the text is the same", () => {
     for (const report of Object.values(ALL)) {
       const plain = formatReport(report);
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what it looks for
       expect(plain).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
       const colored = formatReport(report, { color: true });
       expect(colored).toContain("\u001b[1m");

@@ -18,9 +18,8 @@ const THINNEST_SLICE = 1.4;
 /** A bar for a row of a table: its number stands beside it, so that it is hidden from those who can't see it. */
 export function bar(value: number, largest: number, tint: string): Html {
   const width = value > 0 ? Math.max(THINNEST, percentOf(value, largest)) : 0;
-  return html`<svg class="bar" width="100%" height="8" aria-hidden="true" focusable="false"><rect class="track" width="100%" height="8" rx="4"/>${
-    width > 0 && html`<rect class="${tint}" width="${percent(width)}" height="8" rx="4"/>`
-  }</svg>`;
+  return html`<svg class="bar" width="100%" height="8" aria-hidden="true" focusable="false">
+<rect class="track" width="100%" height="8" rx="4"/>${width > 0 && html`<rect class="${tint}" width="${percent(width)}" height="8" rx="4"/>`}</svg>`;
 }
 
 /** Parts of a whole in one bar. `label` tells it in words. */
@@ -33,7 +32,8 @@ export function stack(slices: readonly Slice[], label: string): Html {
   let x = 0;
   const parts = shown.map((slice, i) => {
     const width = percentOf(widths[i] ?? 0, all);
-    const part = html`<rect class="${slice.tint}" x="${percent(x)}" width="${percent(width)}" height="28"><title>${slice.label}</title></rect>`;
+    const title = html`<title>${slice.label}</title>`;
+    const part = html`<rect class="${slice.tint}" x="${percent(x)}" width="${percent(width)}" height="28">${title}</rect>`;
     x += width;
     return part;
   });
@@ -65,16 +65,19 @@ function tick(ms: number, totalMs: number, height: number): Html {
   const at = percentOf(ms, totalMs);
   const anchor = at < 4 ? "start" : at > 94 ? "end" : "middle";
   const x = percent(at);
-  return html`<line class="grid" x1="${x}" x2="${x}" y1="0" y2="${height + 4}"/><text class="tick" x="${x}" y="${height + 20}" text-anchor="${anchor}">${ms === 0 ? "0" : duration(ms)}</text>`;
+  const time = ms === 0 ? "0" : duration(ms);
+  return html`<line class="grid" x1="${x}" x2="${x}" y1="0" y2="${height + 4}"/>
+<text class="tick" x="${x}" y="${height + 20}" text-anchor="${anchor}">${time}</text>`;
 }
 
 /** The name stands over the bar, on the side where there is room. */
 function row({ name, beginMs, ms, tint }: Stretch, totalMs: number, y: number): Html {
   const width = Math.max(THINNEST, percentOf(ms, totalMs));
   const x = Math.min(percentOf(beginMs, totalMs), 100 - width);
-  const isRight = x > 60;
-  const text = html`<text class="name" x="${percent(isRight ? x + width : x)}" y="${y + 14}" text-anchor="${isRight ? "end" : "start"}">${name} <tspan class="ms">${duration(ms)}</tspan></text>`;
-  return html`${text}<rect class="${tint}" x="${percent(x)}" y="${y + 20}" width="${percent(width)}" height="14" rx="3"><title>${name}: ${duration(ms)}</title></rect>`;
+  const [at, anchor] = x > 60 ? [x + width, "end"] : [x, "start"];
+  const time = duration(ms);
+  return html`<text class="name" x="${percent(at)}" y="${y + 14}" text-anchor="${anchor}">${name} <tspan class="ms">${time}</tspan></text>
+<rect class="${tint}" x="${percent(x)}" y="${y + 20}" width="${percent(width)}" height="14" rx="3"><title>${name}: ${time}</title></rect>`;
 }
 
 const MINUTE = 60_000;

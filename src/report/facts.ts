@@ -97,10 +97,12 @@ const KINDS: readonly (readonly [kind: keyof SweepCounts, label: string])[] = [
   ["repositories", "repositories"],
 ];
 
-/** Plan and outcome, by kind: rows and columns that hold anything. A dry run has a plan and no outcome. */
+const PLAN = "To go";
+
+/** Plan and outcome, by kind: rows and columns that hold anything. A plan alone is told by its reasons already. */
 export function account(report: GcReport): { readonly head: readonly string[]; readonly rows: readonly AccountRow[] } {
   const all: readonly (readonly [string, Partial<SweepCounts>])[] = [
-    ["To go", report.eligible],
+    [PLAN, report.eligible],
     ["Deleted", report.deleted],
     ["Put aside", report.quarantined],
     ["Put back", report.restored],
@@ -108,6 +110,7 @@ export function account(report: GcReport): { readonly head: readonly string[]; r
     ["Purged", report.purged],
   ];
   const columns = all.filter(([, counts]) => Object.values(counts).some((n) => n > 0));
+  if (columns.every(([name]) => name === PLAN)) return { head: [], rows: [] };
   const rows = KINDS.map(([kind, label]) => ({ kind, label, numbers: columns.map(([, counts]) => counts[kind]) }));
   return { head: columns.map(([name]) => name), rows: rows.filter(({ numbers }) => numbers.some((n) => n !== undefined && n > 0)) };
 }

@@ -88,10 +88,9 @@ function blobs(report: GcReport, look: Look): string[] {
   return table(head, rows, look);
 }
 
-/** Plan and outcome beside each other; a plan alone is told already. */
+/** Plan and outcome beside each other. */
 function outcome(report: GcReport, look: Look): string[] {
   const { head, rows } = account(report);
-  if (head.length < 2) return [];
   const cells = rows.map(({ kind, label, numbers }) => [
     label,
     ...numbers.map((n) => (n === undefined ? "-" : kind === "bytes" ? size(n) : whole(n))),

@@ -58,6 +58,11 @@ export function split(first: Part, second: Part): Html {
   return html`<div class="split"><div>${first}</div><div class="second">${second}</div></div>`;
 }
 
+/** A name of several parts: where it is too long, it goes on after a slash. */
+export function breakable(name: string): Part {
+  return name.split("/").map((part, i) => (i === 0 ? part : html`/<wbr>${part}`));
+}
+
 /** A name, and below it what it means. */
 export function explained(name: Part, why: string): Html {
   return html`${name}<div class="why">${why}</div>`;

@@ -16,6 +16,11 @@ import { problemsTitle, SAFETY, STATUS, wordFor } from "./words.js";
 /** Whatever should slip through: nothing is loaded and nothing runs. */
 const POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
 
+const SECTIONS = [
+  ...[words, blobSection, reasonSection, repositorySection, accountSection],
+  ...[problemSection, failureSection, timeSection, callSection],
+];
+
 /**
  * A report as a whole HTML page: where the bytes were by repository and by reason, what is kept and why, damage, failures, the time
  * of each phase as a picture, and the calls to the storage. Light or dark as the reader's system is; it loads nothing and runs no script.
@@ -40,7 +45,8 @@ export function renderReport(report: GcReport): string {
 <body>
 <main>
 ${header(report)}${tiles(report)}
-${[words, blobSection, reasonSection, repositorySection, accountSection, problemSection, failureSection, timeSection, callSection].map((part) => part(report))}<footer><p>Made by oci-registry-gc from the report of run <code>${report.runId}</code>. A blob that any kept manifest reaches is never deleted.</p></footer>
+${SECTIONS.map((part) => part(report))}<footer><p>Made by oci-registry-gc from the report of run <code>${report.runId}</code>.
+A blob that any kept manifest reaches is never deleted.</p></footer>
 </main>
 </body>
 </html>
@@ -51,7 +57,8 @@ function header(report: GcReport): Html {
   const { status, dryRun, driver, safety, startedAt, durationsMs, runId } = report;
   const tone = statusTone(status);
   return html`<header>
-<div class="row"><h1>Registry garbage collection</h1><span class="badge ${tone}">${wordFor(STATUS, status)}</span>${dryRun && html`<span class="badge note">dry run</span>`}</div>
+<div class="row"><h1>Registry garbage collection</h1><span class="badge ${tone}">${wordFor(STATUS, status)}</span>
+${dryRun && html`<span class="badge note">dry run</span>`}</div>
 <p class="lead">${headline(report)}</p>
 <dl class="about">
 <div><dt>Began</dt><dd>${time(startedAt)}</dd></div>
@@ -85,6 +92,7 @@ interface Tile {
 /** The numbers that most readers come for. */
 function tiles(report: GcReport): Html {
   const { marked, kept, problemCount, failureCount } = report;
+  const holders = `${count(marked.manifests, "manifest")} in ${count(marked.repositories, "repository", "repositories")}`;
   const unneeded = kept.young + kept.protected;
   const all: readonly (Tile | false)[] = [
     ...gone(report),
@@ -92,7 +100,7 @@ function tiles(report: GcReport): Html {
       tint: "used",
       label: "In use",
       big: whole(marked.blobs),
-      small: `${marked.blobs === 1 ? "blob" : "blobs"}, of ${count(marked.manifests, "manifest")} in ${count(marked.repositories, "repository", "repositories")}`,
+      small: `${marked.blobs === 1 ? "blob" : "blobs"}, of ${holders}`,
     },
     unneeded > 0 && {
       tint: kept.protected > 0 ? "protected" : "young",
@@ -108,7 +116,12 @@ function tiles(report: GcReport): Html {
   ];
   const shown = all.filter((tile) => tile !== false);
   return html`<dl class="tiles">
-${shown.map(({ tint, label, big, small }) => html`<div class="tile tint-${tint}"><dt>${label}</dt><dd class="big">${amount(big)}</dd><dd class="small">${small}</dd></div>\n`)}</dl>`;
+${shown.map(tileOf)}</dl>`;
+}
+
+function tileOf({ tint, label, big, small }: Tile): Html {
+  return html`<div class="tile tint-${tint}"><dt>${label}</dt><dd class="big">${amount(big)}</dd><dd class="small">${small}</dd></div>
+`;
 }
 
 /** A number, its unit smaller. */

@@ -5,7 +5,7 @@ import { bar, stack } from "./charts.js";
 import { account, reasonRows, standings, touchedRepositories } from "./facts.js";
 import { type Html, html, type Part } from "./html.js";
 import { count, share, size, whole } from "./numbers.js";
-import { explained, fold, number, section, split, swatch, table, wide } from "./parts.js";
+import { breakable, explained, fold, number, section, split, swatch, table, wide } from "./parts.js";
 
 /** Repositories that are shown at once; the others fold. */
 const SHOWN = 12;
@@ -69,7 +69,7 @@ export function repositorySection(report: GcReport): Html | undefined {
 
 function repositoryTable(caption: string, repositories: readonly RepositoryCounts[], most: number): Html {
   const rows = repositories.map(({ name, bytes, manifests, layerLinks, tagIndexEntries }): Part[] => [
-    split(name, bar(bytes, most, "fill-deleted")),
+    split(breakable(name), bar(bytes, most, "fill-deleted")),
     size(bytes),
     whole(manifests),
     whole(layerLinks),
@@ -88,5 +88,5 @@ export function accountSection(report: GcReport): Html | undefined {
     ...numbers.map((n) => (n === undefined ? html`<span aria-label="not counted">–</span>` : kind === "bytes" ? size(n) : whole(n))),
   ]);
   const body = table("Manifests are blobs too, and counted in both rows", [{ text: "Kind" }, ...head.map(number)], cells);
-  return section("account", report.dryRun ? "The plan" : "Plan and outcome", body);
+  return section("account", "Plan and outcome", body);
 }
