@@ -151,6 +151,11 @@ export class Run {
     return this.clock.now() + this.storageOffset;
   }
 
+  /** Whether anybody reads the log: what is told for each item costs as much as finding it. */
+  get isLogged(): boolean {
+    return this.ctx.logger !== undefined;
+  }
+
   /** Whether this run puts garbage aside rather than deleting it at once. */
   get quarantines(): boolean {
     const { readOnly, quarantine } = this.settings;

@@ -16,6 +16,16 @@ export interface SweepItem {
   readonly isPart?: true;
 }
 
+/** Why each kind of thing goes. */
+export const REASON: Readonly<Record<ItemKind, Reason>> = {
+  tagIndexEntry: "index-entry-of-removed-manifest",
+  manifest: "untagged",
+  layerLink: "layer-not-reached",
+  blob: "unreachable",
+  upload: "upload-expired",
+  repository: "repository-empty",
+};
+
 /** Every item of the plan, in the order of the sweep. */
 export function* itemsOf(run: Run, plan: Plan): Iterable<SweepItem> {
   for (const each of plan.repositories) yield* tagIndexItems(run, each);
@@ -28,7 +38,7 @@ export function* itemsOf(run: Run, plan: Plan): Iterable<SweepItem> {
 
 export function* tagIndexItems(run: Run, { look, tagIndexEntries }: RepositoryPlan): Iterable<SweepItem> {
   for (const { digest, footprint } of tagIndexEntries) {
-    const entry = item("tagIndexEntry", "index-entry-of-removed-manifest", footprint, { digest, repository: look.repository.name });
+    const entry = item("tagIndexEntry", footprint, { digest, repository: look.repository.name });
     yield { ...entry, look, number: run.digests.add(digest) };
   }
 }
@@ -37,7 +47,7 @@ export function* manifestItems(run: Run, { look }: RepositoryPlan, manifests: re
   for (const number of manifests) {
     const digest = run.digests.digest(number);
     const footprint = look.repository.revisionFootprint(digest, look.signaturesOf(number));
-    yield { ...item("manifest", "untagged", footprint, { digest, repository: look.repository.name }), look, number };
+    yield { ...item("manifest", footprint, { digest, repository: look.repository.name }), look, number };
   }
 }
 
@@ -47,19 +57,26 @@ export function* signatureItems(run: Run, { look, manifests }: RepositoryPlan): 
     const files = look.signaturesOf(number).map(({ file }) => file);
     if (files.length === 0) continue;
     const about = { digest: run.digests.digest(number), repository: look.repository.name };
-    yield { ...item("manifest", "untagged", { files }, about), look, number, isPart: true };
+    yield { ...item("manifest", { files }, about), look, number, isPart: true };
   }
 }
 
-export function* layerLinkItems(run: Run, { look, layerLinks }: RepositoryPlan): Iterable<SweepItem> {
+/** The layer links of a plan that are to go as things are now. */
+export function doomedLayerLinks(run: Run, { look, layerLinks }: RepositoryPlan): number[] {
   // In the degree "grace" links to living blobs stay, also to those that a revision needs which could not be removed.
   const isGrace = !run.settings.readOnly && !run.quarantines;
-  for (const number of layerLinks) {
+  return layerLinks.filter((number) => {
     const loose = look.loose.get(number);
-    if (loose === undefined || (isGrace && run.marks.isKept(loose.blob))) continue;
+    return loose !== undefined && !(isGrace && run.marks.isKept(loose.blob));
+  });
+}
+
+export function* layerLinkItems(run: Run, repository: RepositoryPlan): Iterable<SweepItem> {
+  const { look } = repository;
+  for (const number of doomedLayerLinks(run, repository)) {
     const digest = run.digests.digest(number);
     const footprint = look.repository.layerLinkFootprint(digest);
-    yield item("layerLink", "layer-not-reached", footprint, { digest, repository: look.repository.name });
+    yield item("layerLink", footprint, { digest, repository: look.repository.name });
   }
 }
 
@@ -67,27 +84,26 @@ export function* blobItems(run: Run, plan: Plan): Iterable<SweepItem> {
   for (const number of plan.blobs) {
     const digest = run.digests.digest(number);
     const bytes = run.sizes.get(number) || 0;
-    yield { ...item("blob", "unreachable", run.registry.blobFootprint(digest), { digest, bytes }), number };
+    yield { ...item("blob", run.registry.blobFootprint(digest), { digest, bytes }), number };
   }
 }
 
 export function* uploadItems({ look, uploads }: RepositoryPlan): Iterable<SweepItem> {
   for (const { footprint, bytes } of uploads) {
-    yield item("upload", "upload-expired", footprint, { repository: look.repository.name, ...(bytes === undefined ? {} : { bytes }) });
+    yield item("upload", footprint, { repository: look.repository.name, ...(bytes === undefined ? {} : { bytes }) });
   }
 }
 
 export function repositoryItem({ look }: RepositoryPlan, footprint: Footprint): SweepItem {
   const { name, path = name } = look.repository;
-  return { planned: { kind: "repository", path, repository: name, reason: "repository-empty" }, footprint };
+  return { planned: { kind: "repository", path, repository: name, reason: REASON.repository }, footprint };
 }
 
 function item(
   kind: ItemKind,
-  reason: Reason,
   footprint: Footprint,
   about: { readonly digest?: string; readonly repository?: string; readonly bytes?: number },
 ): SweepItem {
   const path = footprint.files.at(-1) ?? footprint.trees?.[0] ?? "";
-  return { planned: { kind, path, ...about, reason }, footprint };
+  return { planned: { kind, path, ...about, reason: REASON[kind] }, footprint };
 }

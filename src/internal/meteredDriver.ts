@@ -4,6 +4,7 @@ import type { FileInfo, StorageDriver } from "../driver.js";
 import { toDriverError } from "./driverErrors.js";
 import { Gathered } from "./gathered.js";
 import type { TaskQueue } from "./taskQueue.js";
+import { turn } from "./turn.js";
 
 /** Questions that go to a driver in one call, where it takes many. */
 const GATHERED = 64;
@@ -179,12 +180,6 @@ function listed(ask: (path: string) => Promise<Pages>): StorageDriver["list"] {
       yield page;
     }
   };
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }
 
 /** A storage that never answers must not keep an aborted run from ending for ever. */
