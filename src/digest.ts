@@ -9,7 +9,9 @@ export type Algorithm = (typeof ALGORITHMS)[number];
 /** Hex characters of a digest of each algorithm. */
 export const HEX_LENGTH: Readonly<Record<Algorithm, number>> = { sha256: 64, sha512: 128, sha384: 96 };
 
-const HEX = /^[0-9a-f]+$/;
+/** Whether a character is a lower-case hex digit. */
+const IS_HEX = new Uint8Array(128);
+for (const digit of "0123456789abcdef") IS_HEX[digit.charCodeAt(0)] = 1;
 
 /** Whether a string is the name of an algorithm that we know. */
 export function isAlgorithm(value: string): value is Algorithm {
@@ -18,7 +20,9 @@ export function isAlgorithm(value: string): value is Algorithm {
 
 /** Whether `hex` is what a digest of this algorithm looks like: right length, lower case. */
 export function isHexOf(algorithm: Algorithm, hex: string): boolean {
-  return hex.length === HEX_LENGTH[algorithm] && HEX.test(hex);
+  if (hex.length !== HEX_LENGTH[algorithm]) return false;
+  for (let i = 0; i < hex.length; i++) if (IS_HEX[hex.charCodeAt(i)] !== 1) return false;
+  return true;
 }
 
 /** Whether a value is a digest, to the letter: registries trim nothing and accept no upper case. */

