@@ -6,11 +6,13 @@ import { type AbortOptions, checkPath, dirname, type Failure, type FileInfo, isB
 import { DriverError, InvalidOffsetError, InvalidPathError, messageOf, PathNotFoundError } from "../errors.js";
 import { inParallel, isOnDisk, leadsNowhere, osCode, readUpTo, syncDirectory, syncFile, writeDurably } from "./filesystem/disk.js";
 import { FileWorkers } from "./filesystem/fileWorkers.js";
-import { listMany, readMany, statMany } from "./filesystem/manyFiles.js";
+import { listMany, readMany, rmdirMany, statMany, unlinkMany } from "./filesystem/manyFiles.js";
 
 export { fileReferenceCache } from "./filesystem/fileReferenceCache.js";
 
 const PAGE = 1000;
+/** Removals in one message to a thread: a few milliseconds. */
+const REMOVED_AT_ONCE = 128;
 
 /**
  * A directory tree of a local or mounted file system.
@@ -115,11 +117,15 @@ export class FilesystemDriver implements StorageDriver {
     options?.signal?.throwIfAborted();
     for (const path of paths) checkPath(path, this.name);
     const failures: Failure[] = [];
-    await inParallel(paths, async (path) => {
-      // What is gone by then is told: a rejection would hide it.
-      const failure = options?.signal?.aborted === true ? aborted(path) : await this.unlink(path);
-      if (failure !== undefined) failures.push(failure);
-    });
+    for (let start = 0; start < paths.length; start += REMOVED_AT_ONCE) {
+      const some = paths.slice(start, start + REMOVED_AT_ONCE);
+      const left = options?.signal?.aborted === true ? some : await unlinkMany(this.workers, some);
+      await inParallel(left, async (path) => {
+        // What is gone by then is told: a rejection would hide it.
+        const failure = options?.signal?.aborted === true ? aborted(path) : await this.unlink(path);
+        if (failure !== undefined) failures.push(failure);
+      });
+    }
     return failures;
   }
 
@@ -137,11 +143,17 @@ export class FilesystemDriver implements StorageDriver {
   async pruneDirectories(paths: readonly string[], options: AbortOptions & { readonly upTo: string }): Promise<void> {
     options.signal?.throwIfAborted();
     for (const path of [...paths, options.upTo]) checkPath(path, this.name);
-    for (const path of paths) {
-      for (let each = path; isBelow(each, options.upTo); each = dirname(each)) {
+    // Level by level: a parent is tried once, when all that was to go from it has gone.
+    for (let level = new Set(paths); level.size > 0; ) {
+      const parents = new Set<string>();
+      const below = [...level].filter((path) => isBelow(path, options.upTo));
+      for (let start = 0; start < below.length; start += REMOVED_AT_ONCE) {
         options.signal?.throwIfAborted();
-        if (!(await this.isPruned(each))) break;
+        const { gone, unsure } = await rmdirMany(this.workers, below.slice(start, start + REMOVED_AT_ONCE));
+        for (const path of unsure) if (await this.isPruned(path)) gone.push(path);
+        for (const path of gone) parents.add(dirname(path));
       }
+      level = parents;
     }
   }
 

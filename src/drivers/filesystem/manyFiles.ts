@@ -35,6 +35,19 @@ export async function listMany(workers: FileWorkers, paths: readonly string[]): 
   });
 }
 
+/** Removes files, and returns those that may be there still. */
+export async function unlinkMany(workers: FileWorkers, paths: readonly string[]): Promise<string[]> {
+  const done = await workers.ask("unlink", paths);
+  return paths.filter((_, i) => done?.[i] !== 1);
+}
+
+/** Removes directories that are empty: which are gone, and of which that is not sure. */
+export async function rmdirMany(workers: FileWorkers, paths: readonly string[]): Promise<{ gone: string[]; unsure: string[] }> {
+  const done = await workers.ask("rmdir", paths);
+  const gone = paths.filter((_, i) => done?.[i] === 1);
+  return { gone, unsure: paths.filter((_, i) => (done?.[i] ?? 0) === 0) };
+}
+
 function* pagesOf(directory: string, pages: readonly ListedPage[]): Iterable<readonly FileInfo[]> {
   for (const { names, types } of pages) {
     yield names.split("/").map((name, i) => ({ path: join(directory, name), isDirectory: types[i] === "1" }));

@@ -84,19 +84,33 @@ function list(files) {
   return { value };
 }
 
-/** 1: it is gone; 0: it may not be. */
-function remove(files, how) {
-  const gone = new Uint8Array(files.length);
+/** 1: it was removed; 0: it may be there still. */
+function unlink(files) {
+  const done = new Uint8Array(files.length);
   files.forEach((file, i) => {
     try {
-      how(file);
-      gone[i] = 1;
+      fs.unlinkSync(file);
+      done[i] = 1;
     } catch {}
   });
-  return { value: gone, transfer: [gone.buffer] };
+  return { value: done, transfer: [done.buffer] };
 }
 
-const tasks = { stat, read, list, unlink: (files) => remove(files, fs.unlinkSync), rmdir: (files) => remove(files, fs.rmdirSync) };
+/** 1: there is no such directory any more; 2: it stays, since something is in it, or it is none; 0: neither is sure. */
+function rmdir(files) {
+  const done = new Uint8Array(files.length);
+  files.forEach((file, i) => {
+    try {
+      fs.rmdirSync(file);
+      done[i] = 1;
+    } catch ({ code }) {
+      done[i] = code === "ENOENT" ? 1 : code === "ENOTEMPTY" || code === "EEXIST" || code === "ENOTDIR" ? 2 : 0;
+    }
+  });
+  return { value: done, transfer: [done.buffer] };
+}
+
+const tasks = { stat, read, list, unlink, rmdir };
 
 parentPort.on("message", ({ id, task, paths, limit }) => {
   const { value, transfer = [] } = tasks[task](paths.split("\\n").map((path) => root + path), limit);
