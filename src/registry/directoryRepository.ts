@@ -42,11 +42,10 @@ export class DirectoryRepository implements Repository {
   async *layerLinks(options: LookOptions = {}): AsyncIterable<readonly LayerLink[]> {
     const access = this.access(options);
     for await (const digests of this.digestsBelow(this.paths.layers, access)) {
-      const links = await mapAll(
-        digests,
-        async (digest): Promise<LayerLink | undefined> =>
-          digest.startsWith("sha256:") ? { digest, nameOnly: true } : this.layerLink(digest, access),
-      );
+      const isNamed = (digest: string) => digest.startsWith("sha256:");
+      yield digests.filter(isNamed).map((digest) => ({ digest, nameOnly: true }));
+      const others = digests.filter((digest) => !isNamed(digest));
+      const links = await mapAll(others, (digest) => this.layerLink(digest, access));
       yield links.filter((link) => link !== undefined);
     }
   }
