@@ -33,7 +33,7 @@ function isRefusal(run: Run, error: unknown): boolean {
 
 function end(run: Run, status: RunStatus, error?: unknown): GcReport {
   const report = run.ledger.report(status, run.clock.now(), run.remarks);
-  for (const remark of report.remarks) run.log.info(remark);
+  for (const remark of report.remarks ?? []) run.log.info(remark);
   run.telemetry.finish(report, error);
   const totals = {
     ...report.deleted,

@@ -80,7 +80,7 @@ export interface GcReport {
   readonly failures: Failure[];
   readonly failureCount: number;
   /** What the driver has to say of its store, in sentences. */
-  readonly remarks: readonly string[];
+  readonly remarks?: readonly string[];
   /** Driver method -> calls made. */
   readonly storageCalls: Record<string, number>;
 }

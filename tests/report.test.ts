@@ -269,3 +269,10 @@ test("a run's own report is shown, and the same after JSON", async () => {
   expect(formatReport(again)).toBe(formatReport(report));
   expect(renderReport(again)).toBe(renderReport(report));
 });
+
+test("what the driver has to say of its store is told, in both forms", () => {
+  const report = { ...EMPTY, remarks: ["bucket <b> keeps versions"] };
+  expect(formatReport(report)).toContain("Bucket <b> keeps versions.");
+  expect(renderReport(report)).toContain("Bucket &lt;b&gt; keeps versions.");
+  expect(() => formatReport({ ...EMPTY, remarks: [1] } as never)).toThrow(/remarks\[0\]/);
+});

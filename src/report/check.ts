@@ -41,6 +41,9 @@ export function requireReport(value: unknown): asserts value is GcReport {
   if (typeof report["dryRun"] !== "boolean") fail("dryRun", report["dryRun"], "true or false");
   for (const name of ["unrecognized", "problemCount", "failureCount"]) requireNumber(name, report[name]);
   for (const [name, required] of Object.entries(NUMBERS)) requireNumbers(name, membersOf(name, report[name]), required);
+  const { remarks = [] } = report;
+  if (!Array.isArray(remarks)) fail("remarks", remarks, "a list");
+  for (const [i, remark] of remarks.entries()) requireText(`remarks[${i}]`, remark);
   for (const [reason, sum] of Object.entries(membersOf("reasons", report["reasons"]))) {
     const name = `reasons.${reason}`;
     requireNumbers(name, membersOf(name, sum), ["count", "bytes"]);

@@ -70,7 +70,11 @@ function wouldDo({ eligible, safety }: GcReport): string {
 
 /** All that there is to say beside the headline: what became of things, why, and what to do. */
 export function story(report: GcReport): readonly Sentence[] {
-  return [...ending(report), ...aside(report), ...kept(report), ...trouble(report), ...closing(report)];
+  return [...ending(report), ...aside(report), ...kept(report), ...trouble(report), ...remarks(report), ...closing(report)];
+}
+
+function remarks({ remarks = [] }: GcReport): readonly Sentence[] {
+  return remarks.map((remark) => ({ tone: "note", text: `${remark.charAt(0).toUpperCase()}${remark.slice(1)}.` }));
 }
 
 function ending({ status, eligible }: GcReport): readonly Sentence[] {
