@@ -5,6 +5,7 @@
  */
 
 import { mapAll } from "./internal/mapAll.js";
+import { filterInTurns } from "./internal/turn.js";
 import type { RepositoryLook } from "./look.js";
 import { ASIDE, DOOMED, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { TagIndexEntry, Upload } from "./namespace.js";
@@ -59,7 +60,7 @@ export function honourLeases(run: Run, looks: readonly RepositoryLook[]): void {
 /** The blobs that nothing keeps; of each that the listing told too little of, size and time are looked up now. */
 async function findCandidates(run: Run, earlier: Plan | undefined): Promise<number[]> {
   const all = earlier?.blobs ?? run.digests.numbers();
-  const unmarked = [...all].filter((number) => run.marks.isCandidate(number));
+  const unmarked = await filterInTurns(all, (number) => run.marks.isCandidate(number));
   await mapAll(unmarked, async (number) => {
     if (!(await isThere(run, number))) run.marks.remove(number, PRESENT);
     else if (run.isYoung(run.times.get(number)) || run.aside?.wasRestored(run.digests.digest(number)) === true)

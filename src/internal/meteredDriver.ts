@@ -3,11 +3,13 @@
 import type { FileInfo, StorageDriver } from "../driver.js";
 import { toDriverError } from "./driverErrors.js";
 import { Gathered } from "./gathered.js";
+import { Pace } from "./pace.js";
 import type { TaskQueue } from "./taskQueue.js";
-import { turn } from "./turn.js";
 
 /** Questions that go to a driver in one call, where it takes many. */
 const GATHERED = 64;
+/** Entries of listings in one turn of the event loop: a few milliseconds of what is done with each. */
+const ENTRIES_A_TURN = 1000;
 
 export interface Meter {
   /** Where calls wait for their turn. */
@@ -165,18 +167,17 @@ function mayAskMany(driver: StorageDriver, method: "stat" | "list" | "getContent
 /** A listing, all told at once or page by page. */
 type Pages = Iterable<readonly FileInfo[]> | AsyncIterable<readonly FileInfo[]>;
 
-/** Pages that were all told at once are handed out a turn of the event loop each, so that a large directory holds nobody up. */
+/** Pages that were all told at once are handed out by and by, so that neither a large directory nor many small ones hold anybody up. */
 function listed(ask: (path: string) => Promise<Pages>): StorageDriver["list"] {
+  const pace = new Pace(ENTRIES_A_TURN);
   return async function* (path) {
-    let isFirst = true;
     const answer = await ask(path);
     if (Symbol.asyncIterator in answer) {
       yield* answer;
       return;
     }
     for (const page of answer) {
-      if (!isFirst) await turn();
-      isFirst = false;
+      await pace.room(page.length);
       yield page;
     }
   };

@@ -4,3 +4,17 @@ export function turn(): Promise<void> {
     setImmediate(resolve);
   });
 }
+
+/** Items in one turn where each is a look into a column. */
+const ITEMS_A_TURN = 20_000;
+
+/** Those items that are to be kept, found without holding up the event loop however many there are. */
+export async function filterInTurns<T>(items: Iterable<T>, keep: (item: T) => boolean): Promise<T[]> {
+  const kept: T[] = [];
+  let seen = 0;
+  for (const item of items) {
+    if (++seen % ITEMS_A_TURN === 0) await turn();
+    if (keep(item)) kept.push(item);
+  }
+  return kept;
+}
