@@ -96,6 +96,16 @@ interface Frame {
 
 const MANIFEST_KEYS: ReadonlySet<string> = new Set(["schemaversion", "manifests", "layers", "fslayers", "blobs"]);
 
+// Characters as numbers: compared as strings they take twice as long.
+const SPACE = 0x20;
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const BACKSLASH = 0x5c;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+
 type Found = Pick<ManifestDocument, "named" | "subjects" | "isManifest">;
 
 /** Scans text that is known to be JSON. */
@@ -107,21 +117,22 @@ function scan(text: string): Found {
   let isManifest = false;
 
   for (let i = 0; i < text.length; i++) {
-    const character = text[i];
-    if (character === "{" || character === "[") {
-      frame = enter(frame, character === "{");
-      stack.push(frame);
-    } else if (character === "}" || character === "]") {
-      if (frame !== undefined) leave(frame, named, subjects);
-      stack.pop();
-      frame = stack[stack.length - 1];
-    } else if (character === ",") {
-      if (frame !== undefined) frame.atKey = frame.isObject;
-    } else if (character === '"') {
+    const character = text.charCodeAt(i);
+    if (character === SPACE) continue;
+    if (character === QUOTE) {
       const end = stringEnd(text, i);
       if (frame?.isObject === true) takeString(frame, text, i, end);
       if (frame?.tellsManifest === true) isManifest = true;
       i = end;
+    } else if (character === OPEN_BRACE || character === OPEN_BRACKET) {
+      frame = enter(frame, character === OPEN_BRACE);
+      stack.push(frame);
+    } else if (character === CLOSE_BRACE || character === CLOSE_BRACKET) {
+      if (frame !== undefined) leave(frame, named, subjects);
+      stack.pop();
+      frame = stack[stack.length - 1];
+    } else if (character === COMMA) {
+      if (frame !== undefined) frame.atKey = frame.isObject;
     }
   }
   return { named, subjects, isManifest };
@@ -168,7 +179,8 @@ function isTelling(key: string | undefined): boolean {
 function takeValue(frame: Frame, value: string): void {
   if (frame.place === "ignored") return;
   if (frame.key === "mediatype") {
-    const type = (value.split(";", 1)[0] ?? "").trim().toLowerCase();
+    const parameters = value.indexOf(";");
+    const type = (parameters < 0 ? value : value.slice(0, parameters)).trim().toLowerCase();
     if (type === "") return;
     frame.hasType = true;
     if (MANIFEST_TYPES.has(type)) frame.hasManifestType = true;
@@ -198,7 +210,7 @@ function stringEnd(text: string, start: number): number {
 
 function isEscaped(text: string, start: number, quote: number): boolean {
   let slashes = 0;
-  while (quote - slashes - 1 > start && text[quote - slashes - 1] === "\\") slashes++;
+  while (quote - slashes - 1 > start && text.charCodeAt(quote - slashes - 1) === BACKSLASH) slashes++;
   return slashes % 2 === 1;
 }
 
