@@ -10,6 +10,7 @@ import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { meteredDriver } from "../src/internal/meteredDriver.js";
+import { Pace } from "../src/internal/pace.js";
 import { TaskQueue } from "../src/internal/taskQueue.js";
 
 let root = "";
@@ -204,4 +205,16 @@ describe("the metered driver", () => {
       new Error("stop"),
     ]);
   });
+});
+
+test("a pace gives each turn its portion, in the order of asking, and what is heavier a turn of its own", async () => {
+  const pace = new Pace(10);
+  const turns: number[][] = [[]];
+  const count = () => {
+    turns.push([]);
+    if (turns.length < 8) setImmediate(count);
+  };
+  setImmediate(count);
+  await Promise.all([4, 5, 2, 8, 50, 1, 0].map(async (weight) => pace.room(weight).then(() => turns.at(-1)?.push(weight))));
+  expect(turns.filter((each) => each.length > 0)).toEqual([[4, 5], [2, 8], [50], [1, 0]]);
 });
