@@ -66,9 +66,13 @@ function trace(command: readonly string[]): number {
 
 function run(command: readonly string[]): void {
   const [file = "", ...args] = command;
-  const { status, error, stderr } = spawnSync(file, args, { stdio: ["ignore", "ignore", "pipe"], encoding: "utf8", maxBuffer: 1 << 30 });
+  const { status, signal, error, stderr } = spawnSync(file, args, {
+    stdio: ["ignore", "ignore", "pipe"],
+    encoding: "utf8",
+    maxBuffer: 1 << 30,
+  });
   if (error !== undefined) throw error;
-  if (status !== 0) throw new Error(`${command.join(" ")} ended with ${status}:\n${stderr.slice(0, 2000)}`);
+  if (status !== 0) throw new Error(`${command.join(" ")} ended with ${signal ?? status}:\n${stderr.slice(0, 2000)}`);
 }
 
 function medianOf(values: readonly number[]): number {
