@@ -5,6 +5,7 @@ import type { CallResult, Result, Target } from "./cases.js";
 import { LIBRARY } from "./programs.js";
 
 const BEGIN = "<!-- figures: made by `npm run bench` -->";
+const PICTURE = "![Seconds by program](performance.svg)";
 const END = "<!-- end of figures -->";
 
 interface Figure {
@@ -74,11 +75,11 @@ function fixed(value: number): string {
   return value >= 10 ? String(Math.round(value)) : value.toFixed(2).replace(/\.?0+$/, "");
 }
 
-/** Writes the table between the markers of a document. */
+/** Writes the table, and the picture beside the document, between its markers. */
 export function writeTable(path: string, introduction: string, table: string): void {
   const text = readFileSync(path, "utf8");
   const begin = text.indexOf(BEGIN);
   const end = text.indexOf(END);
   if (begin === -1 || end < begin) throw new Error(`${path} lacks the markers ${BEGIN} and ${END}`);
-  writeFileSync(path, `${text.slice(0, begin + BEGIN.length)}\n\n${introduction}\n\n${table}\n\n${text.slice(end)}`);
+  writeFileSync(path, `${text.slice(0, begin + BEGIN.length)}\n\n${introduction}\n\n${table}\n\n${PICTURE}\n\n${text.slice(end)}`);
 }
