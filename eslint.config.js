@@ -18,7 +18,20 @@ const contracts = [
   "writeBarrier",
 ];
 const chapters = [
-  ...["inventory", "look", "manifestCatalog", "mark", "markAndSweep", "marks", "plan", "repositoryView", "report", "run", "sweep"],
+  ...[
+    "inventory",
+    "look",
+    "manifestCatalog",
+    "mark",
+    "markAndSweep",
+    "marks",
+    "plan",
+    "repositoryLook",
+    "repositoryView",
+    "report",
+    "run",
+    "sweep",
+  ],
   ...[
     "telemetry",
     "vacuum",

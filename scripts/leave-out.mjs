@@ -15,10 +15,10 @@ const STEPS = {
   look: [
     "src/online/quarantine.ts",
     '  const found = await run.phase("look", () => lookAtRegistry(run, "look"));\n',
-    "  const found = { repositories: 1, tags: 0, revisions: 0, looks: [] };\n",
+    "  const found = { repositories: 1, tags: 0, revisions: 0, looks: [], names: new Set() };\n",
   ],
   "recheck after a revision's removal": [
-    "src/online/purgeAside.ts",
+    "src/online/unlinkManifests.ts",
     "  const isGone = !isLeft && !(await isThere(run.settlingDriver, place));",
     "  const isGone = !isLeft && place !== undefined;",
   ],

@@ -2,12 +2,13 @@ import { isDigest } from "./digest.js";
 import type { StorageDriver } from "./driver.js";
 import { InvalidDigestError } from "./errors.js";
 import { takeInventory } from "./inventory.js";
-import { lookAtRegistry, type RepositoryLook, type RootReason } from "./look.js";
+import { lookAtRegistry } from "./look.js";
 import { ASIDE, PRESENT, PROTECTED } from "./marks.js";
 import type { Namespace } from "./namespace.js";
 import { openSession } from "./online/session.js";
 import type { GcContext, GcOptions, Reason } from "./options.js";
 import { makePlan, type Plan } from "./plan.js";
+import type { RepositoryLook, RootReason } from "./repositoryLook.js";
 import { Run } from "./run.js";
 
 /** One step from what keeps a digest down to it; or what would take it away. */

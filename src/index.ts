@@ -26,7 +26,6 @@ export {
 } from "./errors.js";
 export { type Explanation, type ExplanationStep, explain } from "./explain.js";
 export { fromPino, type LogFields, type Logger, type PinoLike } from "./logger.js";
-export type { RootReason } from "./look.js";
 export { markAndSweep } from "./markAndSweep.js";
 export type {
   BlobInfo,
@@ -51,6 +50,7 @@ export type { DeletedItem, GcContext, GcOptions, ItemKind, ManifestInfo, Phase, 
 export { memoryReferenceCache, type ReferenceCache } from "./referenceCache.js";
 export { openRegistry } from "./registry/openRegistry.js";
 export type { AsideCounts, GcReport, Problem, RepositoryCounts, RunStatus, Safety, SweepCounts } from "./report.js";
+export type { RootReason } from "./repositoryLook.js";
 export { type Removal, type RemovalOptions, Vacuum, type VacuumOptions, type VacuumResult } from "./vacuum.js";
 export { VERSION } from "./version.js";
 export { createWriteBarrier, type WriteBarrier } from "./writeBarrier.js";

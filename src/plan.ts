@@ -6,9 +6,9 @@
 
 import { mapAll } from "./internal/mapAll.js";
 import { filterInTurns } from "./internal/turn.js";
-import type { RepositoryLook } from "./look.js";
 import { ASIDE, DOOMED, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { TagIndexEntry, Upload } from "./namespace.js";
+import type { RepositoryLook } from "./repositoryLook.js";
 import type { Run } from "./run.js";
 
 /** What is to go from one repository. */

@@ -9,7 +9,6 @@ import { Column } from "./internal/column.js";
 import { meteredDriver } from "./internal/meteredDriver.js";
 import { TaskQueue } from "./internal/taskQueue.js";
 import { type Logger, onRejection, safeLogger } from "./logger.js";
-import type { RepositoryLook } from "./look.js";
 import { ManifestCatalog } from "./manifestCatalog.js";
 import { ASIDE, Marks, PRESENT } from "./marks.js";
 import type { LookOptions, Namespace } from "./namespace.js";
@@ -18,6 +17,7 @@ import type { RunLock } from "./online/runLock.js";
 import { checkOptions, checkParts, type GcContext, type GcOptions, type Phase, type Progress, type Settings } from "./options.js";
 import { type CompleteNamespace, completeRegistry } from "./registry/completeRegistry.js";
 import { Ledger } from "./report.js";
+import type { RepositoryLook } from "./repositoryLook.js";
 import { Telemetry } from "./telemetry.js";
 
 const PROGRESS_EVERY_MS = 100;

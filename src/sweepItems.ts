@@ -1,9 +1,9 @@
 /** The items of a plan: each thing that is to go, why, and all the paths that go with it. */
 
-import type { RepositoryLook } from "./look.js";
 import type { Footprint } from "./namespace.js";
 import type { ItemKind, PlannedItem, Reason } from "./options.js";
 import type { Plan, RepositoryPlan } from "./plan.js";
+import type { RepositoryLook } from "./repositoryLook.js";
 import type { Run } from "./run.js";
 
 export interface SweepItem {

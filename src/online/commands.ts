@@ -6,7 +6,7 @@ import type { Namespace } from "../namespace.js";
 import type { GcContext, GcOptions } from "../options.js";
 import type { GcReport } from "../report.js";
 import { Run } from "../run.js";
-import { recoverLinks } from "./purgeAside.js";
+import { recoverLinks } from "./closeJournals.js";
 import { goOnInterrupted, lookAndPutBack, settleAndPurge } from "./quarantine.js";
 import { openSession } from "./session.js";
 

@@ -11,8 +11,9 @@ import { honourLeases, keepLinksToLivingManifests, type Plan } from "../plan.js"
 import type { Run } from "../run.js";
 import { sweepUploads } from "../sweep.js";
 import type { AsideStore } from "./asideStore.js";
+import { closeJournals, recoverLinks } from "./closeJournals.js";
 import { moveAside } from "./moveAside.js";
-import { closeJournals, purgeAside, purgeable, recoverLinks } from "./purgeAside.js";
+import { purgeAside, purgeable } from "./purgeAside.js";
 import { putBackNeeded, undo } from "./putBack.js";
 
 /** The drain is slept in pieces, so that the lock is kept alive. */

@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
 import { describe, expect, test } from "vitest";
 import { contentOf, DAY, memoryStore } from "../support/stores.js";
-import { changed, IMAGE, image, layer, linkOf, push, revision } from "../support/tree.js";
+import { changed, IMAGE, image, layer, linkOf, push, repo, revision } from "../support/tree.js";
 import { blobPath, digestOf, World } from "../support/world.js";
 
 const SCHEMA_1 = JSON.stringify({ schemaVersion: 1, fsLayers: [{ blobSum: digestOf("one") }] });
@@ -100,6 +100,39 @@ describe("at a bad moment", () => {
     for (const path of [link, SIGNATURE_LINK, blobPath(digestOf("signature")), blobPath(digestOf("one"))]) {
       expect(files.has(path), path).toBe(true);
     }
+  });
+
+  test("a copy stays as long as what was pushed in its place does not hold what its digest says", async () => {
+    const manifest = image(digestOf("old"));
+    const world = await oldWorld((put) => push(put, "r", manifest, ["old"]));
+    await world.collect();
+    await push((path, content) => world.put(path, content), "r", manifest, [], "again");
+    await world.put(blobPath(digestOf(manifest)), manifest.replace("layers", "rotten"));
+    for (let run = 0; run < 2; run++) {
+      world.now += 9 * DAY;
+      await world.collect();
+    }
+    expect([...(await contentOf(world.driver)).values()]).toContain(manifest);
+  });
+
+  test("a listing that leaves out a repository purges nothing that may be needed there", async () => {
+    const manifest = image(digestOf("old"));
+    const world = await oldWorld((put) => push(put, "lost", manifest, ["old"]));
+    await world.collect();
+    world.now += 8 * DAY;
+    // Somebody's registry believed that all is there, and has accepted it again.
+    await world.put(revision("lost", digestOf(manifest)), digestOf(manifest));
+    const lost = repo("lost");
+    const driver = changed(world.driver, {
+      list: async function* (path, options) {
+        for await (const page of world.driver.list(path, options)) yield page.filter((info) => info.path !== lost);
+      },
+    });
+    const report = await markAndSweep({ clock: world.clock }, driver, openRegistry(driver), { removeUntagged: true });
+    expect(report.purged).toMatchObject({ manifests: 0, blobs: 0 });
+    for (const content of [manifest, "old"]) expect([...(await contentOf(world.driver)).values()]).toContain(content);
+    await world.collect();
+    expect((await world.files()).get(blobPath(digestOf("old")))).toBe("old");
   });
 
   test("a layer link that a sleeper takes after his journal was closed is written anew by the next run", async () => {

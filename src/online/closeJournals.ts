@@ -1,0 +1,56 @@
+/** How journals end: what an interrupted purge left half done is mended, and a journal that is done is closed, and goes a day later. */
+
+import { isPathNotFound } from "../errors.js";
+import type { Run } from "../run.js";
+import type { AsideStore } from "./asideStore.js";
+import type { Journal } from "./journal.js";
+import { isThere, writeLink } from "./putBack.js";
+
+/** A purged journal stays for a day: a sleeper's late move is then still somebody's. */
+export const KEEP_PURGED_MS = 86_400_000;
+
+/**
+ * An interrupted purge may have died between the removal of a revision link and the look after it: of those that the journal names
+ * and that are gone, each whose manifest's data is back is written anew, and so are its signatures. A client may have deleted it in between: that can't be told apart.
+ */
+export async function recoverLinks(run: Run, aside: AsideStore): Promise<void> {
+  for (const journal of aside.journals.values()) {
+    if (journal.damage !== undefined || journal.purgingAt === undefined || journal.purgedAt !== undefined) continue;
+    for (const link of journal.links) {
+      if ((link.kind !== "manifest" && link.kind !== "signature") || (await isThere(run.driver, link.path))) continue;
+      const [place = ""] = run.registry.blobFootprint(link.digest).files;
+      if (!(await isThere(run.driver, place))) continue;
+      await run.mayChange();
+      await writeLink(run.driver, link);
+    }
+  }
+}
+
+/** A journal is done once each of its items is purged, put back or kept; a day later it goes. */
+export async function closeJournals(run: Run, aside: AsideStore): Promise<void> {
+  const busy = new Set([...aside.copies.values()].flatMap((copies) => copies.map((copy) => copy.runId)));
+  for (const journal of aside.journals.values()) {
+    if (journal.damage !== undefined || journal.settledAt === undefined || busy.has(journal.runId)) continue;
+    await run.mayChange();
+    if (journal.purgedAt === undefined) await journal.write([{ kind: "purged", at: run.storageNow() }]);
+    else if (run.storageNow() - lastUseOf(run, journal) > KEEP_PURGED_MS) await journal.remove();
+  }
+  for (const note of aside.notes) {
+    if (note.time > run.storageNow() - Math.max(run.settings.gracePeriodMs, KEEP_PURGED_MS)) continue;
+    await run.mayChange();
+    await removeNote(run, note.path);
+  }
+}
+
+/** A registry with a descriptor cache may go on to promise what a run took, as long as a purge would have waited. */
+function lastUseOf({ settings }: Run, { purgedAt = Number.NaN, settledAt = Number.NaN }: Journal): number {
+  return Math.max(purgedAt, settledAt + settings.quarantineMs);
+}
+
+async function removeNote(run: Run, path: string): Promise<void> {
+  try {
+    await run.driver.delete(path);
+  } catch (error) {
+    if (!isPathNotFound(error)) throw error;
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * The links of manifests that a purge takes: tag index entries and signatures, then the revision link, each only if it is still the one
+ * that the journal names, and a look whether the manifest is back. What is not gone for good is as it was.
+ */
+
+import { codeOf, messageOf } from "../errors.js";
+import { addTo } from "../internal/addTo.js";
+import { mapAll } from "../internal/mapAll.js";
+import type { DeletedItem } from "../options.js";
+import { countItem, type SweepCounts } from "../report.js";
+import type { RepositoryLook } from "../repositoryLook.js";
+import type { Run } from "../run.js";
+import { parentsFirst } from "../sweep.js";
+import { tellDeleted } from "../tellDeleted.js";
+import { inBatches } from "./batches.js";
+import type { Journal, JournalLink } from "./journal.js";
+import { removeIfSame } from "./moveAside.js";
+import { isThere, writeLink } from "./putBack.js";
+
+/** A revision link that is to go, and what goes before it: tag index entries and signatures. */
+export interface DyingManifest {
+  readonly link: JournalLink;
+  readonly parts: readonly JournalLink[];
+}
+
+/** What the journal names of dying manifests, by repository and number. */
+export function dyingManifests(run: Run, journal: Journal, numbers: readonly number[]): Map<string, Map<number, DyingManifest>> {
+  const dying = new Set(numbers.map((number) => run.digests.digest(number)));
+  const parts = new Map<string, JournalLink[]>();
+  for (const link of journal.links) {
+    if ((link.kind === "tagIndexEntry" || link.kind === "signature") && dying.has(link.digest)) addTo(parts, partsKey(link), link);
+  }
+  const manifests = new Map<string, Map<number, DyingManifest>>();
+  for (const link of journal.links) {
+    if (link.kind !== "manifest" || !dying.has(link.digest)) continue;
+    const known = manifests.get(link.repository) ?? new Map<number, DyingManifest>();
+    manifests.set(link.repository, known);
+    known.set(run.digests.add(link.digest), { link, parts: parts.get(partsKey(link)) ?? [] });
+  }
+  return manifests;
+}
+
+function partsKey({ repository, digest }: JournalLink): string {
+  return `${repository} ${digest}`;
+}
+
+/** Removes the revision links of one repository, parents before children: what a link that is left keeps is left too. Answers with these. */
+export async function unlinkManifests(
+  run: Run,
+  manifests: ReadonlyMap<number, DyingManifest>,
+  look: RepositoryLook,
+  counts: SweepCounts,
+): Promise<number[]> {
+  const left: number[] = [];
+  for (const level of parentsFirst(run, { look, manifests: [...manifests.keys()] })) {
+    const dying = level.filter((number) => look.doomed.has(number));
+    const stuck: number[] = [];
+    await inBatches(run, dying, async (some) => {
+      await mapAll(some, async (number) => {
+        const manifest = manifests.get(number);
+        if (manifest === undefined) return;
+        const outcome = { isGone: false };
+        await run.unlessPromised(manifest.link.digest, async () => {
+          outcome.isGone = await unlinkManifest(run, manifest, counts);
+        });
+        if (!outcome.isGone) stuck.push(number);
+      });
+    });
+    await look.keep(stuck);
+    for (const number of stuck) left.push(number);
+  }
+  return left;
+}
+
+/**
+ * Removes a manifest's parts, then its revision link, then looks whether its data is back: a push of the same manifest writes the data
+ * before the link. Whether it is gone for good; where it isn't, what was removed is written anew.
+ */
+async function unlinkManifest(run: Run, { link: revision, parts }: DyingManifest, counts: SweepCounts): Promise<boolean> {
+  const removed: JournalLink[] = [];
+  let isLeft = false;
+  for (const link of [...parts, revision]) {
+    const outcome = await unlink(run, link);
+    if (outcome === "removed") removed.unshift(link);
+    isLeft = outcome === "failed" || (outcome === "changed" && link === revision);
+    if (isLeft) break;
+  }
+  const [place = ""] = run.registry.blobFootprint(revision.digest).files;
+  const isGone = !isLeft && !(await isThere(run.settlingDriver, place));
+  const gone: DeletedItem[] = [];
+  for (const link of removed) {
+    if (!isGone && (await isWrittenAnew(run, link))) continue;
+    if (link.kind === "signature") continue;
+    countItem(counts, { kind: link.kind });
+    gone.push({ kind: link.kind, path: link.path, repository: link.repository, digest: link.digest, how: "deleted" });
+  }
+  run.signal.throwIfAborted();
+  await tellDeleted(run, gone);
+  return isGone;
+}
+
+async function unlink(run: Run, link: JournalLink): Promise<"removed" | "absent" | "changed" | "failed"> {
+  try {
+    return await removeIfSame(run.driver, link);
+  } catch (error) {
+    if (!run.signal.aborted) run.ledger.addFailure({ path: link.path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });
+    return "failed";
+  }
+}
+
+/** Writes a link anew; an index entry only where its tag is still there. */
+async function isWrittenAnew(run: Run, link: JournalLink): Promise<boolean> {
+  const isOfTag = link.kind === "tagIndexEntry";
+  if (isOfTag && (link.current === undefined || !(await isThere(run.settlingDriver, link.current)))) return false;
+  await writeLink(run.settlingDriver, link);
+  return true;
+}

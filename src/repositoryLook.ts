@@ -1,0 +1,282 @@
+/** A look at one repository: what it keeps is marked, what it doesn't is found. */
+
+import { DamagedRegistryError } from "./errors.js";
+import { mapAll } from "./internal/mapAll.js";
+import { emptyReach, mark, type Reach } from "./mark.js";
+import { type KeepMark, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
+import type { Repository, Signature, Upload } from "./namespace.js";
+import type { RepositoryView } from "./repositoryView.js";
+import type { Run } from "./run.js";
+
+/** Why a revision keeps what it reaches, though nothing else reaches it. `explain` says it in these words. */
+export type RootReason = "tag" | "revision" | "keep" | "young" | "damage" | "alive-elsewhere";
+
+/** A layer link that no kept manifest of its repository reaches. */
+export interface LooseLink {
+  /** Milliseconds since 1970, NaN where unknown. */
+  readonly time: number;
+  /** The digest under which its blob is stored. */
+  readonly blob: number;
+}
+
+/** What one look found in one repository. */
+export class RepositoryLook {
+  /** Revisions that nothing keeps, and when their links were written. */
+  readonly doomed = new Map<number, number>();
+  readonly loose = new Map<number, LooseLink>();
+  /** Loose links whose blob is stored under another digest. */
+  private readonly looseByAnotherName: number[] = [];
+  readonly expiredUploads: Upload[] = [];
+  /** Whether anything else than revisions and layer links is there. */
+  private otherwiseEmpty = true;
+  private readonly reach: Reach;
+  /** Why roots are roots, where somebody wants to know. */
+  private readonly whyRoot = new Map<number, RootReason>();
+
+  private constructor(
+    private readonly run: Run,
+    private readonly view: RepositoryView,
+    /** What an earlier look of this run planned for the repository; in a first look nothing is measured. */
+    private readonly earlier: RepositoryLook | "first" | "unseen",
+  ) {
+    this.reach = emptyReach(run.watched !== undefined);
+  }
+
+  get repository(): Repository {
+    return this.view.repository;
+  }
+
+  /** Whether nothing would be left of the repository. */
+  get wouldBeEmpty(): boolean {
+    const keepsRevisions = this.view.revisions.size > this.doomed.size;
+    return this.otherwiseEmpty && !keepsRevisions && (this.run.settings.removeLayerLinks || this.loose.size === 0);
+  }
+
+  /** Whether anything of it may go, or was taken and may have to come back. */
+  get matters(): boolean {
+    const mayLose = this.doomed.size > 0 || this.loose.size > 0 || this.expiredUploads.length > 0 || this.wouldBeEmpty;
+    return mayLose || this.run.aside?.namesRepository(this.repository.name) === true;
+  }
+
+  /** Whether a kept manifest of the repository reaches this layer; under damage any may be needed. */
+  needsLayer(layer: number): boolean {
+    return this.view.isDamaged || this.isReached(layer);
+  }
+
+  signaturesOf(manifest: number): readonly Signature[] {
+    return this.view.signaturesOf.get(manifest) ?? [];
+  }
+
+  /** The revisions that are about this manifest. */
+  referrersOf(manifest: number): readonly number[] {
+    return this.view.referrersOf(manifest);
+  }
+
+  /** Marks what the repository keeps, and finds what it doesn't. */
+  static async mark(run: Run, view: RepositoryView, earlier: RepositoryLook | "first" | "unseen"): Promise<RepositoryLook> {
+    const look = new RepositoryLook(run, view, earlier);
+    const { removeUntagged } = run.settings;
+    await look.follow(view.tagged, LIVE, "tag");
+    if (!removeUntagged) await look.follow(view.revisions.keys(), LIVE, "revision");
+    if (removeUntagged && !view.isDamaged) {
+      await look.askKeep();
+      await look.keepYoung();
+    }
+    if (!view.isDamaged) await look.findLoose();
+    if (view.isDamaged) await look.protect();
+    await look.findUploads();
+    run.watched?.take(look);
+    look.otherwiseEmpty &&= !view.isDamaged && view.tags === 0 && view.strays === 0;
+    return look;
+  }
+
+  /** Keeps these manifests after all, with all that they reach. */
+  async keep(manifests: Iterable<number>): Promise<void> {
+    await this.follow(manifests, LIVE, "alive-elsewhere");
+    this.run.watched?.take(this);
+  }
+
+  /** How a digest is reached from a root: manifests, the digest last; `undefined` where it isn't. Known where somebody watches. */
+  wayTo(number: number): { readonly why: RootReason; readonly way: readonly number[] } | undefined {
+    if (!this.reach.digests.has(number)) return undefined;
+    const way = [number];
+    for (let at = this.reach.cameFrom?.get(number); at !== undefined; at = this.reach.cameFrom?.get(at)) way.unshift(at);
+    const why = this.whyRoot.get(way[0] ?? number);
+    return why && { why, way };
+  }
+
+  /** Whether damage keeps this layer, or what it stands for. */
+  protects(number: number): boolean {
+    if (!this.view.isDamaged) return false;
+    for (const layer of this.view.layerNumbers()) if (layer === number || this.view.blobOf(layer) === number) return true;
+    return false;
+  }
+
+  /** Whether a layer link may belong to a push that is under way: it is young, or an earlier look didn't see it as it is. */
+  isLease(layer: number): boolean {
+    const link = this.loose.get(layer);
+    if (link === undefined || this.run.isYoung(link.time) || this.isUnnamed(layer, link)) return true;
+    return this.earlier !== "first" && !isSame(this.earlierLooseTime(layer), link.time);
+  }
+
+  /** A link to something that lies aside, which no journal names as it is: someone wrote it since. */
+  private isUnnamed(layer: number, { blob, time }: LooseLink): boolean {
+    const { aside, digests, marks } = this.run;
+    if (aside === undefined || !aside.isAside(blob) || marks.has(blob, PRESENT)) return false;
+    return !aside.linksNamed("layerLink", this.repository.name, digests.digest(layer)).some((link) => isSame(link.time, time));
+  }
+
+  private earlierLooseTime(layer: number): number | undefined {
+    return this.earlier instanceof RepositoryLook ? this.earlier.loose.get(layer)?.time : undefined;
+  }
+
+  private async follow(roots: Iterable<number>, flag: KeepMark, why: RootReason): Promise<void> {
+    const reached: number[] = [];
+    const starts = [...roots];
+    if (this.reach.cameFrom !== undefined) {
+      for (const root of starts) if (!this.reach.digests.has(root)) this.whyRoot.set(root, why);
+    }
+    await mark(this.view, starts, this.reach, (number) => {
+      this.run.marks.add(number, flag);
+      reached.push(number);
+    });
+    if (this.doomed.size > 0) for (const number of reached) this.doomed.delete(number);
+    if (this.loose.size === 0) return;
+    for (const number of reached) this.loose.delete(number);
+    for (const layer of this.looseByAnotherName) if (this.isReached(layer)) this.loose.delete(layer);
+  }
+
+  private isReached(layer: number): boolean {
+    return this.reach.digests.has(layer) || this.reach.digests.has(this.view.blobOf(layer));
+  }
+
+  private untouched(): number[] {
+    return [...this.view.revisions.keys()].filter((number) => !this.reach.manifests.has(number));
+  }
+
+  /** Asks the caller about each manifest that nothing else keeps. */
+  private async askKeep(): Promise<void> {
+    const { keep } = this.run.settings;
+    // A later look asks nothing: what it didn't see before stays anyway.
+    if (keep === undefined || this.earlier !== "first") return;
+    for (const number of this.untouched()) {
+      const facts = this.run.catalog.factsOf(number);
+      if (facts === undefined || this.reach.manifests.has(number)) continue;
+      const time = this.view.revisions.get(number) ?? Number.NaN;
+      const info = {
+        ...facts,
+        repository: this.repository.name,
+        digest: this.run.digests.digest(number),
+        modTime: Number.isNaN(time) ? undefined : new Date(time),
+      };
+      if (await keep(info)) await this.follow([number], LIVE, "keep");
+    }
+  }
+
+  /** Keeps young revisions, and those that an earlier look didn't see as they are; the others are doomed. */
+  private async keepYoung(): Promise<void> {
+    const untouched = this.untouched();
+    const times = await mapAll(untouched, async (number) =>
+      this.run.looksAtTimes ? this.view.lookAtRevision(number) : (this.view.revisions.get(number) ?? Number.NaN),
+    );
+    const pushed = await mapAll(untouched, async (number, i) => this.wasPushedSince(number, times[i] ?? Number.NaN));
+    const young: number[] = [];
+    untouched.forEach((number, i) => {
+      const time = times[i];
+      if (time === undefined) return;
+      if (this.run.isYoung(time) || !this.wasSeen(number, time) || pushed[i] === true) young.push(number);
+      else this.doomed.set(number, time);
+    });
+    await this.follow(young, YOUNG, "young");
+  }
+
+  /**
+   * Whether somebody pushed a manifest since a run put it aside: its data is in place again, though a journal names it; or it still
+   * lies aside, and no journal names its link as it is now. What was restored lately counts as pushed.
+   */
+  private async wasPushedSince(number: number, time: number): Promise<boolean> {
+    const { aside, digests, registry, look } = this.run;
+    if (aside === undefined) return false;
+    const digest = digests.digest(number);
+    if (aside.wasRestored(digest)) return true;
+    const named = aside.linksNamed("manifest", this.repository.name, digest);
+    if (named.length === 0 && !aside.isAside(number)) return false;
+    const isInPlace = (await registry.lookAtBlob?.(digest, look)) !== undefined;
+    if (isInPlace) return named.length > 0;
+    return aside.isAside(number) && !named.some((link) => isSame(link.time, time));
+  }
+
+  private wasSeen(number: number, time: number): boolean {
+    if (this.earlier === "first") return true;
+    return this.earlier !== "unseen" && isSame(this.earlier.doomed.get(number), time);
+  }
+
+  /** Finds the layer links that nothing reaches, and looks at each: whether it is there, since when, and whether it is whole. */
+  private async findLoose(): Promise<void> {
+    const { removeLayerLinks, removeEmptyRepositories } = this.run.settings;
+    const mustLook = removeLayerLinks || removeEmptyRepositories || this.run.looksAtTimes;
+    const layers = [...this.view.layerNumbers()].filter((layer) => !this.isReached(layer));
+    const times = await mapAll(layers, async (layer) => (mustLook ? this.view.lookAtLayer(layer, this.run.looksAtTimes) : Number.NaN));
+    layers.forEach((layer, i) => {
+      const time = times[i];
+      if (time === undefined) return;
+      const blob = this.view.blobOf(layer);
+      this.loose.set(layer, { time, blob });
+      if (blob !== layer) this.looseByAnotherName.push(layer);
+    });
+  }
+
+  /** Damage: every revision stays as a root, and so does every blob that the repository links. */
+  private async protect(): Promise<void> {
+    this.doomed.clear();
+    this.loose.clear();
+    await this.follow(this.view.revisions.keys(), PROTECTED, "damage");
+    const layers = [...this.view.layerNumbers()];
+    const times = await mapAll(layers, (layer) => this.view.lookAtLayer(layer));
+    const present = layers.filter((_, i) => times[i] !== undefined);
+    for (const { link } of this.run.aside?.layerLinksTakenFrom(this.repository.name) ?? []) present.push(this.run.digests.add(link.target));
+    for (const layer of present) {
+      this.run.marks.add(layer, PROTECTED);
+      this.run.marks.add(this.view.blobOf(layer), PROTECTED);
+    }
+    if (this.view.hasUnknownNeeds && present.length === 0) {
+      this.run.unknowable ??= new DamagedRegistryError(
+        `a manifest in the repository ${this.repository.name} is damaged, and the repository has no layer links that would tell what it needs; nothing was deleted. Push the image again, or delete the damaged manifest through the registry, then collect again`,
+      );
+    }
+  }
+
+  private async findUploads(): Promise<void> {
+    const { removeUploadsOlderThanMs, removeEmptyRepositories } = this.run.settings;
+    if (removeUploadsOlderThanMs === undefined && !removeEmptyRepositories) return;
+    for await (const upload of this.uploadsOf(this.repository)) {
+      if (this.isExpired(upload)) this.expiredUploads.push(upload);
+      else this.otherwiseEmpty = false;
+    }
+  }
+
+  /** Looks at the expired uploads again: those to which nobody has added anything. */
+  async uploadsStillExpired(): Promise<Upload[]> {
+    const planned = new Set(this.expiredUploads.map(({ path }) => path));
+    const fresh = this.repository.again === undefined ? this.repository : await this.repository.again(this.run.look);
+    const uploads: Upload[] = [];
+    if (fresh === undefined) return uploads;
+    for await (const upload of this.uploadsOf(fresh)) if (planned.has(upload.path) && this.isExpired(upload)) uploads.push(upload);
+    return uploads;
+  }
+
+  private async *uploadsOf(repository: Repository): AsyncIterable<Upload> {
+    for await (const page of repository.uploads?.(this.run.look) ?? []) yield* page;
+  }
+
+  private isExpired({ newest }: Upload): boolean {
+    const { removeUploadsOlderThanMs = Number.POSITIVE_INFINITY } = this.run.settings;
+    // `startedat` is by the registry's clock, files' times are by the storage's: old is what is old by either.
+    const now = Math.min(this.run.clock.now(), this.run.storageNow());
+    return newest !== undefined && newest.getTime() < now - removeUploadsOlderThanMs;
+  }
+}
+
+function isSame(a: number | undefined, b: number): boolean {
+  return a !== undefined && (a === b || (Number.isNaN(a) && Number.isNaN(b)));
+}
