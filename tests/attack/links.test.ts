@@ -102,6 +102,35 @@ describe("at a bad moment", () => {
     }
   });
 
+  test("a manifest that is pushed again after its purge died gets its signatures back", async () => {
+    const world = await oldSchema1();
+    await world.collect();
+    world.now += 8 * DAY;
+    let isDead = false;
+    const dying = new Proxy(world.driver, {
+      get(target, member) {
+        const value: unknown = Reflect.get(target, member);
+        if (typeof value !== "function") return value;
+        return async function (path: string, ...rest: unknown[]) {
+          if (isDead) throw new Error("dead");
+          isDead = member === "delete" && path === SIGNATURE_LINK;
+          return (await Reflect.apply(value, target, [path, ...rest])) as unknown;
+        };
+      },
+    });
+    const list: StorageDriver["list"] = (path, options) => world.driver.list(path, options);
+    const driver = changed(dying, { list });
+    await markAndSweep({ clock: world.clock }, driver, openRegistry(driver), { removeUntagged: true }).catch(() => undefined);
+    expect(isDead).toBe(true);
+    expect((await world.files()).has(SIGNATURE_LINK)).toBe(false);
+    await world.driver.delete("/docker/registry/lockfiles");
+    await push((path, content) => world.put(path, content), "r", SCHEMA_1, ["one"], "again");
+    await world.collect();
+    const files = await world.files();
+    expect(files.has(SIGNATURE_LINK)).toBe(true);
+    expect(files.get(blobPath(digestOf("signature")))).toBe("signature");
+  });
+
   test("a copy stays as long as what was pushed in its place does not hold what its digest says", async () => {
     const manifest = image(digestOf("old"));
     const world = await oldWorld((put) => push(put, "r", manifest, ["old"]));
