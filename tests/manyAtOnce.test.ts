@@ -155,6 +155,18 @@ describe("the metered driver", () => {
     expect(counts).toEqual({ stat: 1, list: 2 });
   });
 
+  test("what must be brought to an end after an abort is asked singly", async () => {
+    const half = await halfDriver();
+    const settling = meteredDriver(half.driver, {
+      queue: new TaskQueue(4),
+      signal: undefined,
+      patience: new AbortController().signal,
+      count: () => undefined,
+    });
+    await Promise.all([1, 3].map((i) => settling.stat(`/d/${i}`)));
+    expect(half.calls).toEqual([]);
+  });
+
   test("a wrapper's own member is asked, and not what would go past it", async () => {
     const half = await halfDriver();
     const asked: string[] = [];

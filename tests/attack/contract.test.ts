@@ -157,6 +157,16 @@ describe("the lock", () => {
     expect(blobs).toBe(0);
   });
 
+  test("a lock that can't be read for a moment ends no run", async () => {
+    const { driver } = await layOut(vector("retag"), memoryStore());
+    const unreadable = changed(driver, {
+      getContent: (path, options) =>
+        path.endsWith("/gc-in-progress") ? Promise.reject(new Error("503")) : driver.getContent!(path, options),
+    });
+    const report = await collect(unreadable, { readOnly: true, removeUntagged: true });
+    expect(report).toMatchObject({ status: "completed", deleted: { blobs: 4 } });
+  });
+
   test("a run that is aborted ends though the storage never answers, when it gives the lock back", async () => {
     vi.useFakeTimers();
     try {

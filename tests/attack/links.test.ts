@@ -164,6 +164,22 @@ describe("at a bad moment", () => {
     expect((await world.files()).get(blobPath(digestOf("old")))).toBe("old");
   });
 
+  test("a layer link that a run took is written anew for as long as a purge would have waited, though its journal closed at once", async () => {
+    const shared = image(digestOf("shared"));
+    const world = await oldWorld(async (put) => {
+      await push(put, "b", shared, ["shared"], "keep");
+      await put(layer("a", digestOf("shared")), digestOf("shared"));
+    });
+    expect(await world.collect()).toMatchObject({ deleted: { layerLinks: 1 }, quarantined: { blobs: 0 } });
+    world.now += 3 * DAY;
+    await world.collect();
+    // A registry with a descriptor cache still believes in the link, and accepts a manifest that needs it.
+    world.now += DAY;
+    await push((path, content) => world.put(path, content), "a", shared, [], "new");
+    await world.collect();
+    expect((await world.files()).has(layer("a", digestOf("shared")))).toBe(true);
+  });
+
   test("a layer link that a sleeper takes after his journal was closed is written anew by the next run", async () => {
     const manifest = image(digestOf("old"));
     const world = await oldWorld((put) => push(put, "r", manifest, ["old"]));
