@@ -187,6 +187,26 @@ describe("symbolic links on a file system", () => {
   });
 });
 
+describe("repositories that share their revisions through a symbolic link", () => {
+  test("keep those that a tag of either names", async () => {
+    const store = filesystemStore();
+    const put: Put = (path, content) => store.put(path, content);
+    const theirs = image(digestOf("theirs"));
+    await push(put, "a", image(digestOf("base")), ["base"], "keep");
+    await push(put, "b", theirs, ["theirs"], "keep");
+    await put(revision("a", digestOf(theirs)), digestOf(theirs));
+    const revisions = join(store.folder, repo("b"), "_manifests/revisions");
+    rmSync(revisions, { recursive: true });
+    symlinkSync("../../a/_manifests/revisions", revisions);
+    await put(revision("a", digestOf(image(digestOf("dead")))), digestOf(image(digestOf("dead"))));
+    await put(blobPath(digestOf(image(digestOf("dead")))), image(digestOf("dead")));
+    await markAndSweep({}, store.driver, openRegistry(store.driver), { readOnly: true, removeUntagged: true });
+    const files = await contentOf(store.driver);
+    expect(files.has(revision("a", digestOf(theirs)))).toBe(true);
+    expect(files.has(revision("a", digestOf(image(digestOf("dead")))))).toBe(false);
+  });
+});
+
 describe("identity", () => {
   test("a referrer that names its kept subject by sha512 is kept", async () => {
     const store = memoryStore();

@@ -81,14 +81,16 @@ describe("requests", () => {
     const manifest = image(digestOf("layer"));
     await push(made.put, "r", manifest, ["layer"], "whole");
     await push(made.put, "bad", image(digestOf("other")), ["other"], "t");
-    // As long as a digest, and another.
-    await made.put(layer("bad", digestOf("other")), digestOf("layer"));
+    // As long as a digest, and another: what it names may be what is needed.
+    await made.put(layer("bad", digestOf("other")), digestOf("hidden"));
+    await made.put(blobPath(digestOf("hidden")), "hidden");
     await made.put(currentLink("r", "dangling"), digestOf("nothing"));
     const { report, reads } = await collect(made, { readOnly: true });
     expect([...reads.keys()].filter((key) => kindOf(key) === "link").sort()).toEqual(
       [layer("bad", digestOf("other")), currentLink("r", "dangling")].map((path) => path.slice(1)).sort(),
     );
     expect(report.problems.map(({ kind }) => kind).sort()).toEqual(["dangling-tag", "mismatched-link"]);
+    expect(made.s3.objects.has(blobPath(digestOf("hidden")).slice(1))).toBe(true);
   });
 
   test("a tag whose index was lost is known by the repository's revisions", async () => {
