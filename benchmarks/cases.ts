@@ -45,7 +45,7 @@ const ONLINE = "online";
 const DRY = { dryRun: true, readOnly: true };
 
 /** The cases that only look. */
-export function dryCases(trees: Trees): Case[] {
+export function dryCases(trees: Trees, program: string): Case[] {
   const { large, tags } = trees;
   const untagged = { ...DRY, removeUntagged: true };
   const online = (options: object) => library(large, { ...options, readOnly: false }, ONLINE);
@@ -53,7 +53,7 @@ export function dryCases(trees: Trees): Case[] {
     {
       group: "dry",
       title: "dry run",
-      programs: [peer(large, ["--dry-run"]), library(large, DRY), floor(large, [])],
+      programs: [peer(program, large, ["--dry-run"]), library(large, DRY), floor(large, [])],
       targets: [
         { program: PEER, atLeast: 4 },
         { program: FLOOR, atMost: 1.6 },
@@ -62,7 +62,7 @@ export function dryCases(trees: Trees): Case[] {
     {
       group: "dry",
       title: "dry run, untagged",
-      programs: [peer(large, ["--dry-run", "-m"]), library(large, untagged), floor(large, ["--remove-untagged"])],
+      programs: [peer(program, large, ["--dry-run", "-m"]), library(large, untagged), floor(large, ["--remove-untagged"])],
       targets: [
         { program: PEER, atLeast: 12 },
         { program: FLOOR, atMost: 1.6 },
@@ -83,14 +83,14 @@ export function dryCases(trees: Trees): Case[] {
     {
       group: "tags",
       title: "one repository of many tags, dry run, untagged",
-      programs: [peer(tags, ["--dry-run", "-m"]), library(tags, untagged), floor(tags, ["--remove-untagged"])],
+      programs: [peer(program, tags, ["--dry-run", "-m"]), library(tags, untagged), floor(tags, ["--remove-untagged"])],
       targets: [{ program: PEER, atLeast: 100 }],
     },
   ];
 }
 
 /** The cases that delete, each time from a copy that is whole. */
-export function deletingCases(trees: Trees, directory: string): Case[] {
+export function deletingCases(trees: Trees, directory: string, program: string): Case[] {
   const copy = join(directory, "copy");
   const prepare = () => restore(trees.large, copy);
   const real = { readOnly: true, removeUntagged: true };
@@ -107,7 +107,7 @@ export function deletingCases(trees: Trees, directory: string): Case[] {
       group: "delete",
       title: "real run, untagged, layer links left",
       programs: [
-        { ...peer(copy, ["-m"]), prepare },
+        { ...peer(program, copy, ["-m"]), prepare },
         { ...library(copy, { ...real, removeLayerLinks: false }), prepare },
       ],
       targets: [{ program: PEER, atLeast: 3 }],
@@ -129,7 +129,7 @@ export function deletingCases(trees: Trees, directory: string): Case[] {
 }
 
 /** The cases whose system calls are counted, on a tree of a tenth: a trace makes programs very slow. */
-export function callCases({ tenth }: Trees): Case[] {
+export function callCases({ tenth }: Trees, program: string): Case[] {
   const cases = [
     { title: "dry run", options: DRY, flags: ["--dry-run"], floorFlags: [] },
     {
@@ -142,7 +142,7 @@ export function callCases({ tenth }: Trees): Case[] {
   return cases.map(({ title, options, flags, floorFlags }) => ({
     group: "calls",
     title,
-    programs: [peer(tenth, flags), library(tenth, options), floor(tenth, floorFlags)],
+    programs: [peer(program, tenth, flags), library(tenth, options), floor(tenth, floorFlags)],
     targets: [{ program: FLOOR, atMost: 2 }],
   }));
 }

@@ -29,8 +29,8 @@ const docs = (name: string) => fileURLToPath(new URL(`../docs/${name}`, import.m
 const options = readOptions(process.argv.slice(2));
 if (options !== undefined) bench(options);
 
-function bench({ directory, shapes, groups, rounds, document }: BenchOptions): void {
-  const version = peerVersion();
+function bench({ directory, shapes, groups, rounds, peer, document }: BenchOptions): void {
+  const version = peerVersion(peer);
   if (version === undefined)
     console.error("docker-registry is not installed: the library is measured without it (apt-get install docker-registry)");
   const tree = (name: TreeName) => {
@@ -55,9 +55,9 @@ function bench({ directory, shapes, groups, rounds, document }: BenchOptions): v
     if (each.group !== "delete") checkAgreement(each);
     results.push(timeCase(withoutPeer(each), { rounds }));
   };
-  for (const each of dryCases(trees)) time(each);
-  if (groups.has("delete")) for (const each of deletingCases(trees, directory)) time(each);
-  for (const each of groups.has("calls") ? callCases(trees) : []) {
+  for (const each of dryCases(trees, peer)) time(each);
+  if (groups.has("delete")) for (const each of deletingCases(trees, directory, peer)) time(each);
+  for (const each of groups.has("calls") ? callCases(trees, peer) : []) {
     console.error(`system calls: ${each.title}`);
     calls.push(countCase(withoutPeer(each)));
   }

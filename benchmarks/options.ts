@@ -12,6 +12,8 @@ export interface BenchOptions {
   readonly shapes: Shapes;
   /** Groups of measurements to make. */
   readonly groups: ReadonlySet<Group>;
+  /** The program that the library is compared with: Debian's docker-registry, by any path. */
+  readonly peer: string;
   /** Whether the table and the picture in `docs` are written. */
   readonly document: boolean;
 }
@@ -52,6 +54,7 @@ const HELP = `npm run bench -- [OPTIONS]
   --rounds N          measurements of each program; default 5
   --only GROUPS       some of ${GROUPS.join(",")}
   --directory PATH    where trees are made and kept; default a directory of its own in the system's temporary one
+  --peer PROGRAM      where docker-registry is; default that of the PATH
   --no-document       leave docs/performance.md and docs/performance.svg as they are
   --scale N           the large trees smaller or larger by this factor
   --repositories N, --manifests N, --blobs N, --loose-links N, --bases N, --common-bases N
@@ -66,7 +69,7 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      ...{ small: flag, help: flag, "no-document": flag, rounds: text, only: text, directory: text, scale: text, tags: text },
+      ...{ small: flag, help: flag, "no-document": flag, rounds: text, only: text, directory: text, scale: text, tags: text, peer: text },
       ...{ repositories: text, manifests: text, blobs: text, "loose-links": text, bases: text, "common-bases": text },
     },
   });
@@ -96,6 +99,7 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
   const tags = number(values.tags, TAGS.tags) / TAGS.tags;
   return {
     directory: values.directory ?? join(tmpdir(), "oci-registry-gc-bench"),
+    peer: values.peer ?? "docker-registry",
     rounds: number(values.rounds, small ? 3 : 5),
     shapes: { large, tenth: scaled(large, small ? 0.5 : 0.1), tags: scaledTags(TAGS, tags * scale) },
     groups: new Set(GROUPS.filter((group) => values.only?.split(",").includes(group) !== false)),

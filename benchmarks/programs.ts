@@ -14,21 +14,21 @@ export const LIBRARY = "oci-registry-gc";
 export const FLOOR = "floor";
 
 /** Debian's docker-registry, by its own configuration. */
-export function peer(directory: string, options: readonly string[]): Program {
+export function peer(program: string, directory: string, options: readonly string[]): Program {
   const configuration = join(dirname(directory), `${directory.slice(dirname(directory).length + 1)}.yml`);
   mkdirSync(dirname(configuration), { recursive: true });
   const storage = `storage:\n  filesystem:\n    rootdirectory: ${directory}\n  delete:\n    enabled: true\n`;
   writeFileSync(configuration, `version: 0.1\nlog:\n  level: error\n${storage}`);
   return {
     name: PEER,
-    command: ["docker-registry", "garbage-collect", ...options, configuration],
-    start: ["docker-registry", "--version"],
+    command: [program, "garbage-collect", ...options, configuration],
+    start: [program, "--version"],
   };
 }
 
 /** What version of it is there; `undefined` where none is. */
-export function peerVersion(): string | undefined {
-  const { status, stdout } = spawnSync("docker-registry", ["--version"], { encoding: "utf8" });
+export function peerVersion(program: string): string | undefined {
+  const { status, stdout } = spawnSync(program, ["--version"], { encoding: "utf8" });
   return status === 0 ? stdout.trim().split(/\s+/).slice(1).join(" ") : undefined;
 }
 
