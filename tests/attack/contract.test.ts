@@ -153,7 +153,8 @@ describe("the lock", () => {
         stolen = true;
       },
     });
-    await expect(run).rejects.toMatchObject({ code: "LOCKED" });
+    // It was not refused: it had begun, and broke off.
+    await expect(run).rejects.toMatchObject({ code: "LOCKED", report: { status: "aborted" } });
     expect(blobs).toBe(0);
   });
 
