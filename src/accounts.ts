@@ -12,10 +12,10 @@ import { doomedLayerLinks, itemsOf, REASON } from "./sweepItems.js";
 /** Items that are told in one turn of the event loop: a few milliseconds. */
 const ITEMS_A_TURN = 500;
 
-/** Writes the plan's numbers into the report. */
-export function account(run: Run, { repositories, tags, revisions, looks }: RegistryLook, plan: Plan): void {
+/** Writes the plan's numbers into the report, and answers with how many blobs there are. */
+export function account(run: Run, { repositories, tags, revisions, looks }: RegistryLook, plan: Plan): number {
   const { ledger } = run;
-  const { live, young, protected: spared } = tally(run);
+  const { present, live, young, protected: spared } = tally(run);
   ledger.kept = { young, protected: spared };
   const doomed = looks.reduce((sum, look) => sum + look.doomed.size, 0);
   ledger.marked = { repositories, tags, manifests: revisions - doomed, blobs: live };
@@ -23,10 +23,11 @@ export function account(run: Run, { repositories, tags, revisions, looks }: Regi
   ledger.reasons = {};
   countPlan(run, plan);
   ledger.rank(plan.repositories.map((each) => countRepository(run, each)));
+  return present;
 }
 
 /** Counts what {@link itemsOf} would tell, without a path for each: most of a dry run's time would go there. */
-function countPlan(run: Run, { repositories, blobs }: Plan): void {
+export function countPlan(run: Run, { repositories, blobs }: Plan): void {
   const count = (kind: ItemKind, times: number) => {
     for (let i = 0; i < times; i++) countOne(run, kind, 0);
   };
@@ -59,7 +60,10 @@ function sum(repositories: Plan["repositories"], number: (repository: Plan["repo
   return repositories.reduce((total, repository) => total + number(repository), 0);
 }
 
-function countRepository(run: Run, { look, manifests, layerLinks, tagIndexEntries }: Plan["repositories"][number]): RepositoryCounts {
+export function countRepository(
+  run: Run,
+  { look, manifests, layerLinks, tagIndexEntries }: Plan["repositories"][number],
+): RepositoryCounts {
   const blobs = new Set(manifests);
   for (const { blob } of look.loose.values()) blobs.add(blob);
   let bytes = 0;
@@ -75,6 +79,12 @@ function countRepository(run: Run, { look, manifests, layerLinks, tagIndexEntrie
 
 /** Tells the plan: every item to the caller, the sum to the log, and what stays because it is young. */
 export async function announce(run: Run, plan: Plan): Promise<void> {
+  sayPlan(run);
+  await tellItems(run, plan);
+}
+
+/** Tells the log what the plan comes to. */
+export function sayPlan(run: Run): void {
   const { ledger, log, settings } = run;
   const { eligible, kept, marked } = ledger;
   log.info(`${marked.blobs} blobs are kept, ${eligible.blobs} are eligible for deletion (${eligible.bytes} bytes)`, {
@@ -98,6 +108,11 @@ export async function announce(run: Run, plan: Plan): Promise<void> {
   if (settings.removeEmptyRepositories && !settings.readOnly) {
     log.warn("removeEmptyRepositories is left undone: repositories are removed in readOnly runs only, since a push may be writing to one");
   }
+}
+
+/** Tells every item of the plan to the caller, and to the log. */
+export async function tellItems(run: Run, plan: Plan): Promise<void> {
+  const { log, settings } = run;
   if (settings.onItem === undefined && !run.isLogged) return;
   let told = 0;
   for (const { planned } of itemsOf(run, plan)) {

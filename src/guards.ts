@@ -1,8 +1,6 @@
 /** What a run refuses to do, however sure its plan is. */
 
 import { DamagedRegistryError, DeleteRatioError, EmptyMarkError } from "./errors.js";
-import type { RegistryLook } from "./look.js";
-import { tally } from "./plan.js";
 import type { Run } from "./run.js";
 
 /** Below so many blobs a large share of garbage tells nothing. */
@@ -16,9 +14,8 @@ export function refuseDamage(run: Run): void {
 }
 
 /** Blobs without a single repository: a wrong root, a disk that is not mounted, a listing that lied. */
-export function refuseEmptyMark(run: Run, { repositories }: RegistryLook): void {
+export function refuseEmptyMark(run: Run, repositories: number, blobs: number): void {
   if (repositories > 0) return;
-  const blobs = tally(run).present;
   if (blobs === 0) {
     run.log.warn("no repositories and no blobs were found: an empty registry, or a wrong root");
     return;
@@ -29,9 +26,9 @@ export function refuseEmptyMark(run: Run, { repositories }: RegistryLook): void 
   );
 }
 
-export function refuseRatio(run: Run): void {
+/** `present`: blobs of the inventory. */
+export function refuseRatio(run: Run, present: number): void {
   const { maxDeleteRatio } = run.settings;
-  const { present } = tally(run);
   const doomed = run.ledger.eligible.blobs;
   if (present < RATIO_FROM_BLOBS || doomed <= present * maxDeleteRatio) return;
   throw new DeleteRatioError(

@@ -159,11 +159,23 @@ export class ManifestCatalog {
     for (const { digest, mayBeManifest } of document.named) (mayBeManifest ? children : blobs).add(this.digests.add(digest));
     const subjects = new Set(document.subjects.map((digest) => this.digests.add(digest)));
 
-    this.starts.set(manifest, this.end + 1);
-    for (const list of [children, blobs, subjects]) this.lists.set(this.end++, list.size);
-    for (const list of [children, blobs, subjects]) for (const number of list) this.lists.set(this.end++, number);
+    this.store(manifest, [children, blobs, subjects]);
     if (this.options.keepFacts) this.facts.set(manifest, document.facts);
     this.states.set(manifest, WHOLE | (document.isManifest ? IS_MANIFEST : 0) | (document.mayHaveSignatures ? MAY_HAVE_SIGNATURES : 0));
+  }
+
+  /** Holds what another process has read of a manifest. */
+  recall(manifest: number, { children, blobs }: References): void {
+    if (this.states.get(manifest) !== 0) return;
+    this.store(manifest, [children, blobs, []]);
+    this.states.set(manifest, WHOLE | IS_MANIFEST);
+  }
+
+  private store(manifest: number, lists: readonly Iterable<number>[]): void {
+    this.starts.set(manifest, this.end + 1);
+    const arrays = lists.map((list) => [...list]);
+    for (const list of arrays) this.lists.set(this.end++, list.length);
+    for (const list of arrays) for (const number of list) this.lists.set(this.end++, number);
   }
 
   /** Whether the manifest was read and is whole. */

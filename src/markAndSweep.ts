@@ -50,9 +50,9 @@ async function collect(run: Run): Promise<void> {
 
   // What nothing keeps is to go, unless that is too much to be true.
   let plan = await makePlan(run, found.looks);
-  account(run, found, plan);
-  refuseEmptyMark(run, found);
-  refuseRatio(run);
+  const blobs = account(run, found, plan);
+  refuseEmptyMark(run, found.repositories, blobs);
+  refuseRatio(run, blobs);
 
   // While others write: look again, and let go of what appeared or changed since.
   if (!readOnly && !dryRun && isSomething(plan)) {

@@ -14,6 +14,8 @@ export const YOUNG = 8;
 export const DOOMED = 16;
 /** The blob lies aside, in a quarantine. */
 export const ASIDE = 32;
+/** The inventory's listing named it, and there is nothing. */
+export const ABSENT = 64;
 
 const KEPT = LIVE | PROTECTED | YOUNG;
 
@@ -29,6 +31,11 @@ export class Marks {
 
   remove(number: number, flag: number): void {
     this.flags.set(number, this.flags.get(number) & ~flag);
+  }
+
+  /** All that is known of a digest, as a set of bits. */
+  of(number: number): number {
+    return this.flags.get(number);
   }
 
   has(number: number, flag: number): boolean {

@@ -152,6 +152,25 @@ export interface OnlinePlaces {
   readonly aside: string;
 }
 
+/** A repository, as a survey of the registry tells it. */
+export interface SurveyedRepository {
+  readonly name: string;
+  /** About how many manifests it has: work is dealt out by it. */
+  readonly revisions: number;
+}
+
+/** For collections that several processes make together: the registry told in pieces, each by itself. */
+export interface NamespacePieces {
+  /** Where a survey may begin, each of these a piece of it. */
+  surveyRoots(options?: LookOptions): Promise<readonly string[]>;
+  /** The repositories of one such piece. */
+  survey(root: string, options?: LookOptions): AsyncIterable<readonly SurveyedRepository[]>;
+  /** A repository by its name, not looked at: {@link Repository.again}, where it has that, lists it. */
+  repository(name: string): Repository;
+  /** The blobs of which the first byte of the hex is one of `from` up to, and without, `to`: 0 to 256. */
+  blobsBetween(from: number, to: number, options?: LookOptions): AsyncIterable<readonly BlobInfo[]>;
+}
+
 /** A registry. */
 export interface Namespace {
   repositories(options?: LookOptions): AsyncIterable<Repository>;
@@ -168,4 +187,6 @@ export interface Namespace {
   readonly online?: OnlinePlaces | undefined;
   /** Whether this storage may be collected at all; rejects where not, and answers with what is to be warned of. */
   guard?(options?: LookOptions): Promise<readonly string[]>;
+  /** Without it the registry can be collected by one process only. */
+  readonly pieces?: NamespacePieces | undefined;
 }

@@ -62,11 +62,15 @@ async function findCandidates(run: Run, earlier: Plan | undefined): Promise<numb
   const all = earlier?.blobs ?? run.digests.numbers();
   const unmarked = await filterInTurns(all, (number) => run.marks.isCandidate(number));
   await mapAll(unmarked, async (number) => {
-    if (!(await isThere(run, number))) run.marks.remove(number, PRESENT);
-    else if (run.isYoung(run.times.get(number)) || run.aside?.wasRestored(run.digests.digest(number)) === true)
-      run.marks.add(number, YOUNG);
+    await lookAtCandidate(run, number);
   });
   return unmarked.filter((number) => run.marks.isCandidate(number));
+}
+
+/** Whether a blob that nothing keeps is there, and since when: one that is young stays. */
+export async function lookAtCandidate(run: Run, number: number): Promise<void> {
+  if (!(await isThere(run, number))) run.marks.remove(number, PRESENT);
+  else if (run.isYoung(run.times.get(number)) || run.aside?.wasRestored(run.digests.digest(number)) === true) run.marks.add(number, YOUNG);
 }
 
 async function isThere(run: Run, number: number): Promise<boolean> {
@@ -96,7 +100,7 @@ export async function keepLinksToLivingManifests(run: Run, looks: readonly Repos
   }
 }
 
-async function planRepository(run: Run, look: RepositoryLook): Promise<RepositoryPlan | undefined> {
+export async function planRepository(run: Run, look: RepositoryLook): Promise<RepositoryPlan | undefined> {
   const { removeLayerLinks, removeEmptyRepositories, readOnly } = run.settings;
   // What lies aside already is not named again.
   const manifests = [...look.doomed.keys()].filter((number) => run.marks.has(number, PRESENT) || !run.marks.has(number, ASIDE));

@@ -111,9 +111,29 @@ export function countItem(counts: SweepCounts, item: { readonly kind: ItemKind; 
   if (item.kind === "blob") counts.bytes += item.bytes ?? 0;
 }
 
+/** What one book hands to another: plain JSON. */
+export interface LedgerEntries {
+  readonly deleted: SweepCounts;
+  readonly quarantined: AsideCounts;
+  readonly restored: AsideCounts;
+  readonly returned: AsideCounts;
+  readonly purged: SweepCounts;
+  readonly unrecognized: number;
+  readonly problems: readonly { readonly problem: Problem; readonly isDamage: boolean }[];
+  readonly unlistedProblems: number;
+  readonly failures: readonly Failure[];
+  readonly failureCount: number;
+  readonly calls: Readonly<Record<string, number>>;
+}
+
+/** Adds up counts of the same kinds. */
+export function addCounts<T extends Record<keyof T, number>>(sum: T, counts: Readonly<T>): void {
+  for (const key of Object.keys(counts) as (keyof T)[]) (sum[key] as number) += counts[key];
+}
+
 /** The book of a run: chapters write in it, and the report is made from it at any moment. */
 export class Ledger {
-  readonly runId = randomUUID();
+  readonly runId: string;
   marked = { repositories: 0, tags: 0, manifests: 0, blobs: 0 };
   kept = { young: 0, protected: 0 };
   eligible = noCounts();
@@ -127,7 +147,7 @@ export class Ledger {
   reasons: Record<string, { count: number; bytes: number }> = {};
   repositories: readonly RepositoryCounts[] = [];
 
-  private readonly problems: Problem[] = [];
+  private readonly problems: { readonly problem: Problem; readonly isDamage: boolean }[] = [];
   /** Kind and path of the damage seen, hashed: there may be much of it. */
   private readonly damage = new DigestSet();
   private readonly failures: Failure[] = [];
@@ -141,8 +161,15 @@ export class Ledger {
   private readonly calls: Record<string, number> = {};
 
   constructor(
-    private readonly about: { readonly driver: string; readonly dryRun: boolean; readonly readOnly: boolean; readonly startedAt: number },
+    private readonly about: {
+      readonly runId?: string | undefined;
+      readonly driver: string;
+      readonly dryRun: boolean;
+      readonly readOnly: boolean;
+      readonly startedAt: number;
+    },
   ) {
+    this.runId = about.runId ?? randomUUID();
     this.safety = about.readOnly ? "quiesced" : "grace";
   }
 
@@ -163,9 +190,9 @@ export class Ledger {
     this.durations[phase] = (this.durations[phase] ?? 0) + ms;
   }
 
-  addProblem(problem: Problem): void {
+  addProblem(problem: Problem, isDamage = false): void {
     this.problemCount++;
-    if (this.problems.length < MAX_LISTED) this.problems.push(problem);
+    if (this.problems.length < MAX_LISTED) this.problems.push({ problem, isDamage });
   }
 
   /** Damage in a repository, once however many looks see it; whether it is new. */
@@ -173,7 +200,7 @@ export class Ledger {
     const before = this.damage.size;
     this.damage.add(`sha256:${createHash("sha256").update(`${problem.kind} ${problem.path}`).digest("hex")}`);
     if (this.damage.size === before) return false;
-    this.addProblem(problem);
+    this.addProblem(problem, true);
     return true;
   }
 
@@ -192,6 +219,31 @@ export class Ledger {
     this.eligible.blobs--;
     this.eligible.bytes -= bytes;
     this.kept.young++;
+  }
+
+  /** What this book says, for another to take in. */
+  get entries(): LedgerEntries {
+    const { deleted, quarantined, restored, returned, purged, unrecognized, problems, failures, failureCount, calls } = this;
+    const unlistedProblems = this.problemCount - problems.length;
+    return { deleted, quarantined, restored, returned, purged, unrecognized, problems, unlistedProblems, failures, failureCount, calls };
+  }
+
+  /** Takes in what a part of the run has written in a book of its own. */
+  takeIn(entries: LedgerEntries): void {
+    addCounts(this.deleted, entries.deleted);
+    addCounts(this.quarantined, entries.quarantined);
+    addCounts(this.restored, entries.restored);
+    addCounts(this.returned, entries.returned);
+    addCounts(this.purged, entries.purged);
+    this.unrecognized += entries.unrecognized;
+    for (const { problem, isDamage } of entries.problems) {
+      if (isDamage) this.addDamage(problem);
+      else this.addProblem(problem);
+    }
+    this.problemCount += entries.unlistedProblems;
+    for (const failure of entries.failures) this.addFailure(failure);
+    this.failureCount += entries.failureCount - entries.failures.length;
+    for (const [method, calls] of Object.entries(entries.calls)) this.calls[method] = (this.calls[method] ?? 0) + calls;
   }
 
   /** The repositories that the most bytes go from. */
@@ -221,7 +273,7 @@ export class Ledger {
       unrecognized: this.unrecognized,
       reasons: { ...this.reasons },
       repositories: this.repositories,
-      problems: [...this.problems],
+      problems: this.problems.map(({ problem }) => problem),
       problemCount: this.problemCount,
       failures: [...this.failures],
       failureCount: this.failureCount,

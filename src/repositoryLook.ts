@@ -5,7 +5,8 @@ import { mapAll } from "./internal/mapAll.js";
 import { emptyReach, mark, type Reach } from "./mark.js";
 import { type KeepMark, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { Repository, Signature, Upload } from "./namespace.js";
-import type { RepositoryView } from "./repositoryView.js";
+import { type RememberedLook, recallTime, rememberTime } from "./rememberedLook.js";
+import { RepositoryView } from "./repositoryView.js";
 import type { Run } from "./run.js";
 
 /** Why a revision keeps what it reaches, though nothing else reaches it. `explain` says it in these words. */
@@ -17,6 +18,8 @@ export interface LooseLink {
   readonly time: number;
   /** The digest under which its blob is stored. */
   readonly blob: number;
+  /** Whether an earlier look of the run did not see it as it is. */
+  readonly isChanged: boolean;
 }
 
 /** What one look found in one repository. */
@@ -48,7 +51,7 @@ export class RepositoryLook {
 
   /** Whether nothing would be left of the repository. */
   get wouldBeEmpty(): boolean {
-    const keepsRevisions = this.view.revisions.size > this.doomed.size;
+    const keepsRevisions = this.view.revisions.size + this.view.otherRevisions > this.doomed.size;
     return this.otherwiseEmpty && !keepsRevisions && (this.run.settings.removeLayerLinks || this.loose.size === 0);
   }
 
@@ -90,6 +93,58 @@ export class RepositoryLook {
     return look;
   }
 
+  /** What another process needs to go on with this look. */
+  remember(): RememberedLook {
+    const { digests, catalog, aside } = this.run;
+    const namesOf = (numbers: Iterable<number>) => [...numbers].map((number) => digests.digest(number));
+    const reached = new Set<number>();
+    const doomed = [...this.doomed].map(([number, time]) => {
+      const { children, blobs } = catalog.references(number);
+      for (const named of [...children, ...blobs]) if (this.reach.digests.has(named)) reached.add(named);
+      const referrers = this.referrersOf(number).filter((each) => this.doomed.has(each));
+      return {
+        digest: digests.digest(number),
+        time: rememberTime(time),
+        children: namesOf(children),
+        blobs: namesOf(blobs),
+        referrers: namesOf(referrers),
+        signatures: this.signaturesOf(number),
+      };
+    });
+    for (const { link } of aside?.layerLinksTakenFrom(this.repository.name) ?? []) {
+      const number = digests.add(link.digest);
+      if (this.isReached(number)) reached.add(number);
+    }
+    return {
+      name: this.repository.name,
+      isDamaged: this.view.isDamaged,
+      otherwiseEmpty: this.otherwiseEmpty,
+      otherRevisions: this.view.revisions.size + this.view.otherRevisions - doomed.length,
+      doomed,
+      loose: [...this.loose].map(([number, { time, blob, isChanged }]) => ({
+        digest: digests.digest(number),
+        time: rememberTime(time),
+        blob: digests.digest(blob),
+        isChanged,
+      })),
+      uploads: this.expiredUploads.map((upload) => ({ ...upload, newest: rememberTime(upload.newest?.getTime()) })),
+      reached: namesOf(reached),
+    };
+  }
+
+  /** Goes on with a look that another process has made. */
+  static recall(run: Run, repository: Repository, remembered: RememberedLook): RepositoryLook {
+    const look = new RepositoryLook(run, RepositoryView.recall(run, repository, remembered), "first");
+    look.otherwiseEmpty = remembered.otherwiseEmpty;
+    for (const digest of remembered.reached) look.reach.digests.add(run.digests.add(digest));
+    for (const { digest, time } of remembered.doomed) look.doomed.set(run.digests.add(digest), recallTime(time));
+    for (const { digest, time, blob, isChanged } of remembered.loose)
+      look.addLoose(run.digests.add(digest), { time: recallTime(time), blob: run.digests.add(blob), isChanged });
+    for (const { newest, ...upload } of remembered.uploads)
+      look.expiredUploads.push({ ...upload, ...(newest === null ? {} : { newest: new Date(newest) }) });
+    return look;
+  }
+
   /** Keeps these manifests after all, with all that they reach. */
   async keep(manifests: Iterable<number>): Promise<void> {
     await this.follow(manifests, LIVE, "alive-elsewhere");
@@ -115,14 +170,18 @@ export class RepositoryLook {
   /** Whether a layer link may belong to a push that is under way: it is young, or an earlier look didn't see it as it is. */
   isLease(layer: number): boolean {
     const link = this.loose.get(layer);
-    if (link === undefined || this.run.isYoung(link.time) || this.isUnnamed(layer, link)) return true;
-    return this.earlier !== "first" && !isSame(this.earlierLooseTime(layer), link.time);
+    if (link === undefined || this.isLeaseByTime(link)) return true;
+    return this.isUnnamed(layer, link) && !this.run.marks.has(link.blob, PRESENT);
   }
 
-  /** A link to something that lies aside, which no journal names as it is: someone wrote it since. */
-  private isUnnamed(layer: number, { blob, time }: LooseLink): boolean {
-    const { aside, digests, marks } = this.run;
-    if (aside === undefined || !aside.isAside(blob) || marks.has(blob, PRESENT)) return false;
+  isLeaseByTime({ time, isChanged }: LooseLink): boolean {
+    return isChanged || this.run.isYoung(time);
+  }
+
+  /** A link to something that lies aside, which no journal names as it is: where its blob is not in place, someone wrote it since. */
+  isUnnamed(layer: number, { blob, time }: LooseLink): boolean {
+    const { aside, digests } = this.run;
+    if (aside === undefined || !aside.isAside(blob)) return false;
     return !aside.linksNamed("layerLink", this.repository.name, digests.digest(layer)).some((link) => isSame(link.time, time));
   }
 
@@ -220,10 +279,14 @@ export class RepositoryLook {
     layers.forEach((layer, i) => {
       const time = times[i];
       if (time === undefined) return;
-      const blob = this.view.blobOf(layer);
-      this.loose.set(layer, { time, blob });
-      if (blob !== layer) this.looseByAnotherName.push(layer);
+      const isChanged = this.earlier !== "first" && !isSame(this.earlierLooseTime(layer), time);
+      this.addLoose(layer, { time, blob: this.view.blobOf(layer), isChanged });
     });
+  }
+
+  private addLoose(layer: number, link: LooseLink): void {
+    this.loose.set(layer, link);
+    if (link.blob !== layer) this.looseByAnotherName.push(layer);
   }
 
   /** Damage: every revision stays as a root, and so does every blob that the repository links. */

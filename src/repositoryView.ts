@@ -4,8 +4,9 @@ import { addTo } from "./internal/addTo.js";
 import { mapAll } from "./internal/mapAll.js";
 import { MAX_MANIFEST_BYTES } from "./manifest.js";
 import type { Graph } from "./mark.js";
-import { PRESENT } from "./marks.js";
+import { ABSENT, PRESENT } from "./marks.js";
 import type { Damage, LookOptions, Repository, Signature } from "./namespace.js";
+import { type RememberedLook, recallTime } from "./rememberedLook.js";
 import type { Problem } from "./report.js";
 import type { Run } from "./run.js";
 
@@ -24,6 +25,8 @@ export class RepositoryView implements Graph {
   readonly problems: Problem[] = [];
   tags = 0;
   strays = 0;
+  /** Revisions beside those that are held here: of a view that was remembered, those that nothing is to happen to. */
+  otherRevisions = 0;
   /** Whether damage asks for everything in the repository to be kept. */
   isDamaged = false;
   /** Whether something that may be needed can't be known from what was read. */
@@ -57,6 +60,28 @@ export class RepositoryView implements Graph {
     return view;
   }
 
+  /** A view of what a look remembered: only what may go is in it. */
+  static recall(run: Run, repository: Repository, remembered: RememberedLook): RepositoryView {
+    const view = new RepositoryView(run, repository);
+    const numbersOf = (names: readonly string[]) => names.map((name) => run.digests.add(name));
+    view.isDamaged = remembered.isDamaged;
+    view.otherRevisions = remembered.otherRevisions;
+    for (const { digest, time, children, blobs, referrers, signatures } of remembered.doomed) {
+      const number = run.digests.add(digest);
+      view.revisions.set(number, recallTime(time));
+      run.catalog.recall(number, { children: numbersOf(children), blobs: numbersOf(blobs) });
+      if (referrers.length > 0) view.referrers.set(number, numbersOf(referrers));
+      if (signatures.length > 0) view.signaturesOf.set(number, signatures);
+    }
+    for (const { digest, time, blob } of remembered.loose) {
+      const number = run.digests.add(digest);
+      view.layers.set(number, recallTime(time));
+      if (blob !== digest) view.stored.set(number, run.digests.add(blob));
+    }
+    view.takeJournals();
+    return view;
+  }
+
   private async listRevisions(): Promise<void> {
     for await (const page of this.repository.revisions(this.look)) {
       for (const { digest, modTime, damage } of page) {
@@ -75,8 +100,14 @@ export class RepositoryView implements Graph {
         if (link.damage !== undefined) this.damaged(link.damage, link.digest);
       }
     }
-    // What a run took, it took on the strength of a look: a later one sees it still, and has it written anew where it is needed. It
-    // does so where a listing names the link, too: the directory that it lay in may be all that is left.
+    this.takeJournals();
+  }
+
+  /**
+   * What a run took, it took on the strength of a look: a later one sees it still, and has it written anew where it is needed. It
+   * does so where a listing names the link, too: the directory that it lay in may be all that is left.
+   */
+  private takeJournals(): void {
     for (const { link } of this.run.aside?.layerLinksTakenFrom(this.repository.name) ?? []) {
       const { digest, target } = link;
       const number = this.run.digests.add(digest);
@@ -93,7 +124,10 @@ export class RepositoryView implements Graph {
         const digest = digests.digest(number);
         this.hasUnknownNeeds = true;
         // A directory told its name, and there is nothing in it.
-        if (problem.kind === "missing-manifest") marks.remove(number, PRESENT);
+        if (problem.kind === "missing-manifest") {
+          marks.remove(number, PRESENT);
+          marks.add(number, ABSENT);
+        }
         this.damaged(
           {
             ...problem,

@@ -22,6 +22,14 @@ import { Telemetry } from "./telemetry.js";
 
 const PROGRESS_EVERY_MS = 100;
 
+/** Who a run is, of which this process makes a part. */
+export interface RunIdentity {
+  readonly runId: string;
+  /** Milliseconds since 1970, by our clock. */
+  readonly startedAt: number;
+  readonly storageOffset: number;
+}
+
 export class Run {
   readonly settings: Settings;
   readonly clock: Clock;
@@ -60,8 +68,12 @@ export class Run {
   readonly repositories: TaskQueue;
   /** Whether links' times decide: all but a `readOnly` run without a grace. */
   readonly watchesTimes: boolean;
-  private readonly startedAt: number;
+  readonly startedAt: number;
+  /** Asked before every batch of changes, beside the lock: of a run that several processes make, whether it is still this one's turn. */
+  fence: (() => Promise<void>) | undefined;
   private hasMemoryFailed = false;
+  /** Whether marks say which blobs are there. */
+  private readonly knowsInventory: boolean;
 
   /** Hooks are told one batch after the other. */
   telling: Promise<void> = Promise.resolve();
@@ -79,6 +91,7 @@ export class Run {
     private readonly callersDriver: StorageDriver,
     readonly registry: CompleteNamespace,
     options: GcOptions,
+    identity: RunIdentity | undefined,
   ) {
     const driver = callersDriver;
     this.settings = checkOptions(options);
@@ -101,9 +114,12 @@ export class Run {
     });
     this.look = { signal: this.signal, through: (each) => this.through(each), onLinkedDirectory: (path) => this.noteShared(path) };
 
-    this.startedAt = this.clock.now();
+    this.startedAt = identity?.startedAt ?? this.clock.now();
+    this.storageOffset = identity?.storageOffset ?? 0;
+    this.knowsInventory = identity === undefined;
     this.watchesTimes = !this.settings.readOnly || this.settings.gracePeriodMs > 0;
     this.ledger = new Ledger({
+      runId: identity?.runId,
       driver: driver.name,
       dryRun: this.settings.dryRun,
       readOnly: this.settings.readOnly,
@@ -126,9 +142,9 @@ export class Run {
    *
    * @throws TypeError
    */
-  static begin(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions): Run {
+  static begin(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions, identity?: RunIdentity): Run {
     checkParts(ctx, driver, registry);
-    return new Run(ctx, driver, completeRegistry(registry, driver), options);
+    return new Run(ctx, driver, completeRegistry(registry, driver), options, identity);
   }
 
   /** Whether something written at this time may belong to a push that is under way. Unknown times and future ones may. */
@@ -171,6 +187,7 @@ export class Run {
   async mayChange(): Promise<void> {
     this.signal.throwIfAborted();
     await this.lock?.check(this.driver);
+    await this.fence?.();
     this.signal.throwIfAborted();
   }
 
@@ -225,7 +242,7 @@ export class Run {
 
   /** Whether a manifest that is remembered is there, and as large. Where listings tell no sizes, it is looked at. */
   private async isListed(manifest: number, size: number): Promise<boolean> {
-    if (!this.marks.has(manifest, PRESENT)) return false;
+    if (this.knowsInventory && !this.marks.has(manifest, PRESENT)) return false;
     if (Number.isNaN(this.sizes.get(manifest))) {
       const blob = await this.registry.lookAtBlob?.(this.digests.digest(manifest), this.look);
       if (blob?.size !== undefined) this.sizes.set(manifest, blob.size);

@@ -31,6 +31,15 @@ export async function sweep(run: Run, plan: Plan): Promise<void> {
   await new Sweep(run, plan).run();
 }
 
+/** The chapters of a sweep, in their order. */
+export const SWEEP_CHAPTERS = ["revisions", "layerLinks", "blobs", "rest"] as const;
+export type SweepChapter = (typeof SWEEP_CHAPTERS)[number];
+
+/** Carries out one chapter for a part of a plan: everything before it is done everywhere. */
+export async function sweepChapter(run: Run, plan: Plan, chapter: SweepChapter): Promise<void> {
+  await new Sweep(run, plan).chapter(chapter);
+}
+
 /** Removals one by one, for each of which a barrier is asked, between two looks at the lock. */
 const SINGLES_PER_CHECK = 100;
 
@@ -50,15 +59,29 @@ class Sweep {
   }
 
   async run(): Promise<void> {
-    const { of: run, plan } = this;
-    await this.removeOrKeep(each(plan, (repository) => tagIndexItems(run, repository)));
-    await this.removeOrKeep(each(plan, (repository) => signatureItems(run, repository)));
-    for (const level of levels(run, plan)) await this.removeOrKeep(level.filter(isStillDoomed));
-    await this.removeUnlessPromised(each(plan, (repository) => layerLinkItems(run, repository)));
-    await this.removeUnlessPromised(this.blobs(), { onPromised: ({ planned }) => run.ledger.spare(planned.bytes ?? 0) });
-    await this.removeUploads();
-    await this.removeRepositories();
+    const { of: run } = this;
+    for (const chapter of SWEEP_CHAPTERS) await this.chapter(chapter);
     run.progress({ phase: "sweep", done: this.done, total: this.total, bytes: this.bytes }, true);
+  }
+
+  async chapter(chapter: SweepChapter): Promise<void> {
+    const { of: run, plan } = this;
+    switch (chapter) {
+      case "revisions":
+        await this.removeOrKeep(each(plan, (repository) => tagIndexItems(run, repository)));
+        await this.removeOrKeep(each(plan, (repository) => signatureItems(run, repository)));
+        for (const level of levels(run, plan)) await this.removeOrKeep(level.filter(isStillDoomed));
+        return;
+      case "layerLinks":
+        await this.removeUnlessPromised(each(plan, (repository) => layerLinkItems(run, repository)));
+        return;
+      case "blobs":
+        await this.removeUnlessPromised(this.blobs(), { onPromised: ({ planned }) => run.ledger.spare(planned.bytes ?? 0) });
+        return;
+      case "rest":
+        await this.removeUploads();
+        await this.removeRepositories();
+    }
   }
 
   /** Where registries write, each repository's are looked at again right before. */

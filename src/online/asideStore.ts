@@ -8,7 +8,7 @@ import { isPathNotFound } from "../errors.js";
 import { addTo } from "../internal/addTo.js";
 import { readBounded, readWhole } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
-import { Journal, type JournalLink } from "./journal.js";
+import { Journal, type JournalBlob, type JournalLink } from "./journal.js";
 
 /** A blob's data that lies aside. */
 export interface AsideCopy {
@@ -40,6 +40,10 @@ export class AsideStore {
   readonly copies = new Map<number, AsideCopy[]>();
   readonly journals = new Map<string, Journal>();
   readonly notes: RestoredNote[] = [];
+  /** Runs of which a journal is to be read. */
+  readonly runs = new Set<string>();
+  /** Runs that several processes made, or make, and that left what they told each other. */
+  readonly partsOf = new Set<string>();
   /** Links that open journals name, by repository and digest. */
   private readonly named = new Map<string, JournalLink[]>();
   /** Layer links that runs took, by repository: of closed journals too, as long as these are there. */
@@ -61,17 +65,23 @@ export class AsideStore {
     options: LookOptions & { readonly journalDriver: StorageDriver },
   ): Promise<AsideStore> {
     const store = new AsideStore(driver, directory, digests);
-    const runs = new Set<string>();
-    for (const info of await filesBelow(driver, directory, options)) {
-      const runId = await store.takeFile(info, options);
-      if (runId !== undefined) runs.add(runId);
-    }
-    for (const runId of [...runs].sort()) {
-      const journal = await Journal.read(runId, options.journalDriver, store.journalDirectory(runId), options);
-      store.add(journal);
-      store.describeCopies(journal);
-    }
+    for (const info of await filesBelow(driver, directory, options)) await store.takeFile(info, options);
+    await store.readJournals(options);
     return store;
+  }
+
+  /** Reads the journals of the runs that something lies aside of; of items that `holds` leaves out, only their number is looked at. */
+  async readJournals(
+    options: LookOptions & {
+      readonly journalDriver: StorageDriver;
+      readonly holds?: ((item: JournalBlob | JournalLink) => boolean) | undefined;
+    },
+  ): Promise<void> {
+    for (const runId of [...this.runs].sort()) {
+      const journal = await Journal.read(runId, options.journalDriver, this.journalDirectory(runId), options);
+      this.add(journal);
+      this.describeCopies(journal);
+    }
   }
 
   /** What no listing tells of copies, the journal does. */
@@ -85,20 +95,27 @@ export class AsideStore {
     }
   }
 
-  /** The run that a file belongs to; undefined where it is none of ours, or belongs to no journal. */
-  private async takeFile(info: FileInfo, options: LookOptions): Promise<string | undefined> {
+  /** Takes what a listing names; what is none of ours is told. */
+  private async takeFile(info: FileInfo, options: LookOptions): Promise<void> {
     const [runId = "", part, ...rest] = info.path.slice(this.directory.length + 1).split("/");
     const isRun = isPath(info.path) && RUN.test(runId);
     const digest = isRun && part === "blobs" ? digestOfCopy(rest) : undefined;
     if (digest !== undefined) {
       this.addCopy(this.digests.add(digest), { runId, path: info.path, size: info.size, isManifest: false });
-      return runId;
+      this.runs.add(runId);
+      return;
     }
-    if (isRun && part === "journal") return runId;
+    if (isRun && part === "journal") {
+      this.runs.add(runId);
+      return;
+    }
+    if (isRun && part === "parts") {
+      this.partsOf.add(runId);
+      return;
+    }
     const note = isRun && part === "restored.json" ? await readNote(this.driver, info.path, options) : undefined;
     if (note === undefined) options.onUnrecognized?.(info.path);
     else this.notes.push(note);
-    return undefined;
   }
 
   /** A journal of this run, not yet begun. */
@@ -127,6 +144,11 @@ export class AsideStore {
     const left = (this.copies.get(number) ?? []).filter((each) => each !== copy);
     if (left.length === 0) this.copies.delete(number);
     else this.copies.set(number, left);
+  }
+
+  /** The runs of which data lies aside. */
+  busyRuns(): Set<string> {
+    return new Set([...this.copies.values()].flatMap((copies) => copies.map((copy) => copy.runId)));
   }
 
   /** Whether a digest was restored so lately that it counts as young. */
@@ -165,6 +187,11 @@ export class AsideStore {
 
   notePath(runId: string): string {
     return `${this.directory}/${runId}/restored.json`;
+  }
+
+  /** What the processes of a run that is made in parts tell each other. */
+  partsDirectory(runId: string): string {
+    return `${this.directory}/${runId}/parts`;
   }
 
   runDirectory(runId: string): string {

@@ -28,17 +28,23 @@ export async function recoverLinks(run: Run, aside: AsideStore): Promise<void> {
 
 /** A journal is done once each of its items is purged, put back or kept; a day later it goes. */
 export async function closeJournals(run: Run, aside: AsideStore): Promise<void> {
-  const busy = new Set([...aside.copies.values()].flatMap((copies) => copies.map((copy) => copy.runId)));
+  const busy = aside.busyRuns();
   for (const journal of aside.journals.values()) {
     if (journal.damage !== undefined || journal.settledAt === undefined || busy.has(journal.runId)) continue;
     await run.mayChange();
     if (journal.purgedAt === undefined) await journal.write([{ kind: "purged", at: run.storageNow() }]);
     else if (run.storageNow() - lastUseOf(run, journal) > KEEP_PURGED_MS) await journal.remove();
   }
+  // Whoever left these held the lock that is ours now.
+  for (const runId of aside.partsOf) {
+    if (runId === run.ledger.runId) continue;
+    await run.mayChange();
+    await removeIfThere(run, aside.partsDirectory(runId));
+  }
   for (const note of aside.notes) {
     if (note.time > run.storageNow() - Math.max(run.settings.gracePeriodMs, KEEP_PURGED_MS)) continue;
     await run.mayChange();
-    await removeNote(run, note.path);
+    await removeIfThere(run, note.path);
   }
 }
 
@@ -47,7 +53,7 @@ function lastUseOf({ settings }: Run, { purgedAt = Number.NaN, settledAt = Numbe
   return Math.max(purgedAt, settledAt + settings.quarantineMs);
 }
 
-async function removeNote(run: Run, path: string): Promise<void> {
+async function removeIfThere(run: Run, path: string): Promise<void> {
   try {
     await run.driver.delete(path);
   } catch (error) {

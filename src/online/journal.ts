@@ -65,6 +65,7 @@ export class Journal {
     readonly runId: string,
     private readonly driver: StorageDriver,
     private readonly directory: string,
+    private readonly holds: (item: JournalBlob | JournalLink) => boolean = () => true,
   ) {}
 
   /** Whether the run that wrote it ended before it had settled. */
@@ -77,9 +78,14 @@ export class Journal {
     return this.damage === undefined && this.purgedAt === undefined;
   }
 
-  /** Reads a journal; what is damaged or cut short is said in `damage`, and nothing of it believed. */
-  static async read(runId: string, driver: StorageDriver, directory: string, options: LookOptions): Promise<Journal> {
-    const journal = new Journal(runId, driver, directory);
+  /** Reads a journal, and holds those of its items that are asked for. What is damaged or cut short is said in `damage`. */
+  static async read(
+    runId: string,
+    driver: StorageDriver,
+    directory: string,
+    options: LookOptions & { readonly holds?: ((item: JournalBlob | JournalLink) => boolean) | undefined },
+  ): Promise<Journal> {
+    const journal = new Journal(runId, driver, directory, options.holds);
     const numbers = await objectNumbers(driver, directory, options);
     for (const [i, number] of numbers.entries()) {
       if (number !== i) journal.damage ??= `object ${i} of it is missing`;
@@ -122,13 +128,13 @@ export class Journal {
   private take(record: JournalRecord): void {
     switch (record.kind) {
       case "blob":
-        this.blobs.push(record);
+        if (this.holds(record)) this.blobs.push(record);
         break;
       case "manifest":
       case "tagIndexEntry":
       case "signature":
       case "layerLink":
-        this.links.push(record);
+        if (this.holds(record)) this.links.push(record);
         break;
       case "begun":
         this.begunAt = record.at;

@@ -24,20 +24,30 @@ export async function moveAside(run: Run, aside: AsideStore, plan: Plan): Promis
   const journal = aside.newJournal(run.ledger.runId, run.settlingDriver);
   const doomed = new Set(plan.blobs);
   const blobs = blobRecords(run, plan, doomed);
-  const links = await linkRecords(run, plan, doomed);
+  const links = await linkRecords(run, plan.repositories, doomed);
   await run.mayChange();
   await journal.write([{ kind: "begun", at: run.storageNow() }, ...blobs, ...links]);
   aside.add(journal);
 
+  await moveBlobs(run, aside, blobs);
+  await removeTakenLinks(run, links);
+  return journal;
+}
+
+/** Moves the data of blobs that the journal names. */
+export async function moveBlobs(run: Run, aside: AsideStore, blobs: readonly JournalBlob[]): Promise<void> {
   let done = 0;
   await inBatches(run, blobs, async (some) => {
-    await moveBlobs(run, aside, some);
+    await moveBatch(run, aside, some);
     done += some.length;
     run.progress({ phase: "sweep", done, total: blobs.length });
   });
+}
+
+/** Removes the layer links that the journal names as taken. */
+export async function removeTakenLinks(run: Run, links: readonly JournalLink[]): Promise<void> {
   const taken = links.filter((link) => link.taken === true);
   await inBatches(run, taken, (some) => removeLayerLinks(run, some));
-  return journal;
 }
 
 /** Manifests first, so that nothing is pulled in part for longer than need be. */
@@ -52,9 +62,14 @@ function blobRecords(run: Run, plan: Plan, doomed: ReadonlySet<number>): Journal
   }));
 }
 
-async function linkRecords(run: Run, plan: Plan, doomed: ReadonlySet<number>): Promise<JournalLink[]> {
+/** What the journal says of the links of these repositories. */
+export async function linkRecords(
+  run: Run,
+  repositories: readonly RepositoryPlan[],
+  doomed: { has(blob: number): boolean },
+): Promise<JournalLink[]> {
   const records: JournalLink[] = [];
-  for (const each of plan.repositories) {
+  for (const each of repositories) {
     for (const record of manifestRecords(run, each)) records.push(record);
     for (const record of await signatureRecords(run, each)) records.push(record);
     for (const record of await indexRecords(run, each)) records.push(record);
@@ -117,7 +132,7 @@ async function withTimes(run: Run, links: readonly Omit<JournalLink, "time">[]):
 }
 
 /** Every loose link to something that goes is written down as it was seen; those of the plan are taken. */
-function layerRecords(run: Run, doomed: ReadonlySet<number>, { look, layerLinks }: RepositoryPlan): JournalLink[] {
+function layerRecords(run: Run, doomed: { has(blob: number): boolean }, { look, layerLinks }: RepositoryPlan): JournalLink[] {
   const planned = new Set(layerLinks);
   return [...look.loose]
     .filter(([layer, { blob }]) => planned.has(layer) || doomed.has(blob))
@@ -129,7 +144,7 @@ function layerRecords(run: Run, doomed: ReadonlySet<number>, { look, layerLinks 
     });
 }
 
-async function moveBlobs(run: Run, aside: AsideStore, blobs: readonly JournalBlob[]): Promise<void> {
+async function moveBatch(run: Run, aside: AsideStore, blobs: readonly JournalBlob[]): Promise<void> {
   const moved: DeletedItem[] = [];
   const queue = new TaskQueue(run.settings.concurrency);
   await queue.forEach(
@@ -156,8 +171,11 @@ async function moveBlob(run: Run, aside: AsideStore, { digest, size, isManifest 
       outcomes.isMoved = true;
     } catch (error) {
       run.signal.throwIfAborted();
-      if (isPathNotFound(error)) countItem(run.ledger.deleted, { kind: "blob", bytes: size });
-      else {
+      if (isPathNotFound(error)) {
+        // Gone at the same moment; or moved already, by who made this part of the run before us.
+        outcomes.isMoved = await isThere(run.driver, copy.path);
+        if (!outcomes.isMoved) countItem(run.ledger.deleted, { kind: "blob", bytes: size });
+      } else {
         run.ledger.addFailure({ path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });
         run.log.error(`could not put ${path} aside: ${messageOf(error)}`, { error });
       }

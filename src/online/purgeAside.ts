@@ -9,6 +9,7 @@ import { messageOf } from "../errors.js";
 import { addTo } from "../internal/addTo.js";
 import { mapAll } from "../internal/mapAll.js";
 import type { RegistryLook } from "../look.js";
+import type { Repository } from "../namespace.js";
 import type { DeletedItem } from "../options.js";
 import { honourLeases, keepLinksToLivingManifests } from "../plan.js";
 import { countItem, type SweepCounts } from "../report.js";
@@ -40,26 +41,50 @@ export async function purgeAside(run: Run, aside: AsideStore, journals: readonly
   const looks = new Map(found.looks.map((look) => [look.repository.name, look]));
   for (const journal of journals) {
     const copies = copiesOf(aside, journal);
+    if (copies.length > 0 && !(await isSeen(run, journal, found.names))) continue;
     const dying = copies.filter(([number]) => !run.marks.isKept(number));
-    const unseen = copies.length === 0 ? undefined : await unseenRepository(run, journal, found.names);
-    if (unseen !== undefined) {
-      run.log.warn(
-        `nothing that run ${journal.runId} put aside is purged: the last look did not see the repository ${unseen}, though links of it are there`,
-      );
-      continue;
-    }
     if (dying.length > 0) await purgeRun(run, aside, { journal, copies: dying, looks });
-    // A sleeper may be about to drop what lies in its place, if a move is two steps: then the copy is all there is.
-    const isLongAgo = (journal.settledAt ?? Number.NaN) <= run.storageNow() - KEEP_PURGED_MS;
-    const kept = isLongAgo ? copies.filter(([number]) => run.marks.isKept(number) && aside.isAside(number)) : [];
-    const isInPlace = await mapAll(kept, ([number, copy]) => liesInPlace(run, aside, number, copy));
-    await deleteData(
-      run,
-      aside,
-      journal,
-      kept.filter((_, i) => isInPlace[i]),
-    );
+    await deleteRedundant(run, aside, journal);
   }
+}
+
+/** Whether the last look saw every repository of which the journal names a revision link that is there; it is told where not. */
+export async function isSeen(run: Run, journal: Journal, names: ReadonlySet<string>): Promise<boolean> {
+  const unseen = await unseenRepository(run, journal, names);
+  if (unseen === undefined) return true;
+  run.log.warn(
+    `nothing that run ${journal.runId} put aside is purged: the last look did not see the repository ${unseen}, though links of it are there`,
+  );
+  return false;
+}
+
+/** Deletes copies that nobody will need: what they are copies of was pushed again. */
+async function deleteRedundant(run: Run, aside: AsideStore, journal: Journal): Promise<void> {
+  // A sleeper may be about to drop what lies in its place, if a move is two steps: then the copy is all there is.
+  const isLongAgo = (journal.settledAt ?? Number.NaN) <= run.storageNow() - KEEP_PURGED_MS;
+  if (!isLongAgo) return;
+  const kept = copiesOf(aside, journal).filter(([number]) => run.marks.isKept(number));
+  const isInPlace = await mapAll(kept, ([number, copy]) => liesInPlace(run, aside, number, copy));
+  await deleteData(
+    run,
+    aside,
+    journal,
+    kept.filter((_, i) => isInPlace[i]),
+  );
+}
+
+/** The data alone, where links are dealt with: what is needed goes back, what a run put aside and nobody needs goes for good. */
+export async function purgeData(run: Run, aside: AsideStore, journals: readonly Journal[]): Promise<void> {
+  await putBackBlobs(run, (number) => run.marks.isKept(number));
+  for (const journal of journals) {
+    await deleteDying(run, aside, journal);
+    await deleteRedundant(run, aside, journal);
+  }
+}
+
+async function deleteDying(run: Run, aside: AsideStore, journal: Journal): Promise<void> {
+  const dying = copiesOf(aside, journal).filter(([number]) => !run.marks.isKept(number));
+  await deleteData(run, aside, journal, dying);
 }
 
 /**
@@ -100,28 +125,43 @@ interface Purge {
 async function purgeRun(run: Run, aside: AsideStore, { journal, copies, looks }: Purge): Promise<void> {
   await run.mayChange();
   await journal.write([{ kind: "purging", at: run.storageNow() }]);
-  const left = new Map<string, readonly number[]>();
   const dying = copies.map(([number]) => number);
+  const left = await unlinkDying(run, { journal, dying, looks });
+  await journal.write([{ kind: "unlinked", at: run.storageNow() }]);
+  if (left.size > 0) {
+    await lookAgainAt(run, left, run.registry.repositories(run.look));
+    await putBackBlobs(run, (number) => run.marks.isKept(number));
+  }
+  await deleteDying(run, aside, journal);
+}
+
+export interface Unlinking {
+  readonly journal: Journal;
+  /** Manifests that lie aside and that nobody needs. */
+  readonly dying: readonly number[];
+  readonly looks: ReadonlyMap<string, RepositoryLook>;
+}
+
+/** Removes the links of manifests that are to go for good, and answers with those that are left, by repository. */
+export async function unlinkDying(run: Run, { journal, dying, looks }: Unlinking): Promise<Map<string, readonly number[]>> {
+  const left = new Map<string, readonly number[]>();
   for (const [name, manifests] of dyingManifests(run, journal, dying)) {
     const look = looks.get(name);
     // In a repository that is gone, or of which nothing may go, there is no link to remove.
     const stuck = look === undefined ? [] : await unlinkManifests(run, manifests, look, countsOf(run, journal));
     if (stuck.length > 0) left.set(name, stuck);
   }
-  await journal.write([{ kind: "unlinked", at: run.storageNow() }]);
-  if (left.size > 0) await lookAgainAt(run, left);
-  await deleteData(
-    run,
-    aside,
-    journal,
-    copies.filter(([number]) => !run.marks.isKept(number)),
-  );
+  return left;
 }
 
 /** A purge that leaves a revision link looks at that repository once more before it deletes: what it needs stays, and goes back. */
-async function lookAgainAt(run: Run, left: ReadonlyMap<string, readonly number[]>): Promise<void> {
+export async function lookAgainAt(
+  run: Run,
+  left: ReadonlyMap<string, readonly number[]>,
+  repositories: AsyncIterable<Repository> | Iterable<Repository>,
+): Promise<RepositoryLook[]> {
   const looks: RepositoryLook[] = [];
-  for await (const repository of run.registry.repositories(run.look)) {
+  for await (const repository of repositories) {
     const revisions = left.get(repository.name);
     if (revisions === undefined) continue;
     const look = await RepositoryLook.mark(run, await RepositoryView.read(run, repository), "first");
@@ -131,7 +171,7 @@ async function lookAgainAt(run: Run, left: ReadonlyMap<string, readonly number[]
   }
   honourLeases(run, looks);
   await keepLinksToLivingManifests(run, looks);
-  await putBackBlobs(run, (number) => run.marks.isKept(number));
+  return looks;
 }
 
 async function deleteData(run: Run, aside: AsideStore, journal: Journal, copies: readonly (readonly [number, AsideCopy])[]): Promise<void> {

@@ -5,6 +5,7 @@ import { codeOf, isPathNotFound, messageOf } from "../errors.js";
 import { TaskQueue } from "../internal/taskQueue.js";
 import type { RegistryLook } from "../look.js";
 import type { AsideCounts } from "../report.js";
+import type { RepositoryLook } from "../repositoryLook.js";
 import type { Run } from "../run.js";
 import type { AsideCopy, TakenLink } from "./asideStore.js";
 import { inBatches } from "./batches.js";
@@ -17,7 +18,14 @@ export async function putBackNeeded(run: Run, found: RegistryLook): Promise<void
   const { aside } = run;
   if (aside === undefined) return;
   await putBackBlobs(run, (number) => run.marks.isKept(number));
-  for (const look of found.looks) {
+  await putBackLinks(run, found.looks);
+}
+
+/** Writes the layer links anew that runs took and that what these repositories keep needs. */
+export async function putBackLinks(run: Run, looks: readonly RepositoryLook[]): Promise<void> {
+  const { aside } = run;
+  if (aside === undefined) return;
+  for (const look of looks) {
     for (const taken of aside.layerLinksTakenFrom(look.repository.name)) {
       if (look.needsLayer(run.digests.add(taken.link.digest))) await writeTaken(run, run.driver, taken);
     }

@@ -43,8 +43,8 @@ export class RunLock {
    * @param storageNow - The storage's time now: a lock is stale by the storage's own time of it.
    * @throws LockedError where someone alive holds it.
    */
-  static async take(driver: StorageDriver, path: string, runId: string, clock: Clock, storageNow: () => number): Promise<RunLock> {
-    const content = Buffer.from(JSON.stringify({ runId, host: hostname(), pid, startedAt: new Date(clock.now()).toISOString() }));
+  static async take(driver: StorageDriver, path: string, text: string, clock: Clock, storageNow: () => number): Promise<RunLock> {
+    const content = Buffer.from(text);
     const begun = { wall: clock.now(), monotonic: performance.now() };
     if (!(await isWrittenWhereAbsent(driver, path, content))) {
       await refuseLiving(driver, path, storageNow);
@@ -55,6 +55,33 @@ export class RunLock {
     lock.wallBeat = begun.wall;
     lock.monotonicBeat = begun.monotonic;
     return lock;
+  }
+
+  /** What the lock of a run holds. */
+  static contentFor(runId: string, startedAt: number): string {
+    return JSON.stringify({ runId, host: hostname(), pid, startedAt: new Date(startedAt).toISOString() });
+  }
+
+  /**
+   * Holds a lock together with others: whoever makes a part of the run keeps it alive.
+   *
+   * @throws LockedError where the lock is not this run's.
+   */
+  static async share(driver: StorageDriver, path: string, content: string, clock: Clock): Promise<RunLock> {
+    const lock = new RunLock(driver, path, Buffer.from(content), clock);
+    try {
+      await lock.beat(driver);
+      await lock.check();
+      return lock;
+    } catch (error) {
+      lock.letGo();
+      throw error;
+    }
+  }
+
+  /** Keeps the lock alive no longer, and leaves it where it is. */
+  letGo(): void {
+    clearInterval(this.timer);
   }
 
   /**
@@ -109,7 +136,7 @@ export class RunLock {
 
   /** Gives the lock back; who has lost it leaves it to its holder. */
   async release(): Promise<void> {
-    clearInterval(this.timer);
+    this.letGo();
     await this.beating?.catch(() => undefined);
     if (this.lost !== undefined || this.age() > LOST_MS) return;
     const present = await contentOf(this.driver, this.path);

@@ -15,7 +15,8 @@ export async function openSession(run: Run): Promise<void> {
   if (!run.settings.dryRun && run.driver.putContent !== undefined) {
     run.storageOffset = await measureOffset(run.driver, run.settlingDriver, run.clock, `${online.lock}.${run.ledger.runId}`);
     if (!run.settings.readOnly) refuseSkew(run.storageOffset);
-    run.lock = await RunLock.take(run.settlingDriver, online.lock, run.ledger.runId, run.clock, () => run.storageNow());
+    const content = RunLock.contentFor(run.ledger.runId, run.clock.now());
+    run.lock = await RunLock.take(run.settlingDriver, online.lock, content, run.clock, () => run.storageNow());
   }
   await openAside(run);
 }

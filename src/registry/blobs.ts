@@ -4,7 +4,7 @@ import { isAlgorithm, isHexOf } from "../digest.js";
 import { join } from "../driver.js";
 import { isPathNotFound } from "../errors.js";
 import { readBounded } from "../internal/readBounded.js";
-import type { BlobInfo } from "../namespace.js";
+import type { BlobInfo, LookOptions } from "../namespace.js";
 import { children, isDirectory, knownDirectories, walkBelow } from "./listing.js";
 import { digestOf, type Layout } from "./paths.js";
 import type { Access } from "./repositoryParts.js";
@@ -14,15 +14,41 @@ const PREFIXES_AT_ONCE = 16;
 
 /** Every blob, the cheapest way that the driver has. Where it has directories, names are believed and no blob is looked at. */
 export async function* listBlobs(access: Access, layout: Layout): AsyncIterable<readonly BlobInfo[]> {
+  if (access.driver.walk === undefined) yield* listPrefixes(access, layout, () => true);
+  else yield* walkBlobs(access, layout, layout.blobs);
+}
+
+/** The blobs of which the first byte is one of these. Strays beside the prefixes are told with the first piece. */
+export async function* blobsBetween(access: Access, layout: Layout, from: number, to: number): AsyncIterable<readonly BlobInfo[]> {
   const { driver, options } = access;
-  if (driver.walk !== undefined) {
-    yield* walkBlobs(access, layout);
+  const isMeant = (prefix: string) => Number.parseInt(prefix, 16) >= from && Number.parseInt(prefix, 16) < to;
+  const beside = from === 0 ? options : { ...options, onUnrecognized: undefined };
+  if (driver.walk === undefined) {
+    yield* listPrefixes(access, layout, isMeant, beside);
     return;
   }
-  for (const algorithm of await knownDirectories(driver, layout.blobs, isAlgorithm, options)) {
+  for (const algorithm of await knownDirectories(driver, layout.blobs, isAlgorithm, beside)) {
+    const base = join(layout.blobs, algorithm);
+    for (const prefix of await knownDirectories(driver, base, isPrefix, beside)) {
+      if (isMeant(prefix)) yield* walkBlobs(access, layout, join(base, prefix));
+    }
+  }
+}
+
+function isPrefix(name: string): boolean {
+  return /^[0-9a-f]{2}$/.test(name);
+}
+
+async function* listPrefixes(
+  { driver, options }: Access,
+  layout: Layout,
+  isMeant: (prefix: string) => boolean,
+  beside: LookOptions = options,
+): AsyncIterable<readonly BlobInfo[]> {
+  for (const algorithm of await knownDirectories(driver, layout.blobs, isAlgorithm, beside)) {
     if (!isAlgorithm(algorithm)) continue;
     const base = join(layout.blobs, algorithm);
-    const prefixes = await knownDirectories(driver, base, (name) => /^[0-9a-f]{2}$/.test(name), options);
+    const prefixes = (await knownDirectories(driver, base, isPrefix, beside)).filter(isMeant);
     for (let start = 0; start < prefixes.length; start += PREFIXES_AT_ONCE) {
       const some = prefixes.slice(start, start + PREFIXES_AT_ONCE);
       yield* await Promise.all(
@@ -42,8 +68,8 @@ export async function* listBlobs(access: Access, layout: Layout): AsyncIterable<
   }
 }
 
-async function* walkBlobs({ driver, options }: Access, layout: Layout): AsyncIterable<readonly BlobInfo[]> {
-  for await (const page of walkBelow(driver, layout.blobs, options)) {
+async function* walkBlobs({ driver, options }: Access, layout: Layout, below: string): AsyncIterable<readonly BlobInfo[]> {
+  for await (const page of walkBelow(driver, below, options)) {
     const blobs: BlobInfo[] = [];
     for (const info of page) {
       const [algorithm = "", prefix = "", hex = "", file, ...more] = info.path.slice(layout.blobs.length + 1).split("/");

@@ -18,6 +18,8 @@ export function completeRegistry(registry: Namespace, driver: StorageDriver): Co
     blobs: (options) => registry.blobs(options),
     blobFootprint: (digest) => inner.blobFootprint?.(digest) ?? { files: [] },
     online: registry.online ?? inner.online,
+    // A wrapper's own listings count: what it hides or adds, the pieces of another would not.
+    pieces: registry.pieces,
     ...(inner.lookAtBlob && { lookAtBlob: (digest, options) => inner.lookAtBlob?.(digest, options) ?? Promise.resolve(undefined) }),
     ...(inner.guard && { guard: (options) => inner.guard?.(options) ?? Promise.resolve([]) }),
   };

@@ -1,10 +1,10 @@
 import { DigestIndex } from "../digestIndex.js";
 import { isPath, join, type StorageDriver } from "../driver.js";
 import { DatabaseInUseError, isPathNotFound } from "../errors.js";
-import type { LookOptions, Namespace, Repository } from "../namespace.js";
-import { listBlobs, lookAtBlob } from "./blobs.js";
+import type { LookOptions, Namespace, Repository, SurveyedRepository } from "../namespace.js";
+import { blobsBetween, listBlobs, lookAtBlob } from "./blobs.js";
 import { DirectoryRepository } from "./directoryRepository.js";
-import { allChildren, walkBelow } from "./listing.js";
+import { allChildren, children, walkBelow } from "./listing.js";
 import { DEFAULT_ROOT, Layout, REPOSITORY_PARTS } from "./paths.js";
 import type { Access } from "./repositoryParts.js";
 import { splitKey, WalkedRepository } from "./walkedRepository.js";
@@ -30,6 +30,15 @@ export function openRegistry(driver: StorageDriver, options: { readonly root?: s
     lookAtBlob: (digest, look = {}) => lookAtBlob(access(look), layout, digest),
     online: { lock: layout.runLock, aside: layout.aside },
     guard: (look = {}) => guard(access(look), layout),
+    pieces: {
+      surveyRoots: (look = {}) => surveyRoots(access(look), layout),
+      survey: (piece, look = {}) => survey(driver, layout, access(look), piece),
+      repository: (name) =>
+        driver.walk === undefined
+          ? new DirectoryRepository(name, driver, layout)
+          : new WalkedRepository(name, driver, layout, new DigestIndex()),
+      blobsBetween: (from, to, look = {}) => blobsBetween(access(look), layout, from, to),
+    },
   };
 }
 
@@ -45,11 +54,41 @@ async function guard({ driver, options }: Access, layout: Layout): Promise<reado
   }
 }
 
+/** A flat walk is one piece; else each directory at the top is. Strays among these are told here. */
+async function surveyRoots({ driver, options }: Access, layout: Layout): Promise<readonly string[]> {
+  if (driver.walk !== undefined) return [""];
+  const roots: string[] = [];
+  for (const { name, info } of await allChildren(driver, layout.repositories, options)) {
+    if (info.isDirectory && !name.startsWith("_")) roots.push(name);
+    else options.onUnrecognized?.(info.path);
+  }
+  return roots;
+}
+
+async function* survey(driver: StorageDriver, layout: Layout, access: Access, root: string): AsyncIterable<readonly SurveyedRepository[]> {
+  // Links tell what they are when the repository is looked at.
+  const options = { ...access.options, onUnrecognized: undefined, onLinkedDirectory: undefined };
+  if (driver.walk === undefined) {
+    for await (const { name } of directoryRepositories(driver, layout, access, root)) {
+      let revisions = 0;
+      for await (const page of children(access.driver, join(layout.repository(name).revisions, "sha256"), options))
+        revisions += page.length;
+      yield [{ name, revisions }];
+    }
+    return;
+  }
+  for await (const repository of walkedRepositories(driver, layout, access)) {
+    let revisions = 0;
+    for await (const page of repository.revisions({ ...options, through: access.options.through })) revisions += page.length;
+    yield [{ name: repository.name, revisions }];
+  }
+}
+
 /** A directory that holds one of the layout's own is a repository; nothing else that starts with `_` is entered. */
-async function* directoryRepositories(driver: StorageDriver, layout: Layout, access: Access): AsyncIterable<Repository> {
+async function* directoryRepositories(driver: StorageDriver, layout: Layout, access: Access, root = ""): AsyncIterable<Repository> {
   // A whole repository, or a team's, often lies on another disk: that shares nothing.
   const options = { ...access.options, onLinkedDirectory: undefined };
-  const open = [""];
+  const open = [root];
   for (let name = open.pop(); name !== undefined; name = open.pop()) {
     let isRepository = false;
     const directory = name === "" ? layout.repositories : join(layout.repositories, name);

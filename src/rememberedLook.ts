@@ -1,0 +1,53 @@
+/**
+ * What a look found in one repository, as plain JSON: enough to plan what goes from it, to carry that out, or to keep it after all, in
+ * another process. What the repository keeps is not in it, but for what the rest refers to.
+ */
+
+import type { Signature, Upload } from "./namespace.js";
+
+/** Milliseconds since 1970; `null` where unknown. */
+export type RememberedTime = number | null;
+
+/** A revision that nothing keeps. */
+export interface RememberedRevision {
+  readonly digest: string;
+  readonly time: RememberedTime;
+  readonly children: readonly string[];
+  readonly blobs: readonly string[];
+  /** Of the revisions that are about it, those that nothing keeps. */
+  readonly referrers: readonly string[];
+  readonly signatures: readonly Signature[];
+}
+
+/** A layer link that nothing reaches. */
+export interface RememberedLink {
+  readonly digest: string;
+  readonly time: RememberedTime;
+  readonly blob: string;
+  /** Whether an earlier look of the run did not see it as it is. */
+  readonly isChanged: boolean;
+}
+
+export type RememberedUpload = Omit<Upload, "newest"> & { readonly newest: RememberedTime };
+
+export interface RememberedLook {
+  readonly name: string;
+  readonly isDamaged: boolean;
+  /** Whether anything else than revisions and layer links is there. */
+  readonly otherwiseEmpty: boolean;
+  /** Revisions that are kept. */
+  readonly otherRevisions: number;
+  readonly doomed: readonly RememberedRevision[];
+  readonly loose: readonly RememberedLink[];
+  readonly uploads: readonly RememberedUpload[];
+  /** What the repository keeps, of all that is named here or by a journal. */
+  readonly reached: readonly string[];
+}
+
+export function rememberTime(time: number | undefined): RememberedTime {
+  return time === undefined || Number.isNaN(time) ? null : time;
+}
+
+export function recallTime(time: RememberedTime): number {
+  return time ?? Number.NaN;
+}
