@@ -7,6 +7,7 @@ const entry = {
   "drivers/s3": "src/drivers/s3.ts",
   testing: "src/testing/index.ts",
   report: "src/report/index.ts",
+  parts: "src/parts/index.ts",
 };
 
 // TypeScript 6 calls an option deprecated that the builder of declarations still sets.

@@ -27,11 +27,11 @@ export function conduct(run: Run, story: (run: Run) => Promise<void>): Promise<G
 }
 
 /** A run that had the lock and lost it was not refused: it broke off. */
-function isRefusal(run: Run, error: unknown): boolean {
+export function isRefusal(run: Run, error: unknown): boolean {
   return isRegistryGcError(error) && REFUSALS.has(error.code) && !(error.code === "LOCKED" && run.lock !== undefined);
 }
 
-function end(run: Run, status: RunStatus, error?: unknown): GcReport {
+export function end(run: Run, status: RunStatus, error?: unknown): GcReport {
   const report = run.ledger.report(status, run.clock.now(), run.remarks);
   for (const remark of report.remarks ?? []) run.log.info(remark);
   run.telemetry.finish(report, error);
@@ -48,7 +48,7 @@ function end(run: Run, status: RunStatus, error?: unknown): GcReport {
   return report;
 }
 
-function attachReport(error: unknown, report: GcReport): void {
+export function attachReport(error: unknown, report: GcReport): void {
   if (typeof error !== "object" || error === null || !Object.isExtensible(error)) return;
   Object.defineProperty(error, "report", { value: report, configurable: true, enumerable: false, writable: true });
 }

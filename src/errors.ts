@@ -16,7 +16,9 @@ export type ErrorCode =
   | "DAMAGED"
   | "LOCKED"
   | "CLOCK_SKEW"
-  | "UNSUPPORTED";
+  | "UNSUPPORTED"
+  | "PART_DAMAGED"
+  | "WORKER_REFUSED";
 
 const BRAND = Symbol.for("oci-registry-gc.error");
 

@@ -6,7 +6,7 @@
 import type { Repository } from "./namespace.js";
 import type { Phase } from "./options.js";
 import type { Problem } from "./report.js";
-import { RepositoryLook } from "./repositoryLook.js";
+import { type EarlierLook, RepositoryLook } from "./repositoryLook.js";
 import { RepositoryView } from "./repositoryView.js";
 import type { Run } from "./run.js";
 
@@ -25,17 +25,32 @@ export interface RegistryLook {
  * others; under `onDamage: "abort"` everything is looked at all the same, so that one run lists all the damage.
  */
 export async function lookAtRegistry(run: Run, phase: Phase, earlier?: RegistryLook): Promise<RegistryLook> {
+  const seen = earlier && new Map(earlier.looks.map((look) => [look.repository.name, look]));
+  const strays = () => {
+    if (run.looks === 0) run.ledger.unrecognized++;
+  };
+  const repositories = run.registry.repositories({ ...run.look, onUnrecognized: strays });
+  return lookAtRepositories(run, phase, { repositories, open: async (repository) => repository, seen });
+}
+
+/** Repositories to look at, and what an earlier look of the run saw of them, by name; `undefined` in a first look. */
+export interface Looking<T> {
+  readonly repositories: Iterable<T> | AsyncIterable<T>;
+  readonly open: (repository: T) => Promise<Repository | undefined>;
+  readonly seen: ReadonlyMap<string, EarlierLook> | undefined;
+}
+
+/** Looks at these repositories, all of them or a part. */
+export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositories, open, seen }: Looking<T>): Promise<RegistryLook> {
   const looks: RepositoryLook[] = [];
   const again: Repository[] = [];
-  const isFirst = earlier === undefined;
   // Strays that a first look has counted, a later one doesn't count again.
-  const countsStrays = run.looks++ === 0;
-  const seen = new Map(earlier?.looks.map((look) => [look.repository.name, look]));
+  const countsStrays = run.looks === 0;
   const names = new Set<string>();
   const counts = { repositories: 0, tags: 0, revisions: 0 };
 
   const settleOn = async (view: RepositoryView) => {
-    const look = await RepositoryLook.mark(run, view, isFirst ? "first" : (seen.get(view.repository.name) ?? "unseen"));
+    const look = await RepositoryLook.mark(run, view, seen === undefined ? "first" : (seen.get(view.repository.name) ?? "unseen"));
     if (look.matters) looks.push(look);
     names.add(view.repository.name);
     counts.repositories++;
@@ -46,20 +61,21 @@ export async function lookAtRegistry(run: Run, phase: Phase, earlier?: RegistryL
     run.progress({ phase, done: counts.repositories });
   };
 
-  const strays = () => {
-    if (countsStrays) run.ledger.unrecognized++;
-  };
   await run.repositories.forEach(
-    run.registry.repositories({ ...run.look, onUnrecognized: strays }),
-    (repository) =>
-      run.telemetry.repositorySpan(repository.name, async () => {
+    repositories,
+    async (each) => {
+      const repository = await open(each);
+      if (repository === undefined) return;
+      await run.telemetry.repositorySpan(repository.name, async () => {
         run.log.debug(`marking repository ${repository.name}`, { repository: repository.name });
         const view = await RepositoryView.read(run, repository);
         if (view.isPassing && !run.settings.readOnly) again.push(repository);
         else await settleOn(view);
-      }),
+      });
+    },
     { signal: run.signal },
   );
+  run.looks++;
   for (const repository of again) {
     const fresh = repository.again === undefined ? repository : await repository.again(run.look);
     if (fresh !== undefined) await settleOn(await RepositoryView.read(run, fresh));

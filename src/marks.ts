@@ -46,14 +46,21 @@ export class Marks {
     return this.has(number, KEPT);
   }
 
-  /** A blob, in place or aside, that nothing keeps. */
   isDying(number: number): boolean {
-    const flags = this.flags.get(number);
-    return (flags & (PRESENT | ASIDE)) !== 0 && (flags & KEPT) === 0;
+    return isDying(this.flags.get(number));
   }
 
-  /** A blob that is there and that nothing keeps. */
   isCandidate(number: number): boolean {
-    return (this.flags.get(number) & (PRESENT | KEPT)) === PRESENT;
+    return isCandidate(this.flags.get(number));
   }
+}
+
+/** A blob, in place or aside, that nothing keeps. */
+export function isDying(flags: number): boolean {
+  return (flags & (PRESENT | ASIDE)) !== 0 && (flags & KEPT) === 0;
+}
+
+/** A blob that is there and that nothing keeps. */
+export function isCandidate(flags: number): boolean {
+  return (flags & (PRESENT | KEPT)) === PRESENT;
 }

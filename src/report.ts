@@ -210,8 +210,14 @@ export class Ledger {
   }
 
   addReason(reason: Reason, bytes: number): void {
-    const sum = this.reasons[reason] ?? { count: 0, bytes: 0 };
-    this.reasons[reason] = { count: sum.count + 1, bytes: sum.bytes + bytes };
+    this.addReasons({ [reason]: { count: 1, bytes } });
+  }
+
+  addReasons(reasons: Readonly<Record<string, { readonly count: number; readonly bytes: number }>>): void {
+    for (const [reason, { count, bytes }] of Object.entries(reasons)) {
+      const sum = this.reasons[reason] ?? { count: 0, bytes: 0 };
+      this.reasons[reason] = { count: sum.count + count, bytes: sum.bytes + bytes };
+    }
   }
 
   /** Takes a blob out of the plan: the registry has just promised it. */

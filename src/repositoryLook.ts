@@ -22,6 +22,12 @@ export interface LooseLink {
   readonly isChanged: boolean;
 }
 
+/** What a later look of the run is measured by. */
+export interface EarlierLook {
+  readonly doomed: ReadonlyMap<number, number>;
+  readonly loose: ReadonlyMap<number, Pick<LooseLink, "time">>;
+}
+
 /** What one look found in one repository. */
 export class RepositoryLook {
   /** Revisions that nothing keeps, and when their links were written. */
@@ -40,7 +46,7 @@ export class RepositoryLook {
     private readonly run: Run,
     private readonly view: RepositoryView,
     /** What an earlier look of this run planned for the repository; in a first look nothing is measured. */
-    private readonly earlier: RepositoryLook | "first" | "unseen",
+    private readonly earlier: EarlierLook | "first" | "unseen",
   ) {
     this.reach = emptyReach(run.watched !== undefined);
   }
@@ -76,7 +82,7 @@ export class RepositoryLook {
   }
 
   /** Marks what the repository keeps, and finds what it doesn't. */
-  static async mark(run: Run, view: RepositoryView, earlier: RepositoryLook | "first" | "unseen"): Promise<RepositoryLook> {
+  static async mark(run: Run, view: RepositoryView, earlier: EarlierLook | "first" | "unseen"): Promise<RepositoryLook> {
     const look = new RepositoryLook(run, view, earlier);
     const { removeUntagged } = run.settings;
     await look.follow(view.tagged, LIVE, "tag");
@@ -186,7 +192,7 @@ export class RepositoryLook {
   }
 
   private earlierLooseTime(layer: number): number | undefined {
-    return this.earlier instanceof RepositoryLook ? this.earlier.loose.get(layer)?.time : undefined;
+    return typeof this.earlier === "string" ? undefined : this.earlier.loose.get(layer)?.time;
   }
 
   private async follow(roots: Iterable<number>, flag: KeepMark, why: RootReason): Promise<void> {

@@ -32,8 +32,27 @@ export async function* readWhole(driver: StorageDriver, path: string, options: A
   }
 }
 
-async function open(driver: StorageDriver, path: string, { signal }: AbortOptions): Promise<Readable> {
-  const stream = await driver.reader(path, { signal, offset: 0 });
+/** So many bytes from an offset on, or as many as there are. */
+export async function readRange(driver: StorageDriver, path: string, offset: number, bytes: number): Promise<Buffer> {
+  const stream = await open(driver, path, {}, offset);
+  const chunks: Uint8Array[] = [];
+  let read = 0;
+  try {
+    for await (const chunk of stream) {
+      chunks.push(chunk as Uint8Array);
+      read += (chunk as Uint8Array).length;
+      if (read >= bytes) break;
+    }
+  } catch (error) {
+    throw toDriverError(driver.name, "reading", path, error, undefined);
+  } finally {
+    stream.destroy();
+  }
+  return Buffer.concat(chunks).subarray(0, bytes);
+}
+
+async function open(driver: StorageDriver, path: string, { signal }: AbortOptions, offset = 0): Promise<Readable> {
+  const stream = await driver.reader(path, { signal, offset });
   const readable = stream instanceof Readable ? stream : Readable.fromWeb(stream as never);
   if (signal) addAbortSignal(signal, readable);
   return readable;

@@ -65,9 +65,14 @@ export class AsideStore {
     options: LookOptions & { readonly journalDriver: StorageDriver },
   ): Promise<AsideStore> {
     const store = new AsideStore(driver, directory, digests);
-    for (const info of await filesBelow(driver, directory, options)) await store.takeFile(info, options);
+    await store.list(options);
     await store.readJournals(options);
     return store;
+  }
+
+  /** Lists everything that lies aside. */
+  async list(options: LookOptions): Promise<void> {
+    for (const info of await filesBelow(this.driver, this.directory, options)) await this.takeFile(info, options);
   }
 
   /** Reads the journals of the runs that something lies aside of; of items that `holds` leaves out, only their number is looked at. */
@@ -118,9 +123,18 @@ export class AsideStore {
     else this.notes.push(note);
   }
 
+  /** One journal, with those of its items that `holds` asks for. */
+  readJournal(
+    runId: string,
+    driver: StorageDriver,
+    options: LookOptions & { readonly holds: (item: JournalBlob | JournalLink) => boolean },
+  ): Promise<Journal> {
+    return Journal.read(runId, driver, this.journalDirectory(runId), options);
+  }
+
   /** A journal of this run, not yet begun. */
-  newJournal(runId: string, driver: StorageDriver): Journal {
-    return new Journal(runId, driver, this.journalDirectory(runId));
+  newJournal(runId: string, driver: StorageDriver, holds?: (item: JournalBlob | JournalLink) => boolean): Journal {
+    return new Journal(runId, driver, this.journalDirectory(runId), holds);
   }
 
   add(journal: Journal): void {
@@ -134,6 +148,11 @@ export class AsideStore {
       else if (!journal.isOpen) continue;
       this.repositories.add(link.repository);
     }
+  }
+
+  /** A copy that another process has listed. */
+  recallCopy(digest: string, runId: string, size: number | undefined): void {
+    this.addCopy(this.digests.add(digest), { runId, path: this.pathFor(runId, digest), size, isManifest: false });
   }
 
   addCopy(number: number, copy: AsideCopy): void {

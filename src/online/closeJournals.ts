@@ -27,8 +27,7 @@ export async function recoverLinks(run: Run, aside: AsideStore): Promise<void> {
 }
 
 /** A journal is done once each of its items is purged, put back or kept; a day later it goes. */
-export async function closeJournals(run: Run, aside: AsideStore): Promise<void> {
-  const busy = aside.busyRuns();
+export async function closeJournals(run: Run, aside: AsideStore, busy: ReadonlySet<string> = aside.busyRuns()): Promise<void> {
   for (const journal of aside.journals.values()) {
     if (journal.damage !== undefined || journal.settledAt === undefined || busy.has(journal.runId)) continue;
     await run.mayChange();

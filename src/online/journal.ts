@@ -109,6 +109,18 @@ export class Journal {
     }
   }
 
+  /** Writes down what comes, an object whenever there is enough for one. */
+  async writeAll(records: AsyncIterable<JournalRecord>): Promise<void> {
+    let waiting: JournalRecord[] = [];
+    for await (const record of records) {
+      waiting.push(record);
+      if (waiting.length < RECORDS_AT_ONCE) continue;
+      await this.write(waiting);
+      waiting = [];
+    }
+    await this.write(waiting);
+  }
+
   /** Takes the journal away, the last object first: what is left of it by a crash is a beginning, and is gone on with. */
   async remove(): Promise<void> {
     while (this.next > 0) {

@@ -103,7 +103,7 @@ export async function putBackAtOnce(run: Run, found: RegistryLook): Promise<void
 }
 
 /** Step 5: longer than any request takes between its check and its write. */
-async function drain(run: Run): Promise<void> {
+export async function drain(run: Run): Promise<void> {
   const { drainMs } = run.settings;
   await run.phase("drain", async () => {
     for (let done = 0; done < drainMs; ) {

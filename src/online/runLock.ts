@@ -79,6 +79,11 @@ export class RunLock {
     }
   }
 
+  /** Whether a run holds the lock, whoever of it took it. */
+  static async isHeldBy(driver: StorageDriver, path: string, content: string): Promise<boolean> {
+    return (await contentOf(driver, path))?.equals(Buffer.from(content)) === true;
+  }
+
   /** Keeps the lock alive no longer, and leaves it where it is. */
   letGo(): void {
     clearInterval(this.timer);

@@ -34,14 +34,19 @@ export async function openAside(run: Run): Promise<void> {
     journalDriver: run.settlingDriver,
   });
   run.aside.honourNotes(run.storageNow() - run.settings.gracePeriodMs);
-  for (const journal of run.aside.journals.values()) {
+  reportDamaged(run, run.aside);
+  run.renewMarks();
+}
+
+/** Journals that can't be read are a problem of their own. */
+export function reportDamaged(run: Run, aside: AsideStore): void {
+  for (const journal of aside.journals.values()) {
     if (journal.damage === undefined) continue;
-    const path = run.aside.runDirectory(journal.runId);
+    const path = aside.runDirectory(journal.runId);
     const message = `the journal of run ${journal.runId} can't be read: ${journal.damage}. What lies aside and is needed goes back; nothing is purged`;
     run.ledger.addProblem({ kind: "damaged-journal", path, message });
     run.log.warn(message);
   }
-  run.renewMarks();
 }
 
 /** Gives the lock back, whatever has happened. */
@@ -54,7 +59,7 @@ export async function closeSession(run: Run): Promise<void> {
 }
 
 /** Which degree of safety holds, and why not a better one. */
-function sayDegree(run: Run): void {
+export function sayDegree(run: Run): void {
   const { readOnly, quarantine } = run.settings;
   run.ledger.safety = readOnly ? "quiesced" : run.quarantines ? "quarantine" : "grace";
   if (run.ledger.safety !== "grace") return;

@@ -1,5 +1,5 @@
 import { DigestIndex } from "../digestIndex.js";
-import { isPath, join, type StorageDriver } from "../driver.js";
+import { type FileInfo, isPath, join, type StorageDriver } from "../driver.js";
 import { DatabaseInUseError, isPathNotFound } from "../errors.js";
 import type { LookOptions, Namespace, Repository, SurveyedRepository } from "../namespace.js";
 import { blobsBetween, listBlobs, lookAtBlob } from "./blobs.js";
@@ -89,13 +89,17 @@ async function* directoryRepositories(driver: StorageDriver, layout: Layout, acc
   // A whole repository, or a team's, often lies on another disk: that shares nothing.
   const options = { ...access.options, onLinkedDirectory: undefined };
   const open = [root];
+  const noteLink = ({ path, isLink }: FileInfo) => {
+    if (isLink === true) access.options.onLinkedDirectory?.(path);
+  };
   for (let name = open.pop(); name !== undefined; name = open.pop()) {
     let isRepository = false;
     const directory = name === "" ? layout.repositories : join(layout.repositories, name);
+    const inner = name === "" ? "" : `${name}/`;
     for (const child of await allChildren(access.driver, directory, options)) {
       const isOwn = isPart(child.name) && name !== "";
-      if (isOwn && child.info.isLink === true) access.options.onLinkedDirectory?.(child.info.path);
-      if (child.info.isDirectory && !child.name.startsWith("_")) open.push(name === "" ? child.name : `${name}/${child.name}`);
+      if (isOwn) noteLink(child.info);
+      if (child.info.isDirectory && !child.name.startsWith("_")) open.push(`${inner}${child.name}`);
       else if (child.info.isDirectory && isOwn) isRepository = true;
       else access.options.onUnrecognized?.(child.info.path);
     }

@@ -1,0 +1,203 @@
+/**
+ * A run in parts that deletes later: puts aside, drains, looks, puts back, settles, and purges what has been aside for long. The rules are
+ * those of `online/`, and so are the functions that change something.
+ */
+
+import { DigestSet } from "../digestSet.js";
+import { EmptyMarkError } from "../errors.js";
+import { refuseDamage } from "../guards.js";
+import { AsideStore } from "../online/asideStore.js";
+import { closeJournals, recoverLinks } from "../online/closeJournals.js";
+import type { Journal, JournalBlob, JournalLink, JournalRecord } from "../online/journal.js";
+import { isSeen, purgeable } from "../online/purgeAside.js";
+import { drain } from "../online/quarantine.js";
+import { reportDamaged } from "../online/session.js";
+import type { Lead } from "./lead.js";
+import { type Look, lookInParts, putBackInParts, sum } from "./looks.js";
+import { mergeRuns } from "./merge.js";
+import type { PartedPlan } from "./story.js";
+
+/** Goes on with runs that ended before they had settled; answers with what lies aside then. */
+export async function goOnInterrupted(lead: Lead, aside: string | undefined): Promise<string | undefined> {
+  const { run } = lead;
+  if (aside === undefined || run.settings.dryRun) return aside;
+  const store = await openJournals(lead, aside);
+  reportDamaged(run, store);
+  for (const journal of store.journals.values()) {
+    if (journal.purgingAt === undefined || journal.purgedAt !== undefined) continue;
+    store.add(await store.readJournal(journal.runId, run.settlingDriver, { ...run.look, holds: () => true }));
+  }
+  await recoverLinks(run, store);
+  const interrupted = [...store.journals.values()].filter((journal) => journal.isInterrupted && journal.runId !== run.ledger.runId);
+  if (interrupted.length === 0) return aside;
+  run.log.info(`going on with ${interrupted.length} interrupted runs: ${interrupted.map(({ runId }) => runId).join(", ")}`);
+  if (!run.settings.readOnly) await drainOnce(lead, "again");
+  const { after } = await lookAndPutBack(lead, "again", aside);
+  await lead.store.once("again.settled", async () => {
+    for (const journal of interrupted) {
+      await run.mayChange();
+      await journal.write([{ kind: "settled", at: run.storageNow() }]);
+    }
+    return true;
+  });
+  return after;
+}
+
+/** Puts the plan aside, then settles and purges. */
+export async function quarantine(lead: Lead, plan: PartedPlan): Promise<void> {
+  const { shards } = lead.plan;
+  if (plan.isSomething) {
+    const { look, plans } = plan;
+    const { groups, join, sharesDirectories } = look;
+    const input = { plans, join, sharesDirectories };
+    await lead.stage("aside.records", "records", groups.length, input);
+    await lead.store.once("aside.journal", () => writeJournal(lead, look));
+    await lead.stage("aside.blobs", "aside", shards, { shards });
+    await lead.stage("aside.links", "asideLinks", groups.length, { plans });
+    await lead.stage("aside.uploads", "sweep", groups.length, { ...input, planned: join, shards, chapter: "rest" });
+  }
+  // Listed before the drain: what is moved by somebody who sleeps now is another run's to purge.
+  await settleAndPurge(lead, { aside: await lead.listAside("aside.listing"), drains: plan.isSomething });
+}
+
+/** The journal of the whole run, by who leads it, before anything is moved. Written again, it is the same. */
+async function writeJournal({ run, store, plan }: Lead, look: Look): Promise<boolean> {
+  const journal = new AsideStore(run.driver, run.registry.online?.aside ?? "", run.digests).newJournal(
+    plan.runId,
+    run.settlingDriver,
+    () => false,
+  );
+  const manifests = new DigestSet();
+  const outputs = await store.outputs("aside.records");
+  const records = async function* (): AsyncIterable<JournalRecord> {
+    for (const { lists } of outputs) {
+      for await (const item of store.items(lists["records"] ?? [])) yield item as JournalLink;
+    }
+  };
+  for await (const record of records()) if (record.kind === "manifest") manifests.add(record.digest);
+
+  await run.mayChange();
+  const all = async function* (): AsyncIterable<JournalRecord> {
+    yield { kind: "begun", at: run.storageNow() };
+    yield* blobRecords(run, store, plan.shards, look.join, manifests);
+    yield* records();
+  };
+  await journal.writeAll(all());
+  return true;
+}
+
+async function* blobRecords(
+  run: Lead["run"],
+  store: Lead["store"],
+  shards: number,
+  join: string,
+  manifests: DigestSet,
+): AsyncIterable<JournalBlob> {
+  const outputs = await store.outputs(join);
+  for (let shard = 0; shard < shards; shard++) {
+    const sources = (outputs[shard]?.runs["doomed"] ?? []).map((file) => ({ file, from: 0 }));
+    for await (const batch of mergeRuns(run.settlingDriver, sources, shard, 0)) {
+      for (const { digest, size } of batch) yield { kind: "blob", digest, size: size || 0, isManifest: manifests.has(digest) };
+    }
+  }
+}
+
+/** Drains, looks, puts back, settles; then purges what has been aside for long. */
+export async function settleAndPurge(
+  lead: Lead,
+  { aside, drains }: { readonly aside: string | undefined; readonly drains: boolean },
+): Promise<void> {
+  const { run } = lead;
+  if (aside === undefined) return;
+  const journals = await openJournals(lead, aside);
+  const own = journals.journals.get(run.ledger.runId);
+  const mayPurge = purgeable(run, journals).length > 0 || (own !== undefined && run.settings.quarantineMs === 0);
+  if (drains || mayPurge) {
+    if (!run.settings.readOnly) await drainOnce(lead, "settle");
+    const { look, after } = await lookAndPutBack(lead, "settle", aside);
+    refuseDamage(run);
+    if (own !== undefined) {
+      await lead.store.once("settled", async () => {
+        await run.mayChange();
+        await own.write([{ kind: "settled", at: run.storageNow() }]);
+        return true;
+      });
+    }
+    await purge(lead, look, { aside, after });
+  }
+  const listing = await lead.listAside("end.aside");
+  if (listing === undefined) return;
+  const { busy } = await lead.asideOf("end.aside");
+  await closeJournals(run, await openJournals(lead, "end.aside"), new Set(busy));
+}
+
+/** Only copies that were listed before the drain, and that are there still. */
+async function purge(lead: Lead, look: Look, { aside, after }: { readonly aside: string; readonly after: string }): Promise<void> {
+  const { run, plan } = lead;
+  const { shards } = plan;
+  const names = new Set(look.groups.flat());
+  const open = await openJournals(lead, aside);
+  const runIds = await lead.store.once("purge.runs", async () => {
+    const seen: string[] = [];
+    const { busy } = await lead.asideOf(aside);
+    for (const { runId } of purgeable(run, open)) {
+      if (!busy.includes(runId)) continue;
+      const isUnseen = (item: JournalBlob | JournalLink) => item.kind === "manifest" && !names.has(item.repository);
+      if (await isSeen(run, await open.readJournal(runId, run.settlingDriver, { ...run.look, holds: isUnseen }), names)) seen.push(runId);
+    }
+    return seen;
+  });
+  if (runIds.length === 0) return;
+  const journals = runIds.map((runId) => open.journals.get(runId)).filter((journal) => journal !== undefined);
+  await say(lead, "purging", journals);
+  const input = { shards, aside, looks: look.looks, join: look.join, runIds };
+  const stuck = await lead.stage("purge.unlink", "unlink", look.groups.length, input);
+  await say(lead, "unlinked", journals);
+  let join = look.join;
+  if (sum(stuck, ({ marks }) => marks) > 0) {
+    join = "purge.join";
+    const { questions } = look;
+    await lead.stage(join, "join", shards, { states: [look.join], marks: ["purge.unlink"], questions, aside, candidates: "none" });
+  }
+  await lead.stage("purge.data", "purge", shards, { shards, aside, after, join, runIds });
+}
+
+async function say({ run, store }: Lead, kind: "purging" | "unlinked", journals: readonly Journal[]): Promise<void> {
+  await store.once(`purge.${kind}`, async () => {
+    for (const journal of journals) {
+      await run.mayChange();
+      await journal.write([{ kind, at: run.storageNow() }]);
+    }
+    return true;
+  });
+}
+
+/** Looks with fresh marks, and puts back what is needed; `after` is a listing of what lies aside then. */
+async function lookAndPutBack(lead: Lead, name: string, aside: string): Promise<{ look: Look; after: string }> {
+  const look = await lookInParts(lead, { name, aside, earlier: undefined, states: [], candidates: "none" });
+  if (look.counts.repositories === 0 && (await lead.asideOf(aside)).busy.length > 0) {
+    throw new EmptyMarkError(
+      "data lies aside, but not one repository was found: nothing was purged. Is the root right, is everything mounted?",
+    );
+  }
+  return { look, after: (await putBackInParts(lead, look)) ?? aside };
+}
+
+async function drainOnce({ run, store }: Lead, name: string): Promise<void> {
+  await store.once(`${name}.drained`, async () => {
+    await drain(run);
+    return true;
+  });
+}
+
+/** The journals of what lies aside, without their items. */
+async function openJournals(lead: Lead, aside: string): Promise<AsideStore> {
+  const { run } = lead;
+  const open = new AsideStore(run.driver, run.registry.online?.aside ?? "", run.digests);
+  const { journals, notes, others } = await lead.asideOf(aside);
+  for (const runId of journals) open.runs.add(runId);
+  for (const { path, digests, time } of notes) open.notes.push({ path, digests, time: time ?? Number.NaN });
+  for (const runId of others) open.partsOf.add(runId);
+  await open.readJournals({ ...run.look, journalDriver: run.settlingDriver, holds: () => false });
+  return open;
+}

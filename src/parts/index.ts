@@ -1,0 +1,11 @@
+/**
+ * A run in parts: made by many processes, on many machines. No engine is in here: `oci-registry-gc/bullmq` is one.
+ *
+ * @packageDocumentation
+ */
+
+export { collectInParts, type PartedOptions, type PartedRun } from "./collectInParts.js";
+export { PartDamagedError, WorkerRefusedError } from "./errors.js";
+export { type Execute, Suspension } from "./lead.js";
+export { type PartWorker, runPart } from "./runPart.js";
+export type { PartJob, PlannedOptions, RunPlan, WorkerHooks } from "./runPlan.js";

@@ -1,0 +1,164 @@
+/** Who leads a run in parts: opens stages, has their parts made, closes them, and keeps the book. */
+
+import { ASIDE } from "../marks.js";
+import { AsideStore } from "../online/asideStore.js";
+import type { Phase } from "../options.js";
+import type { LedgerEntries } from "../report.js";
+import type { Run } from "../run.js";
+import { PartDamagedError } from "./errors.js";
+import type { AsideResult } from "./partRun.js";
+import type { PartOutput, PartStore } from "./partStore.js";
+import type { InputOf, PartKind, ResultOf } from "./runPart.js";
+import type { PartJob, RunPlan } from "./runPlan.js";
+import { shardOf } from "./sortedRun.js";
+
+/**
+ * Has parts made, somewhere, by somebody; each job is one part. Resolves when all are made; what a queue says of that is not believed,
+ * only the storage. Rejects with the error of one that can't be made.
+ */
+export type Execute = (jobs: readonly PartJob[], options: { readonly signal: AbortSignal }) => Promise<void>;
+
+/** Thrown by an {@link Execute} that lets go of the run meanwhile: whoever takes it up again tells it from the beginning. */
+export class Suspension extends Error {
+  override readonly name = "Suspension";
+}
+
+/** What each kind of stage counts as. */
+const PHASES: Readonly<Record<PartKind, Phase>> = {
+  survey: "mark",
+  inventory: "inventory",
+  mark: "mark",
+  join: "mark",
+  settle: "mark",
+  plan: "mark",
+  announce: "mark",
+  sweep: "sweep",
+  records: "sweep",
+  aside: "sweep",
+  asideLinks: "sweep",
+  putBack: "look",
+  putBackLinks: "look",
+  unlink: "purge",
+  purge: "purge",
+};
+
+/** What a part leaves: what its kind answers, and what it wrote into its book. */
+interface Left<K extends PartKind> {
+  readonly result: ResultOf<K>;
+  readonly entries: LedgerEntries;
+}
+
+export class Lead {
+  /** The stage whose parts are being made. */
+  private current: string | undefined;
+
+  constructor(
+    readonly run: Run,
+    readonly store: PartStore,
+    readonly plan: RunPlan,
+    private readonly execute: Execute,
+  ) {}
+
+  /**
+   * Has all parts of a stage made, unless it is closed; and answers with what each left.
+   *
+   * @param assign - What each part has to do, where that is a list.
+   * @throws PartDamagedError where a part is not what it must be.
+   */
+  async stage<K extends PartKind>(
+    name: string,
+    kind: K,
+    parts: number,
+    input: InputOf<K>,
+    assign?: (part: number) => unknown,
+  ): Promise<readonly ResultOf<K>[]> {
+    const outputs = (await this.store.closed(name)) ?? (await this.make(name, kind, parts, input, assign));
+    const left = outputs.map(({ result }) => result as Left<K>);
+    for (const { entries } of left) this.run.ledger.takeIn(entries);
+    return left.map(({ result }) => result);
+  }
+
+  private async make(
+    name: string,
+    kind: PartKind,
+    parts: number,
+    input: unknown,
+    assign: ((part: number) => unknown) | undefined,
+  ): Promise<readonly PartOutput[]> {
+    const { run, store } = this;
+    await run.mayChange();
+    this.current = name;
+    run.log.debug(`stage ${name} has ${parts} parts`);
+    if (assign !== undefined) await run.repositories.forEach(numbers(parts), async (part) => store.assign(name, part, assign(part)));
+    await store.open(name, { kind, parts, input });
+    const missing = await this.missing(name, parts);
+    if (missing.length > 0) await this.execute(missing, { signal: run.signal });
+    run.signal.throwIfAborted();
+    const [lost] = await this.missing(name, parts);
+    if (lost !== undefined) throw new PartDamagedError(`${name}/${lost.part}`, "it is said to be made, and is not there");
+    const outputs = await store.close(name, parts);
+    this.current = undefined;
+    run.progress({ phase: PHASES[kind], done: parts, total: parts }, true);
+    return outputs;
+  }
+
+  private async missing(stage: string, parts: number): Promise<PartJob[]> {
+    const { runId, version } = this.plan;
+    const jobs: PartJob[] = [];
+    await this.run.repositories.forEach(numbers(parts), async (part) => {
+      if (!(await this.store.isDone(stage, part))) jobs.push({ runId, version, plan: this.store.plan, stage, part });
+    });
+    return jobs.sort((a, b) => a.part - b.part);
+  }
+
+  /** What is under way is to stop: whoever still makes a part of it sees that its time is over before his next batch. */
+  async breakOff(): Promise<void> {
+    if (this.current !== undefined) await this.store.spoil(this.current);
+  }
+
+  /** Lists what lies aside, where anything can, under a name by which stages read it. */
+  async listAside(name: string): Promise<string | undefined> {
+    const { run, store } = this;
+    const { online } = run.registry;
+    if (online === undefined) return undefined;
+    const isKnown = await store.isClosed(name);
+    if (!isKnown) await this.writeAside(name, online.aside);
+    return name;
+  }
+
+  /** What a listing says, beside its copies. */
+  async asideOf(name: string): Promise<AsideResult> {
+    const [output] = await this.store.outputs(name);
+    return output?.result as AsideResult;
+  }
+
+  private async writeAside(name: string, directory: string): Promise<void> {
+    const { run, store } = this;
+    const { shards } = this.plan;
+    const aside = new AsideStore(run.driver, directory, run.digests);
+    const attempt = store.attempt(name, 0);
+    let unrecognized = 0;
+    await aside.list({ ...run.look, onUnrecognized: () => unrecognized++ });
+    const writer = attempt.run("aside");
+    for (const [number, copies] of aside.copies) {
+      const digest = run.digests.digest(number);
+      const shard = shardOf(digest, shards);
+      writer.add(shard, { digest, flags: ASIDE, size: Number.NaN, time: Number.NaN });
+      for (const { runId, size } of copies) await attempt.addToList(`copies-${shard}`, [digest, runId, size ?? null]);
+      await writer.flushFull();
+    }
+    const result: AsideResult = {
+      journals: [...aside.runs],
+      notes: aside.notes.map((note) => ({ ...note, time: Number.isNaN(note.time) ? null : note.time })),
+      busy: [...aside.busyRuns()],
+      others: [...aside.partsOf],
+      unrecognized,
+    };
+    await attempt.finish(result);
+    await store.close(name, 1);
+  }
+}
+
+function* numbers(count: number): Iterable<number> {
+  for (let number = 0; number < count; number++) yield number;
+}

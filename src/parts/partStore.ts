@@ -1,0 +1,309 @@
+/**
+ * Where the parts of a run leave what they found for the next: below `_gc/<runId>/parts`, on the registry's own storage.
+ *
+ * - `plan`: what the run is. Everything else names it by its checksum.
+ * - `<stage>.open`: what the parts of a stage are. `<stage>/<part>.in`: what one of them has to do, where that is a list.
+ * - `<stage>/<part>.<attempt>.<n>`: what an attempt wrote. `<stage>/<part>.done`: the attempt that counts, which is the first that came to
+ *   its end: written where nothing is, so that two workers at once do no harm.
+ * - `<stage>.closed`: what each part of a stage has left. A stage begins once those before it are closed, and what comes late is not seen.
+ */
+
+import { createHash, randomUUID } from "node:crypto";
+import type { StorageDriver } from "../driver.js";
+import { codeOf, isPathNotFound, UnsupportedError } from "../errors.js";
+import { readBounded } from "../internal/readBounded.js";
+import { property } from "../manifest.js";
+import { PartDamagedError } from "./errors.js";
+import type { RunFile } from "./sortedRun.js";
+import { SortedRunWriter } from "./sortedRun.js";
+
+/** A list that a part wrote. */
+interface ListFile {
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** What one part left. */
+export interface PartOutput {
+  readonly runs: Readonly<Record<string, readonly RunFile[]>>;
+  readonly lists: Readonly<Record<string, readonly ListFile[]>>;
+  /** Its numbers. */
+  readonly result: unknown;
+}
+
+/** What a stage is. */
+export interface StageOpening {
+  readonly kind: string;
+  readonly parts: number;
+  readonly input: unknown;
+}
+
+const MAX_DOCUMENT_BYTES = 1024 * 1024 * 1024;
+/** Items of a list in one file. */
+const ITEMS_A_LIST = 1000;
+
+export class PartStore {
+  constructor(
+    private readonly driver: StorageDriver,
+    private readonly directory: string,
+    readonly runId: string,
+    /** The plan's checksum; empty until there is one. */
+    readonly plan: string,
+  ) {}
+
+  /** The same, by another driver. */
+  through(driver: StorageDriver): PartStore {
+    return new PartStore(driver, this.directory, this.runId, this.plan);
+  }
+
+  /** The store of a run that was begun; `undefined` where there is no plan. */
+  async find(): Promise<PartStore | undefined> {
+    try {
+      return this.withPlan(await this.read("plan"));
+    } catch (error) {
+      if (isPathNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  private withPlan(plan: Uint8Array): PartStore {
+    return new PartStore(this.driver, this.directory, this.runId, checksumOf(plan));
+  }
+
+  /** Writes the plan, or finds the one that is there; and the store that goes on with it. */
+  async begin(plan: unknown): Promise<PartStore> {
+    const content = Buffer.from(JSON.stringify(plan));
+    await this.putWhereAbsent("plan", content);
+    return this.withPlan(await this.read("plan"));
+  }
+
+  /**
+   * The plan that this run was begun with.
+   *
+   * @throws PartDamagedError where it is another one.
+   */
+  async readPlan(): Promise<unknown> {
+    const bytes = await this.read("plan");
+    if (checksumOf(bytes) !== this.plan) throw new PartDamagedError(this.pathOf("plan"), "it is not the plan of this run");
+    return JSON.parse(Buffer.from(bytes).toString("utf8"));
+  }
+
+  /** A value that is made once, whoever goes on with the run. */
+  async once<T>(name: string, make: () => Promise<T>): Promise<T> {
+    const known = await this.look(`${name}.value`);
+    if (known !== undefined) return known as T;
+    await this.put(`${name}.value`, await make());
+    return (await this.get(`${name}.value`)) as T;
+  }
+
+  async open(stage: string, opening: StageOpening): Promise<void> {
+    await this.put(`${stage}.open`, opening);
+  }
+
+  async opening(stage: string): Promise<StageOpening> {
+    return (await this.get(`${stage}.open`)) as StageOpening;
+  }
+
+  /** Says what one part has to do. Written anew it says the same. */
+  async assign(stage: string, part: number, items: unknown): Promise<void> {
+    await this.put(`${stage}/${part}.in`, items);
+  }
+
+  async assignment(stage: string, part: number): Promise<unknown> {
+    return this.get(`${stage}/${part}.in`);
+  }
+
+  /** What a closed stage left, part by part; `undefined` where it isn't closed. */
+  async closed(stage: string): Promise<readonly PartOutput[] | undefined> {
+    const outputs = (await this.look(`${stage}.closed`)) as readonly PartOutput[] | null | undefined;
+    if (outputs === null) throw new PartDamagedError(this.pathOf(`${stage}.closed`), "the stage was broken off");
+    return outputs;
+  }
+
+  /** @throws PartDamagedError where it isn't closed. */
+  async outputs(stage: string): Promise<readonly PartOutput[]> {
+    const outputs = await this.closed(stage);
+    if (outputs === undefined) throw new PartDamagedError(this.pathOf(`${stage}.closed`), "it is not there");
+    return outputs;
+  }
+
+  async isClosed(stage: string): Promise<boolean> {
+    return (await this.sizeOf(this.pathOf(`${stage}.closed`))) !== undefined;
+  }
+
+  async isDone(stage: string, part: number): Promise<boolean> {
+    return (await this.sizeOf(this.pathOf(`${stage}/${part}.done`))) !== undefined;
+  }
+
+  /**
+   * Closes a stage of which every part is done, with every file that they name there and as long as it was written.
+   *
+   * @throws PartDamagedError which names what is missing, short or of another run.
+   */
+  async close(stage: string, parts: number): Promise<readonly PartOutput[]> {
+    const outputs: PartOutput[] = [];
+    for (let part = 0; part < parts; part++) {
+      const output = (await this.get(`${stage}/${part}.done`)) as PartOutput;
+      const files = [...Object.values(output.runs).flat(), ...Object.values(output.lists).flat()];
+      for (const { path, bytes } of files) {
+        const size = await this.sizeOf(path);
+        // Where a store tells no sizes, the checksum of what is read must do.
+        if (size !== bytes && !Number.isNaN(size))
+          throw new PartDamagedError(path, size === undefined ? "it is not there" : `it has ${size} bytes instead of ${bytes}`);
+      }
+      outputs.push(output);
+    }
+    await this.put(`${stage}.closed`, outputs);
+    return this.outputs(stage);
+  }
+
+  /** Closes a stage that is not to come to its end. */
+  async spoil(stage: string): Promise<void> {
+    await this.put(`${stage}.closed`, null);
+  }
+
+  /** What a new attempt at a part writes. */
+  attempt(stage: string, part: number): PartAttempt {
+    let files = 0;
+    const id = randomUUID();
+    return new PartAttempt(
+      async (content) => {
+        const path = this.pathOf(`${stage}/${part}.${id}.${files++}`);
+        await this.driver.putContent?.(path, content);
+        return path;
+      },
+      (output) => this.put(`${stage}/${part}.done`, output),
+    );
+  }
+
+  /** The items of lists, each file checked before any of it is given. */
+  async *items(files: readonly ListFile[]): AsyncIterable<unknown> {
+    for (const { path, sha256 } of files) {
+      const bytes = await readBounded(this.driver, path, { maxBytes: MAX_DOCUMENT_BYTES });
+      if (checksumOf(bytes) !== sha256) throw new PartDamagedError(path, "its checksum is another");
+      const items: unknown = JSON.parse(Buffer.from(bytes).toString("utf8"));
+      if (Array.isArray(items)) yield* items as unknown[];
+    }
+  }
+
+  /** Takes all of it away. */
+  async remove(): Promise<void> {
+    try {
+      await this.driver.delete(this.directory);
+    } catch (error) {
+      if (!isPathNotFound(error)) throw error;
+    }
+  }
+
+  /** Writes a document where there is none: the first one counts. */
+  private async put(name: string, content: unknown): Promise<void> {
+    const text = JSON.stringify({ runId: this.runId, plan: this.plan, name, content });
+    await this.putWhereAbsent(name, Buffer.from(JSON.stringify({ sha256: checksumOf(Buffer.from(text)), text })));
+  }
+
+  private async putWhereAbsent(name: string, content: Uint8Array): Promise<void> {
+    try {
+      await this.driver.putContent?.(this.pathOf(name), content, { ifAbsent: true });
+    } catch (error) {
+      if (codeOf(error) !== "UNSUPPORTED") throw error;
+      throw new UnsupportedError(
+        `${this.driver.name}: a run in parts needs a store that can write where nothing is; collect this one with markAndSweep`,
+      );
+    }
+  }
+
+  private async get(name: string): Promise<unknown> {
+    const content = await this.look(name);
+    if (content === undefined) throw new PartDamagedError(this.pathOf(name), "it is not there");
+    return content;
+  }
+
+  private async look(name: string): Promise<unknown> {
+    let bytes: Uint8Array;
+    try {
+      bytes = await this.read(name);
+    } catch (error) {
+      if (isPathNotFound(error)) return undefined;
+      throw error;
+    }
+    const document = parse(bytes);
+    const text = property(document, "text");
+    const isWhole = typeof text === "string" && checksumOf(Buffer.from(text)) === property(document, "sha256");
+    if (!isWhole) throw new PartDamagedError(this.pathOf(name), "it is cut short, or not what was written");
+    const inner = parse(Buffer.from(text));
+    const isOurs = property(inner, "runId") === this.runId && property(inner, "plan") === this.plan && property(inner, "name") === name;
+    if (!isOurs) throw new PartDamagedError(this.pathOf(name), "it belongs to another run, or to another part");
+    return property(inner, "content");
+  }
+
+  private read(name: string): Promise<Uint8Array> {
+    return readBounded(this.driver, this.pathOf(name), { maxBytes: MAX_DOCUMENT_BYTES });
+  }
+
+  private async sizeOf(path: string): Promise<number | undefined> {
+    try {
+      return (await this.driver.stat(path)).size ?? Number.NaN;
+    } catch (error) {
+      if (isPathNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  private pathOf(name: string): string {
+    return `${this.directory}/${name}`;
+  }
+}
+
+/** One attempt at a part. Nothing that it writes counts before it is finished, and then only if it is the first. */
+export class PartAttempt {
+  private readonly writers = new Map<string, SortedRunWriter>();
+  private readonly lists = new Map<string, { readonly files: ListFile[]; waiting: unknown[] }>();
+
+  constructor(
+    private readonly write: (content: Buffer) => Promise<string>,
+    private readonly done: (output: PartOutput) => Promise<void>,
+  ) {}
+
+  run(name: string): SortedRunWriter {
+    const writer = this.writers.get(name) ?? new SortedRunWriter(this.write);
+    this.writers.set(name, writer);
+    return writer;
+  }
+
+  async addToList(name: string, item: unknown): Promise<void> {
+    const list = this.lists.get(name) ?? { files: [], waiting: [] };
+    this.lists.set(name, list);
+    list.waiting.push(item);
+    if (list.waiting.length >= ITEMS_A_LIST) await this.flush(list);
+  }
+
+  async finish(result: unknown): Promise<void> {
+    const runs: Record<string, readonly RunFile[]> = {};
+    for (const [name, writer] of this.writers) runs[name] = await writer.finish();
+    const lists: Record<string, readonly ListFile[]> = {};
+    for (const [name, list] of this.lists) {
+      if (list.waiting.length > 0) await this.flush(list);
+      lists[name] = list.files;
+    }
+    await this.done({ runs, lists, result });
+  }
+
+  private async flush(list: { readonly files: ListFile[]; waiting: unknown[] }): Promise<void> {
+    const content = Buffer.from(JSON.stringify(list.waiting));
+    list.waiting = [];
+    list.files.push({ path: await this.write(content), bytes: content.length, sha256: checksumOf(content) });
+  }
+}
+
+function checksumOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString("utf8"));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,60 @@
+/** Parts `survey` and `inventory`: what there is. */
+
+import { listBlobs } from "../inventory.js";
+import { PRESENT } from "../marks.js";
+import { type PartRun, piecesOf } from "./partRun.js";
+import { shardOf } from "./sortedRun.js";
+
+export interface SurveyResult {
+  readonly repositories: number;
+  readonly revisions: number;
+}
+
+/** Lists the repositories below some roots, and about how large each is. */
+export async function surveyPart(
+  { run, store, attempt, stage, part }: PartRun,
+  { countsStrays }: { readonly countsStrays: boolean },
+): Promise<SurveyResult> {
+  const roots = (await store.assignment(stage, part)) as readonly string[];
+  const counts = { repositories: 0, revisions: 0 };
+  const look = {
+    ...run.look,
+    onUnrecognized: () => {
+      if (countsStrays) run.ledger.unrecognized++;
+    },
+  };
+  await run.repositories.forEach(
+    roots,
+    async (root) => {
+      for await (const page of piecesOf(run).survey(root, look)) {
+        for (const { name, revisions } of page) {
+          counts.repositories++;
+          counts.revisions += revisions;
+          await attempt.addToList("repositories", [name, revisions]);
+        }
+      }
+    },
+    { signal: run.signal },
+  );
+  return counts;
+}
+
+/** Enumerates the blobs of a range of prefixes. */
+export async function inventoryPart(
+  { run, attempt, part, parts }: PartRun,
+  { shards }: { readonly shards: number },
+): Promise<{ blobs: number }> {
+  const from = Math.floor((part * 256) / parts);
+  const to = Math.floor(((part + 1) * 256) / parts);
+  const writer = attempt.run("state");
+  const blobs = await listBlobs(
+    run,
+    (options) => piecesOf(run).blobsBetween(from, to, options),
+    ({ digest, size = Number.NaN, modTime }) => {
+      writer.add(shardOf(digest, shards), { digest, flags: PRESENT, size, time: modTime?.getTime() ?? Number.NaN });
+      return true;
+    },
+    () => writer.flushFull(),
+  );
+  return { blobs };
+}
