@@ -52,9 +52,15 @@ export async function quarantine(lead: Lead, plan: PartedPlan): Promise<void> {
     const input = { plans, join, sharesDirectories };
     await lead.stage("aside.records", "records", groups.length, input);
     await lead.store.once("aside.journal", () => writeJournal(lead, look));
-    await lead.stage("aside.blobs", "aside", shards, { shards });
-    await lead.stage("aside.links", "asideLinks", groups.length, { plans });
-    await lead.stage("aside.uploads", "sweep", groups.length, { ...input, planned: join, shards, chapter: "rest" });
+    const { eligible } = lead.run.ledger;
+    await lead.stage("aside.blobs", "aside", eligible.blobs > 0 ? shards : 0, { shards });
+    await lead.stage("aside.links", "asideLinks", eligible.layerLinks > 0 ? groups.length : 0, { plans });
+    await lead.stage("aside.uploads", "sweep", eligible.uploads > 0 ? groups.length : 0, {
+      ...input,
+      planned: join,
+      shards,
+      chapter: "rest",
+    });
   }
   // Listed before the drain: what is moved by somebody who sleeps now is another run's to purge.
   await settleAndPurge(lead, { aside: await lead.listAside("aside.listing"), drains: plan.isSomething });

@@ -1,11 +1,11 @@
 /** Who leads a run in parts: opens stages, has their parts made, closes them, and keeps the book. */
 
+import { mapAll } from "../internal/mapAll.js";
 import { ASIDE } from "../marks.js";
 import { AsideStore } from "../online/asideStore.js";
 import type { Phase } from "../options.js";
 import type { LedgerEntries } from "../report.js";
 import type { Run } from "../run.js";
-import { PartDamagedError } from "./errors.js";
 import type { AsideResult } from "./partRun.js";
 import type { PartOutput, PartStore } from "./partStore.js";
 import type { InputOf, PartKind, ResultOf } from "./runPart.js";
@@ -89,26 +89,32 @@ export class Lead {
     await run.mayChange();
     this.current = name;
     run.log.debug(`stage ${name} has ${parts} parts`);
-    if (assign !== undefined) await run.repositories.forEach(numbers(parts), async (part) => store.assign(name, part, assign(part)));
-    await store.open(name, { kind, parts, input });
-    const missing = await this.missing(name, parts);
+    if (assign !== undefined) {
+      await mapAll(
+        Array.from({ length: parts }, (_, part) => part),
+        (part) => store.assign(name, part, assign(part)),
+      );
+    }
+    const isNew = await store.open(name, { kind, parts, input });
+    const jobs = Array.from({ length: parts }, (_, part) => this.jobFor(name, part));
+    const missing = isNew ? jobs : await this.missing(jobs);
     if (missing.length > 0) await this.execute(missing, { signal: run.signal });
     run.signal.throwIfAborted();
-    const [lost] = await this.missing(name, parts);
-    if (lost !== undefined) throw new PartDamagedError(`${name}/${lost.part}`, "it is said to be made, and is not there");
     const outputs = await store.close(name, parts);
     this.current = undefined;
     run.progress({ phase: PHASES[kind], done: parts, total: parts }, true);
     return outputs;
   }
 
-  private async missing(stage: string, parts: number): Promise<PartJob[]> {
+  private jobFor(stage: string, part: number): PartJob {
     const { runId, version } = this.plan;
-    const jobs: PartJob[] = [];
-    await this.run.repositories.forEach(numbers(parts), async (part) => {
-      if (!(await this.store.isDone(stage, part))) jobs.push({ runId, version, plan: this.store.plan, stage, part });
-    });
-    return jobs.sort((a, b) => a.part - b.part);
+    return { runId, version, plan: this.store.plan, stage, part };
+  }
+
+  /** Those that nobody has made yet. */
+  private async missing(jobs: readonly PartJob[]): Promise<PartJob[]> {
+    const isDone = await mapAll(jobs, ({ stage, part }) => this.store.isDone(stage, part));
+    return jobs.filter((_, i) => isDone[i] !== true);
   }
 
   /** What is under way is to stop: whoever still makes a part of it sees that its time is over before his next batch. */
@@ -157,8 +163,4 @@ export class Lead {
     await attempt.finish(result);
     await store.close(name, 1);
   }
-}
-
-function* numbers(count: number): Iterable<number> {
-  for (let number = 0; number < count; number++) yield number;
 }

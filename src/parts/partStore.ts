@@ -11,6 +11,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { StorageDriver } from "../driver.js";
 import { codeOf, isPathNotFound, UnsupportedError } from "../errors.js";
+import { mapAll } from "../internal/mapAll.js";
 import { readBounded } from "../internal/readBounded.js";
 import { property } from "../manifest.js";
 import { PartDamagedError } from "./errors.js";
@@ -44,6 +45,9 @@ const MAX_DOCUMENT_BYTES = 1024 * 1024 * 1024;
 const ITEMS_A_LIST = 1000;
 
 export class PartStore {
+  /** What closed stages left: it never changes. */
+  private readonly known = new Map<string, Promise<readonly PartOutput[]>>();
+
   constructor(
     private readonly driver: StorageDriver,
     private readonly directory: string,
@@ -97,8 +101,9 @@ export class PartStore {
     return (await this.get(`${name}.value`)) as T;
   }
 
-  async open(stage: string, opening: StageOpening): Promise<void> {
-    await this.put(`${stage}.open`, opening);
+  /** Says what the parts of a stage are; whether nobody had. */
+  async open(stage: string, opening: StageOpening): Promise<boolean> {
+    return this.put(`${stage}.open`, opening);
   }
 
   async opening(stage: string): Promise<StageOpening> {
@@ -122,7 +127,13 @@ export class PartStore {
   }
 
   /** @throws PartDamagedError where it isn't closed. */
-  async outputs(stage: string): Promise<readonly PartOutput[]> {
+  outputs(stage: string): Promise<readonly PartOutput[]> {
+    const outputs = this.known.get(stage) ?? this.readOutputs(stage);
+    this.known.set(stage, outputs);
+    return outputs;
+  }
+
+  private async readOutputs(stage: string): Promise<readonly PartOutput[]> {
     const outputs = await this.closed(stage);
     if (outputs === undefined) throw new PartDamagedError(this.pathOf(`${stage}.closed`), "it is not there");
     return outputs;
@@ -142,18 +153,18 @@ export class PartStore {
    * @throws PartDamagedError which names what is missing, short or of another run.
    */
   async close(stage: string, parts: number): Promise<readonly PartOutput[]> {
-    const outputs: PartOutput[] = [];
-    for (let part = 0; part < parts; part++) {
+    const all = Array.from({ length: parts }, (_, part) => part);
+    const outputs = await mapAll(all, async (part) => {
       const output = (await this.get(`${stage}/${part}.done`)) as PartOutput;
       const files = [...Object.values(output.runs).flat(), ...Object.values(output.lists).flat()];
-      for (const { path, bytes } of files) {
+      await mapAll(files, async ({ path, bytes }) => {
         const size = await this.sizeOf(path);
         // Where a store tells no sizes, the checksum of what is read must do.
         if (size !== bytes && !Number.isNaN(size))
           throw new PartDamagedError(path, size === undefined ? "it is not there" : `it has ${size} bytes instead of ${bytes}`);
-      }
-      outputs.push(output);
-    }
+      });
+      return output;
+    });
     await this.put(`${stage}.closed`, outputs);
     return this.outputs(stage);
   }
@@ -173,7 +184,9 @@ export class PartStore {
         await this.driver.putContent?.(path, content);
         return path;
       },
-      (output) => this.put(`${stage}/${part}.done`, output),
+      async (output) => {
+        await this.put(`${stage}/${part}.done`, output);
+      },
     );
   }
 
@@ -197,14 +210,14 @@ export class PartStore {
   }
 
   /** Writes a document where there is none: the first one counts. */
-  private async put(name: string, content: unknown): Promise<void> {
+  private async put(name: string, content: unknown): Promise<boolean> {
     const text = JSON.stringify({ runId: this.runId, plan: this.plan, name, content });
-    await this.putWhereAbsent(name, Buffer.from(JSON.stringify({ sha256: checksumOf(Buffer.from(text)), text })));
+    return this.putWhereAbsent(name, Buffer.from(JSON.stringify({ sha256: checksumOf(Buffer.from(text)), text })));
   }
 
-  private async putWhereAbsent(name: string, content: Uint8Array): Promise<void> {
+  private async putWhereAbsent(name: string, content: Uint8Array): Promise<boolean> {
     try {
-      await this.driver.putContent?.(this.pathOf(name), content, { ifAbsent: true });
+      return (await this.driver.putContent?.(this.pathOf(name), content, { ifAbsent: true })) === true;
     } catch (error) {
       if (codeOf(error) !== "UNSUPPORTED") throw error;
       throw new UnsupportedError(

@@ -104,8 +104,8 @@ async function openPart({ driver, registry, ctx = {}, hooks = {} }: PartWorker, 
   const begin = () => Run.begin(ctx, driver, registry, { ...plan.options, ...hooks }, plan);
   const run = begin();
   const store = new PartStore(run.settlingDriver, `${aside}/${job.runId}/parts`, job.runId, job.plan);
-  if (await store.isDone(job.stage, job.part)) return undefined;
-  const { kind, parts, input } = await store.opening(job.stage);
+  const [isDone, { kind, parts, input }] = await Promise.all([store.isDone(job.stage, job.part), store.opening(job.stage)]);
+  if (isDone) return undefined;
   if (!Object.hasOwn(PARTS, kind))
     throw new WorkerRefusedError(`run ${job.runId} has parts of the kind ${kind}, which this worker does not know`);
   run.lock = await RunLock.share(run.settlingDriver, registry.online?.lock ?? "", plan.lock, run.clock);

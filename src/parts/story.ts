@@ -91,16 +91,22 @@ async function announce(lead: Lead, { look, plans }: PartedPlan): Promise<void> 
 async function sweep(lead: Lead, { look, plans, isSomething }: PartedPlan): Promise<void> {
   if (!isSomething) return;
   const { shards } = lead.plan;
+  const { eligible } = lead.run.ledger;
   const { groups, sharesDirectories, questions, aside } = look;
   const input = { plans, planned: look.join, sharesDirectories, shards };
-  const stuck = await lead.stage("sweep.revisions", "sweep", groups.length, { ...input, join: look.join, chapter: "revisions" });
+  const groupsFor = (items: number) => (items > 0 ? groups.length : 0);
+  const stuck = await lead.stage("sweep.revisions", "sweep", groupsFor(eligible.manifests + eligible.tagIndexEntries), {
+    ...input,
+    join: look.join,
+    chapter: "revisions",
+  });
   // What could not be removed keeps what it needs: everyone has to know.
   let join = look.join;
   if (sum(stuck, ({ marks }) => marks) > 0) {
     join = "sweep.join";
     await lead.stage(join, "join", shards, { states: [look.join], marks: ["sweep.revisions"], questions, aside, candidates: "doomed" });
   }
-  await lead.stage("sweep.layerLinks", "sweep", groups.length, { ...input, join, chapter: "layerLinks" });
-  await lead.stage("sweep.blobs", "sweep", shards, { ...input, join, chapter: "blobs" });
-  await lead.stage("sweep.rest", "sweep", groups.length, { ...input, join, chapter: "rest" });
+  await lead.stage("sweep.layerLinks", "sweep", groupsFor(eligible.layerLinks), { ...input, join, chapter: "layerLinks" });
+  await lead.stage("sweep.blobs", "sweep", eligible.blobs > 0 ? shards : 0, { ...input, join, chapter: "blobs" });
+  await lead.stage("sweep.rest", "sweep", groupsFor(eligible.uploads + eligible.repositories), { ...input, join, chapter: "rest" });
 }
