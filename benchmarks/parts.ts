@@ -23,8 +23,13 @@ const LATENCY_MS = 20;
 const REPOSITORIES = 120;
 const OPTIONS = { readOnly: true, removeUntagged: true, maxDeleteRatio: 1 } as const;
 
-if (process.argv.includes("--memory")) await measureMemory();
+if (process.argv.includes("--memory")) await measureMemory(numberAfter("--blobs", 100_000_000));
 else await measureSpeed();
+
+function numberAfter(option: string, otherwise: number): number {
+  const at = process.argv.indexOf(option);
+  return at < 0 ? otherwise : Number(process.argv[at + 1]);
+}
 
 async function measureSpeed(): Promise<void> {
   const single = await inFolder(async (root) => {
