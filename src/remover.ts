@@ -93,7 +93,12 @@ export class Remover {
     for (let start = 0; start < paths.length; start += BATCH_PATHS) {
       const some = paths.slice(start, start + BATCH_PATHS);
       try {
-        for (const failure of await this.driver.deleteFiles(some, { signal: options.signal })) failures.push(failure);
+        const left = await this.driver.deleteFiles(some, { signal: options.signal });
+        const asked = new Set(some);
+        const strange = left.find(({ path }) => !asked.has(path));
+        // Which of them is still there, if not this one?
+        if (strange !== undefined) throw new Error(`deleteFiles answered with ${JSON.stringify(strange.path)}, which it was not asked for`);
+        for (const failure of left) failures.push(failure);
       } catch (error) {
         this.log.warn(`deleting ${some.length} files failed: ${messageOf(error)}`, { error });
         for (const path of some) failures.push(failureOf(path, error));
