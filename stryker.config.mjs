@@ -10,14 +10,12 @@ export default {
   // What is made once, when a module is loaded, would cost a process for each mutant.
   ignoreStatic: true,
   disableBail: false,
-  incremental: true,
   incrementalFile: `reports/mutation/${module}.incremental.json`,
   // On a busy machine a short limit would call a slow test a killed mutant.
   timeoutMS: 60_000,
   timeoutFactor: 8,
   concurrency: Number(process.env["MUTATE_CONCURRENCY"] ?? 2),
-  reporters: ["clear-text", "json"],
-  clearTextReporter: { allowColor: false, reportTests: false, reportMutants: true, reportScoreTable: false },
+  reporters: ["json"],
   jsonReporter: { fileName: `reports/mutation/${module}.json` },
   tempDirName: ".stryker-tmp",
   ignorePatterns: ["dist", "coverage", "reports", "benchmarks", "docs", "tests/interop"],
