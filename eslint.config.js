@@ -44,6 +44,7 @@ const chapters = [
     "guards",
     "sweepItems",
     "tellDeleted",
+    "remover",
   ],
 ];
 const src = (names) => names.map((name) => `./src/${name}.ts`);

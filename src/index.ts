@@ -49,8 +49,9 @@ export { type RestoreReport, type RestoreTarget, restore } from "./online/restor
 export type { DeletedItem, GcContext, GcOptions, ItemKind, ManifestInfo, Phase, PlannedItem, Progress, Reason } from "./options.js";
 export { memoryReferenceCache, type ReferenceCache } from "./referenceCache.js";
 export { openRegistry } from "./registry/openRegistry.js";
+export type { Removal, RemovalOptions, VacuumResult } from "./remover.js";
 export type { AsideCounts, GcReport, Problem, RepositoryCounts, RunStatus, Safety, SweepCounts } from "./report.js";
 export type { RootReason } from "./repositoryLook.js";
-export { type Removal, type RemovalOptions, Vacuum, type VacuumOptions, type VacuumResult } from "./vacuum.js";
+export { Vacuum, type VacuumOptions } from "./vacuum.js";
 export { VERSION } from "./version.js";
 export { createWriteBarrier, type WriteBarrier } from "./writeBarrier.js";

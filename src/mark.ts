@@ -55,12 +55,11 @@ function follow(graph: Graph, roots: readonly number[], reach: Reach, onReach: (
   const open: number[] = [];
   let from: number | undefined;
 
-  const need = (number: number): boolean => {
-    if (reach.digests.has(number)) return false;
+  const need = (number: number) => {
+    if (reach.digests.has(number)) return;
     reach.digests.add(number);
     if (from !== undefined) reach.cameFrom?.set(number, from);
     onReach(number);
-    return true;
   };
   const enter = (manifest: number) => {
     need(manifest);

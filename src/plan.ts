@@ -8,7 +8,7 @@ import { mapAll } from "./internal/mapAll.js";
 import { filterInTurns } from "./internal/turn.js";
 import { ASIDE, DOOMED, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { TagIndexEntry, Upload } from "./namespace.js";
-import type { RepositoryLook } from "./repositoryLook.js";
+import type { LooseLink, RepositoryLook } from "./repositoryLook.js";
 import type { Run } from "./run.js";
 
 /** What is to go from one repository. */
@@ -37,11 +37,12 @@ export interface Tally {
 }
 
 export async function makePlan(run: Run, looks: readonly RepositoryLook[], earlier?: Plan): Promise<Plan> {
+  // What an earlier plan named and this one doesn't is alive, and so are the links to it.
+  for (const number of earlier?.blobs ?? []) run.marks.remove(number, DOOMED);
   if (run.looksAtTimes) honourLeases(run, looks);
   const candidates = await findCandidates(run, earlier);
   await keepLinksToLivingManifests(run, looks);
   const blobs = candidates.filter((number) => run.marks.isCandidate(number));
-  for (const number of candidates) run.marks.remove(number, DOOMED);
   for (const number of blobs) run.marks.add(number, DOOMED);
 
   const plans = await mapAll(looks, (look) => planRepository(run, look));
@@ -57,14 +58,14 @@ export function honourLeases(run: Run, looks: readonly RepositoryLook[]): void {
   }
 }
 
-/** The blobs that nothing keeps; of each that the listing told too little of, size and time are looked up now. */
+/** The blobs that no look keeps; of each that the listing told too little of, size and time are looked up now, and marked. */
 async function findCandidates(run: Run, earlier: Plan | undefined): Promise<number[]> {
   const all = earlier?.blobs ?? run.digests.numbers();
   const unmarked = await filterInTurns(all, (number) => run.marks.isCandidate(number));
   await mapAll(unmarked, async (number) => {
     await lookAtCandidate(run, number);
   });
-  return unmarked.filter((number) => run.marks.isCandidate(number));
+  return unmarked;
 }
 
 /** Whether a blob that nothing keeps is there, and since when: one that is young stays. */
@@ -107,7 +108,7 @@ export async function planRepository(run: Run, look: RepositoryLook): Promise<Re
   const plan: RepositoryPlan = {
     look,
     manifests,
-    layerLinks: removeLayerLinks ? [...look.loose.keys()].filter((layer) => mayGo(run, look, layer)) : [],
+    layerLinks: removeLayerLinks ? [...look.loose].filter((link) => mayGo(run, look, link)).map(([layer]) => layer) : [],
     tagIndexEntries: manifests.length === 0 ? [] : await indexEntries(run, look, manifests),
     uploads: look.expiredUploads,
     isEmptied: removeEmptyRepositories && readOnly && look.wouldBeEmpty,
@@ -120,8 +121,7 @@ export async function planRepository(run: Run, look: RepositoryLook): Promise<Re
  * In the degree "grace" links to living blobs stay: no third look would see that one was written anew. So they do where repositories
  * share directories.
  */
-function mayGo(run: Run, look: RepositoryLook, layer: number): boolean {
-  const blob = look.loose.get(layer)?.blob ?? layer;
+function mayGo(run: Run, look: RepositoryLook, [layer, { blob }]: readonly [number, LooseLink]): boolean {
   if (run.marks.has(blob, ASIDE) && !run.marks.has(blob, PRESENT)) return false;
   if (run.looksAtTimes && look.isLease(layer)) return false;
   const isDead = run.marks.has(blob, DOOMED) || !run.marks.has(blob, PRESENT);

@@ -1,20 +1,17 @@
-/** The deleting half alone: it removes exactly what it is told, in bounded batches, and one failure never stops the rest. */
+/** The deleting half alone: it removes exactly what it is told, by names and digests that are checked before anything goes. */
 
 import { isDigest } from "./digest.js";
-import { type AbortOptions, dirname, type Failure, isPath, type StorageDriver } from "./driver.js";
-import { codeOf, InvalidDigestError, isPathNotFound, messageOf } from "./errors.js";
+import { type AbortOptions, type Failure, isPath, type StorageDriver } from "./driver.js";
+import { InvalidDigestError } from "./errors.js";
 import { mapAll } from "./internal/mapAll.js";
-import { TaskQueue } from "./internal/taskQueue.js";
 import { type Logger, safeLogger } from "./logger.js";
 import type { Footprint } from "./namespace.js";
 import { DirectoryRepository } from "./registry/directoryRepository.js";
 import { DEFAULT_ROOT, isRepositoryName, isTag, Layout, REPOSITORY_PARTS } from "./registry/paths.js";
+import { failureOf, type Removal, type RemovalOptions, Remover, type VacuumResult } from "./remover.js";
 
 /** Manifests whose index entries are looked up before their links go. */
 const MANIFESTS_AT_ONCE = 256;
-
-/** Paths that go in one batch: what object stores take in one request. */
-const BATCH_PATHS = 1000;
 
 export interface VacuumOptions {
   /** The registry's root, as `openRegistry` has it. */
@@ -24,31 +21,9 @@ export interface VacuumOptions {
   readonly logger?: Logger | undefined;
 }
 
-export interface VacuumResult {
-  /** Items, not paths; what was gone already counts. */
-  readonly removed: number;
-  readonly failures: readonly Failure[];
-}
-
-/** Something that is to go, with all its paths. */
-export interface Removal {
-  readonly footprint: Footprint;
-}
-
-export interface RemovalOptions<T extends Removal> extends AbortOptions {
-  /** Told of each batch: what is confirmed gone, and what is not, with the reason. */
-  readonly onBatch?: (gone: readonly T[], failed: readonly (readonly [T, Failure])[]) => Promise<void>;
-  /** Asked before each batch; where it rejects, nothing more is removed. */
-  readonly beforeBatch?: (() => Promise<void>) | undefined;
-  /** Whether directories that were emptied go, too: only where nothing writes meanwhile. */
-  readonly prune?: boolean;
-}
-
 export class Vacuum {
   private readonly layout: Layout;
-  private readonly log: Logger;
-  private readonly batches: TaskQueue;
-  private readonly singles: TaskQueue;
+  private readonly remover: Remover;
 
   /** @throws TypeError where an option is not what it must be. */
   constructor(
@@ -61,9 +36,8 @@ export class Vacuum {
       throw new TypeError(`option concurrency is ${String(concurrency)}; expected a whole number, 1 or more`);
     }
     this.layout = new Layout(root);
-    this.log = safeLogger(options.logger, () => ({ driver: driver.name }));
-    this.batches = new TaskQueue(concurrency);
-    this.singles = new TaskQueue(concurrency);
+    const log = safeLogger(options.logger, () => ({ driver: driver.name }));
+    this.remover = new Remover(driver, log, concurrency);
   }
 
   /**
@@ -178,110 +152,9 @@ export class Vacuum {
   }
 
   /** Removes anything, by its paths. Resolves when every batch has settled; rejects with the signal's reason where that fired. */
-  async removeAll<T extends Removal>(items: Iterable<T> | AsyncIterable<T>, options: RemovalOptions<T> = {}): Promise<VacuumResult> {
-    let removed = 0;
-    const failures: Failure[] = [];
-    await this.batches.forEach(
-      inBatches(items),
-      async (batch) => {
-        await options.beforeBatch?.();
-        const { gone, failed } = await this.removeBatch(batch, options);
-        // What an abort cut off has not failed; what was gone by then is told.
-        const settled = options.signal?.aborted === true ? [] : failed;
-        removed += gone.length;
-        for (const [, failure] of settled) failures.push(failure);
-        await options.onBatch?.(gone, settled);
-        options.signal?.throwIfAborted();
-      },
-      { signal: options.signal },
-    );
-    return { removed, failures };
+  removeAll<T extends Removal>(items: Iterable<T> | AsyncIterable<T>, options: RemovalOptions<T> = {}): Promise<VacuumResult> {
+    return this.remover.removeAll(items, options);
   }
-
-  private async removeBatch<T extends Removal>(
-    batch: readonly T[],
-    options: RemovalOptions<T>,
-  ): Promise<{ gone: T[]; failed: (readonly [T, Failure])[] }> {
-    const failures = new Map<string, Failure>();
-    const files = [...new Set(batch.flatMap(({ footprint }) => footprint.files))];
-    const trees = [...new Set(batch.flatMap(({ footprint }) => footprint.trees ?? []))];
-    for (const failure of await this.removeFiles(files, options)) failures.set(failure.path, failure);
-    for (const failure of await this.removeSingly(trees, options)) failures.set(failure.path, failure);
-
-    const gone: T[] = [];
-    const failed: (readonly [T, Failure])[] = [];
-    for (const item of batch) {
-      const paths = [...item.footprint.files, ...(item.footprint.trees ?? [])];
-      const failure = paths.map((path) => failures.get(path)).find((each) => each !== undefined);
-      if (failure === undefined) gone.push(item);
-      else failed.push([item, failure]);
-    }
-    if (options.prune === true) await this.prune(gone, options);
-    return { gone, failed };
-  }
-
-  private async removeFiles(paths: readonly string[], options: AbortOptions): Promise<readonly Failure[]> {
-    if (this.driver.deleteFiles === undefined) return this.removeSingly(paths, options);
-    const failures: Failure[] = [];
-    // A single item may have more paths than a batch.
-    for (let start = 0; start < paths.length; start += BATCH_PATHS) {
-      const some = paths.slice(start, start + BATCH_PATHS);
-      try {
-        for (const failure of await this.driver.deleteFiles(some, { signal: options.signal })) failures.push(failure);
-      } catch (error) {
-        this.log.warn(`deleting ${some.length} files failed: ${messageOf(error)}`, { error });
-        for (const path of some) failures.push(failureOf(path, error));
-      }
-    }
-    return failures;
-  }
-
-  private async removeSingly(paths: readonly string[], options: AbortOptions): Promise<readonly Failure[]> {
-    const open = new Set(paths);
-    const failures: Failure[] = [];
-    try {
-      await this.singles.forEach(paths, async (path) => {
-        options.signal?.throwIfAborted();
-        const failure = await this.removeOne(path, options);
-        if (failure !== undefined) failures.push(failure);
-        open.delete(path);
-      });
-    } catch (error) {
-      for (const path of open) failures.push(failureOf(path, error));
-    }
-    return failures;
-  }
-
-  private async removeOne(path: string, options: AbortOptions): Promise<Failure | undefined> {
-    try {
-      await this.driver.delete(path, { signal: options.signal });
-      return undefined;
-    } catch (error) {
-      return isPathNotFound(error) ? undefined : failureOf(path, error);
-    }
-  }
-
-  /** Directories that were emptied are of no use, and of no harm: that one stays is no failure. */
-  private async prune(items: readonly Removal[], options: AbortOptions): Promise<void> {
-    const directories = new Map<string, Set<string>>();
-    for (const { footprint } of items) {
-      if (footprint.upTo === undefined) continue;
-      const paths = directories.get(footprint.upTo) ?? new Set<string>();
-      directories.set(footprint.upTo, paths);
-      for (const path of [...footprint.files, ...(footprint.trees ?? [])]) paths.add(dirname(path));
-    }
-    for (const [upTo, paths] of directories) {
-      try {
-        await this.driver.pruneDirectories?.([...paths], { upTo, signal: options.signal });
-      } catch (error) {
-        this.log.debug(`emptied directories below ${upTo} stay: ${messageOf(error)}`, { error });
-      }
-    }
-  }
-}
-
-function failureOf(path: string, error: unknown): Failure {
-  return { path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) };
 }
 
 function checkRepository(name: string): void {
@@ -290,19 +163,4 @@ function checkRepository(name: string): void {
 
 function checkDigest(digest: string): void {
   if (!isDigest(digest)) throw new InvalidDigestError(digest);
-}
-
-async function* inBatches<T extends Removal>(items: Iterable<T> | AsyncIterable<T>): AsyncIterable<T[]> {
-  let batch: T[] = [];
-  let paths = 0;
-  for await (const item of items) {
-    batch.push(item);
-    paths += item.footprint.files.length + (item.footprint.trees?.length ?? 0);
-    if (paths >= BATCH_PATHS) {
-      yield batch;
-      batch = [];
-      paths = 0;
-    }
-  }
-  if (batch.length > 0) yield batch;
 }

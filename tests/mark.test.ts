@@ -30,6 +30,7 @@ async function follow(registry: Registry, roots: readonly string[], more: More =
   const { number, name } = names();
   const all: Registry = { ...registry, ...more.layerLinked };
   const asked: string[] = [];
+  let questions = 0;
   const graph: Graph = {
     isRevision: (each) => name(each) in registry,
     references: (each) => {
@@ -48,6 +49,7 @@ async function follow(registry: Registry, roots: readonly string[], more: More =
       return target === undefined ? undefined : number(target);
     },
     servedAsManifests: async (each) => {
+      questions++;
       asked.push(...each.map(name));
       return each.filter((one) => name(one) in (more.layerLinked ?? {}));
     },
@@ -55,7 +57,13 @@ async function follow(registry: Registry, roots: readonly string[], more: More =
   const reach = emptyReach();
   const told: string[] = [];
   await mark(graph, roots.map(number), reach, (each) => told.push(name(each)));
-  return { manifests: [...reach.manifests].map(name).sort(), digests: [...reach.digests].map(name).sort(), told: told.sort(), asked };
+  return {
+    manifests: [...reach.manifests].map(name).sort(),
+    digests: [...reach.digests].map(name).sort(),
+    told: told.sort(),
+    asked,
+    questions,
+  };
 }
 
 describe("mark", () => {
@@ -93,6 +101,45 @@ describe("mark", () => {
     expect((await follow({ m: ["=sha512"] }, ["m"], { stored: { sha512: "sha256" } })).digests).toEqual(["m", "sha256", "sha512"]);
     const registry = { index: ["sha512"], child: ["=l"] };
     expect((await follow(registry, ["index"], { stored: { sha512: "child" } })).manifests).toEqual(["child", "index"]);
+  });
+
+  test("another name of what is no revision here is kept, and not followed", async () => {
+    // The same manifest is a revision elsewhere: here it is bytes, and names nothing.
+    const layerLinked = { sha256: ["=elsewhere"] };
+    const result = await follow({ m: ["=sha512"] }, ["m"], { stored: { sha512: "sha256" }, layerLinked });
+    expect(result).toMatchObject({ manifests: ["m"], digests: ["m", "sha256", "sha512"], asked: [] });
+  });
+
+  test("another name of what may be a manifest is asked for by the name that was used", async () => {
+    expect((await follow({ index: ["sha512"] }, ["index"], { stored: { sha512: "sha256" } })).asked).toEqual(["sha512"]);
+  });
+
+  test("where nothing is open, nothing is asked", async () => {
+    expect((await follow({ m: ["=l"] }, ["m"])).questions).toBe(0);
+    expect((await follow({ index: ["a", "b"], a: ["c"] }, ["index"])).questions).toBe(1);
+  });
+
+  test("the way to a digest is the manifest by which it was reached first; roots have none", async () => {
+    const graph: Graph = {
+      isRevision: (each) => each < 10,
+      references: (each) => ({ children: each === 0 ? [1] : [], blobs: [each + 10, 99] }),
+      referrersOf: (each) => (each === 1 ? [2] : []),
+      storedAs: () => undefined,
+      servedAsManifests: async () => [],
+    };
+    const reach = emptyReach(true);
+    await mark(graph, [0], reach, () => undefined);
+    await mark(graph, [2, 3], reach, () => undefined);
+    expect([...(reach.cameFrom ?? [])]).toEqual([
+      [1, 0],
+      [10, 0],
+      [99, 0],
+      [11, 1],
+      [2, 1],
+      [12, 2],
+      [13, 3],
+    ]);
+    expect(emptyReach().cameFrom).toBeUndefined();
   });
 
   test("what a layer link alone serves as a manifest is followed, to any depth, and referrers of it count", async () => {

@@ -135,10 +135,16 @@ describe("options", () => {
 
   test.each(["", "/", "docker", "/a/../b", "/a/", 7])("root %j is refused", (root) => {
     expect(() => openRegistry(new MemoryDriver(), { root: root as string })).toThrow(TypeError);
-    expect(() => new Vacuum(new MemoryDriver(), { root: root as string })).toThrow(TypeError);
+    expect(() => new Vacuum(new MemoryDriver(), { root: root as string })).toThrow(
+      new TypeError(`option root is ${JSON.stringify(root)}; expected an absolute path below "/"`),
+    );
   });
 
   test("a vacuum's concurrency is checked", () => {
-    for (const concurrency of [0, -1, 1.5, Number.NaN]) expect(() => new Vacuum(new MemoryDriver(), { concurrency })).toThrow(TypeError);
+    for (const concurrency of [0, -1, 1.5, Number.NaN]) {
+      expect(() => new Vacuum(new MemoryDriver(), { concurrency })).toThrow(
+        new TypeError(`option concurrency is ${concurrency}; expected a whole number, 1 or more`),
+      );
+    }
   });
 });

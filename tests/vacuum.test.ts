@@ -98,6 +98,17 @@ describe.each([
     expect(await left(store)).toEqual([]);
   });
 
+  test("removeManifests takes hundreds, each once", async () => {
+    const numbers = Array.from({ length: 300 }, (__, i) => i);
+    const store = await fill(
+      makeStore(),
+      numbers.map((i) => revision("a", i)),
+    );
+    const items = numbers.map((i) => ({ repository: "a", digest: digest(i), tags: [] }));
+    expect(await new Vacuum(store.driver).removeManifests(items)).toEqual({ removed: 300, failures: [] });
+    expect(await left(store)).toEqual([]);
+  });
+
   test("another root", async () => {
     const store = await fill(makeStore(), [blob(1), blob(1, "/other/v2"), layer("a", 1, "/other/v2")]);
     const vacuum = new Vacuum(store.driver, { root: "/other/v2" });
@@ -128,13 +139,36 @@ describe("what it is told is checked before the first call", () => {
     "repository %j",
     async (repository) => {
       await expect(vacuum.removeRepository(repository)).rejects.toBeInstanceOf(TypeError);
+      await expect(vacuum.removeRepository(repository)).rejects.toThrow(`not a repository's name: ${JSON.stringify(repository)}`);
       await expect(vacuum.removeLayerLinks([good, { repository, digest: digest(1) }])).rejects.toBeInstanceOf(TypeError);
       await expect(vacuum.removeManifests([good, { repository, digest: digest(1) }])).rejects.toBeInstanceOf(TypeError);
     },
   );
 
   test.each(["", "..", "a/b", "-a", ".a", "a".repeat(129)])("tag %j", async (bad) => {
-    await expect(vacuum.removeManifests([{ ...good, tags: ["ok", bad] }])).rejects.toBeInstanceOf(TypeError);
+    const refused = vacuum.removeManifests([{ ...good, tags: ["ok", bad] }]);
+    await expect(refused).rejects.toBeInstanceOf(TypeError);
+    await expect(refused).rejects.toThrow(`not a tag: ${JSON.stringify(bad)}`);
+  });
+
+  test("all of a list, though it would go in many batches", async () => {
+    const many = Array.from({ length: 2500 }, (_, i) => ({ repository: "a", digest: digest(i) }));
+    const bad = [...many, { repository: "a", digest: "bad" }];
+    const invalid = { code: "INVALID_DIGEST", digest: "bad" };
+    await expect(vacuum.removeBlobs(bad.map((each) => each.digest))).rejects.toMatchObject(invalid);
+    await expect(vacuum.removeLayerLinks(bad)).rejects.toMatchObject(invalid);
+  });
+
+  test.each([
+    { repository: "a", digest: "bad" },
+    { repository: "a b", digest: digest(1) },
+    { repository: "a", digest: digest(1), tags: ["-"] },
+  ])("the last of many manifests: not one of them goes (%j)", async (bad) => {
+    const links = Array.from({ length: 300 }, (_, i) => revision("a", i));
+    const store = await fill(memoryStore(), links);
+    const items = [...links.map((_, i) => ({ repository: "a", digest: digest(i), tags: [] })), bad];
+    await expect(new Vacuum(store.driver).removeManifests(items)).rejects.toThrow();
+    expect(await left(store)).toEqual([...links].sort());
   });
 
   test("of a stream, each batch before its call", async () => {
@@ -184,6 +218,60 @@ describe("failures", () => {
     const result = await vacuum.removeManifests([1, 2].map((i) => ({ repository: "a", digest: digest(i) })));
     expect(result).toMatchObject({ removed: 1, failures: [{ path: entry("a", "t", 1) }] });
     expect(await left(store)).toEqual([entry("a", "t", 1)]);
+  });
+
+  test("a revision link that stays keeps its manifest from counting as removed", async () => {
+    const store = await fill(memoryStore(), [entry("a", "t", 1), revision("a", 1), revision("a", 2)]);
+    const vacuum = new Vacuum(broken(store.driver, (path) => path === revision("a", 1)));
+    const result = await vacuum.removeManifests([1, 2].map((i) => ({ repository: "a", digest: digest(i) })));
+    expect(result).toEqual({ removed: 1, failures: [{ path: revision("a", 1), code: "EBUSY", message: "busy" }] });
+    expect(await left(store)).toEqual([revision("a", 1)]);
+  });
+
+  test("where the index entries could not be looked up, their manifest stays as it is, and the rest goes", async () => {
+    const store = await fill(memoryStore(), [entry("a", "t", 1), revision("a", 1), entry("b", "t", 1), revision("b", 1)]);
+    const driver: StorageDriver = {
+      ...leastOf(store.driver),
+      async *list(path) {
+        if (path.includes("/a/")) throw Object.assign(new Error("slow down"), { code: "503" });
+        yield* store.driver.list(path);
+      },
+    };
+    const items = ["a", "b"].map((repository) => ({ repository, digest: digest(1) }));
+    const failure = { path: revision("a", 1), code: "503", message: "slow down" };
+    expect(await new Vacuum(driver).removeManifests(items)).toEqual({ removed: 1, failures: [failure] });
+    expect(await left(store)).toEqual([entry("a", "t", 1), revision("a", 1)].sort());
+  });
+
+  test("a signal while index entries are looked up: it rejects with the reason, and nothing goes", async () => {
+    const store = await fill(memoryStore(), [entry("a", "t", 1), revision("a", 1)]);
+    const controller = new AbortController();
+    const driver: StorageDriver = {
+      ...leastOf(store.driver),
+      async *list(path) {
+        controller.abort(new Error("stop"));
+        if (controller.signal.aborted) throw new Error("cut off");
+        yield* store.driver.list(path);
+      },
+    };
+    const run = new Vacuum(driver).removeManifests([{ repository: "a", digest: digest(1) }], { signal: controller.signal });
+    await expect(run).rejects.toThrow("stop");
+    expect(await left(store)).toEqual([entry("a", "t", 1), revision("a", 1)].sort());
+  });
+
+  test("a signal between index entries and links: the links stay", async () => {
+    const store = await fill(memoryStore(), [entry("a", "t", 1), revision("a", 1)]);
+    const controller = new AbortController();
+    const driver: StorageDriver = {
+      ...leastOf(store.driver),
+      delete: async (path) => {
+        controller.abort(new Error("stop"));
+        await store.driver.delete(path);
+      },
+    };
+    const run = new Vacuum(driver).removeManifests([{ repository: "a", digest: digest(1) }], { signal: controller.signal });
+    await expect(run).rejects.toThrow("stop");
+    expect(await left(store)).toEqual([revision("a", 1)]);
   });
 
   test("a bulk delete that rejects fails its batch, by the code that it has", async () => {
@@ -236,6 +324,18 @@ describe("failures", () => {
     await new Vacuum(driver).removeBlobs([]);
     expect(sizes).toHaveLength(3);
   });
+});
+
+test("what it logs says which driver failed", async () => {
+  const { driver } = memoryStore();
+  const lines: unknown[] = [];
+  const ignore = () => undefined;
+  const logger = { debug: ignore, info: ignore, error: ignore, warn: (...line: unknown[]) => lines.push(line) };
+  const failing = new Proxy(driver, {
+    get: (target, member) => (member === "deleteFiles" ? () => Promise.reject(new Error("EIO")) : (Reflect.get(target, member) as unknown)),
+  });
+  await new Vacuum(failing, { logger, concurrency: 1 }).removeBlobs([digest(1)]);
+  expect(lines).toEqual([["deleting 1 files failed: EIO", { driver: "memory", error: new Error("EIO") }]]);
 });
 
 describe("emptied directories", () => {
