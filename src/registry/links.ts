@@ -1,6 +1,6 @@
 /** Links: small files that hold a digest, to the letter. Registries trim nothing. */
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { isDigest } from "../digest.js";
 import type { FileInfo, StorageDriver } from "../driver.js";
 import { readBounded } from "../internal/readBounded.js";
@@ -40,12 +40,12 @@ export async function readLink(driver: StorageDriver, path: string, options: Loo
 
 /** The MD5 of a link that holds this digest, in hex: object stores tell a file's MD5 with its name. */
 export function md5OfLink(digest: string): string {
-  return createHash("md5").update(digest).digest("hex");
+  return hash("md5", digest, "hex");
 }
 
 /** A file's MD5 in hex, where the listing has told it. */
 export function listedMd5({ md5 }: FileInfo): string | undefined {
-  return md5 && Buffer.from(md5).toString("hex");
+  return md5 && Buffer.from(md5.buffer, md5.byteOffset, md5.byteLength).toString("hex");
 }
 
 /** What is wrong where a directory stands in a link's place. */
