@@ -19,6 +19,10 @@ export function completeRegistry(registry: Namespace, driver: StorageDriver): Co
     blobFootprint: (digest) => inner.blobFootprint?.(digest) ?? { files: [] },
     online: registry.online ?? inner.online,
     ...(inner.lookAtBlob && { lookAtBlob: (digest, options) => inner.lookAtBlob?.(digest, options) ?? Promise.resolve(undefined) }),
+    ...(inner.manyOf !== undefined &&
+      inner.manyOf.lookAtBlob === inner.lookAtBlob && {
+        lookAtBlobs: (digests, options) => inner.lookAtBlobs?.(digests, options) ?? Promise.resolve([]),
+      }),
     ...(inner.guard && { guard: (options) => inner.guard?.(options) ?? Promise.resolve([]) }),
   };
 }

@@ -8,7 +8,7 @@ import type { Damage, LookOptions } from "../namespace.js";
 import { isDirectory } from "./listing.js";
 
 /** More than any link holds, so that a longer one shows. */
-const MAX_LINK_BYTES = 256;
+export const MAX_LINK_BYTES = 256;
 
 /** What a link says, or what is wrong with it. */
 export type LinkContent =
@@ -29,10 +29,15 @@ export async function readLink(driver: StorageDriver, path: string, options: Loo
     if (await isDirectory(driver, path, options)) return { damage: directoryForLink(path) };
     throw error;
   }
+  return judgeLink(path, bytes);
+}
+
+/** What a link says, of bytes that were read. */
+export function judgeLink(path: string, bytes: Uint8Array): LinkContent {
   if (bytes.length === 0) {
     return { damage: { kind: "empty-link", path, message: `${path} is empty, as a crash leaves a link` } };
   }
-  const content = Buffer.from(bytes).toString("utf8");
+  const content = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
   if (isDigest(content)) return { digest: content };
   const start = JSON.stringify(content.slice(0, 80));
   return { damage: { kind: "malformed-link", path, message: `${path} holds ${start}, which is no digest` } };

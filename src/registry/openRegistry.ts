@@ -2,7 +2,7 @@ import { DigestIndex } from "../digestIndex.js";
 import { isPath, join, type StorageDriver } from "../driver.js";
 import { DatabaseInUseError, isPathNotFound } from "../errors.js";
 import type { LookOptions, Namespace, Repository } from "../namespace.js";
-import { listBlobs, lookAtBlob } from "./blobs.js";
+import { listBlobs, lookAtBlob, lookAtBlobs } from "./blobs.js";
 import { DirectoryRepository } from "./directoryRepository.js";
 import { allChildren, walkBelow } from "./listing.js";
 import { DEFAULT_ROOT, Layout, REPOSITORY_PARTS } from "./paths.js";
@@ -22,12 +22,16 @@ export function openRegistry(driver: StorageDriver, options: { readonly root?: s
   const layout = new Layout(root);
   const access = (look: LookOptions): Access => ({ driver: look.through?.(driver) ?? driver, options: look });
 
+  const lookAtOne = (digest: string, look: LookOptions = {}) => lookAtBlob(access(look), layout, digest);
+
   return {
     repositories: (look = {}) =>
       driver.walk === undefined ? directoryRepositories(driver, layout, access(look)) : walkedRepositories(driver, layout, access(look)),
     blobs: (look = {}) => listBlobs(access(look), layout),
     blobFootprint: (digest) => layout.blobFootprint(digest),
-    lookAtBlob: (digest, look = {}) => lookAtBlob(access(look), layout, digest),
+    lookAtBlob: lookAtOne,
+    manyOf: { lookAtBlob: lookAtOne },
+    lookAtBlobs: (digests, look = {}) => lookAtBlobs(access(look), layout, digests),
     online: { lock: layout.runLock, aside: layout.aside },
     guard: (look = {}) => guard(access(look), layout),
   };
@@ -51,16 +55,16 @@ async function* directoryRepositories(driver: StorageDriver, layout: Layout, acc
   const options = { ...access.options, onLinkedDirectory: undefined };
   const open = [""];
   for (let name = open.pop(); name !== undefined; name = open.pop()) {
-    let isRepository = false;
+    const parts = new Set<string>();
     const directory = name === "" ? layout.repositories : join(layout.repositories, name);
     for (const child of await allChildren(access.driver, directory, options)) {
       const isOwn = isPart(child.name) && name !== "";
       if (isOwn && child.info.isLink === true) access.options.onLinkedDirectory?.(child.info.path);
       if (child.info.isDirectory && !child.name.startsWith("_")) open.push(name === "" ? child.name : `${name}/${child.name}`);
-      else if (child.info.isDirectory && isOwn) isRepository = true;
+      else if (child.info.isDirectory && isOwn) parts.add(child.name);
       else access.options.onUnrecognized?.(child.info.path);
     }
-    if (isRepository) yield new DirectoryRepository(name, driver, layout);
+    if (parts.size > 0) yield new DirectoryRepository(name, driver, layout, parts.has("_uploads"));
   }
 }
 
