@@ -1,8 +1,8 @@
 /** What is measured: each case is one question, put to several programs. */
 
-import { writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { callsOf, outputOf, type Program, type Timing, timeAll } from "./measure.js";
+import { callsOf, medianOf, outputOf, type Program, type Timing, timeAll } from "./measure.js";
 import type { BenchOptions, Group, TreeName } from "./options.js";
 import { FLOOR, floor, LIBRARY, library, PEER, peer, unlink } from "./programs.js";
 import { missing, restore } from "./restore.js";
@@ -12,6 +12,8 @@ export interface Case {
   readonly title: string;
   readonly programs: readonly Program[];
   readonly targets: readonly Target[];
+  /** Measurements, where they are not to be as many as of the others. */
+  readonly rounds?: number;
 }
 
 /** What is wanted: a ratio of a program's figure and the library's. */
@@ -39,13 +41,21 @@ export interface CallResult {
   readonly targets: readonly Target[];
 }
 
+/** How long the event loop stood still. */
+export interface BlockedResult {
+  readonly title: string;
+  readonly ms: number;
+  readonly atMostMs: number;
+}
+
 export type Trees = Readonly<Record<TreeName, string>>;
 
 const ONLINE = "online";
+const FIRST = "first run";
 const DRY = { dryRun: true, readOnly: true };
 
 /** The cases that only look. */
-export function dryCases(trees: Trees, program: string): Case[] {
+export function dryCases(trees: Trees, program: string, rounds: number): Case[] {
   const { large, tags } = trees;
   const untagged = { ...DRY, removeUntagged: true };
   const online = (options: object) => library(large, { ...options, readOnly: false }, ONLINE);
@@ -85,8 +95,82 @@ export function dryCases(trees: Trees, program: string): Case[] {
       title: "one repository of many tags, dry run, untagged",
       programs: [peer(program, tags, ["--dry-run", "-m"]), library(tags, untagged), floor(tags, ["--remove-untagged"])],
       targets: [{ program: PEER, atLeast: 100 }],
+      // The other program takes minutes each time.
+      rounds: Math.min(rounds, 1),
     },
   ];
+}
+
+/** A second run with nothing new, beside the first that filled its cache. */
+export function cachedCases({ large }: Trees, directory: string): Case[] {
+  const file = join(directory, "references");
+  const flags = ["--cache", file];
+  const first: Program = { ...library(large, DRY, FIRST, flags), prepare: () => rmSync(file, { force: true }) };
+  return [
+    {
+      group: "again",
+      title: "dry run again, cache in a file",
+      programs: [first, library(large, DRY, LIBRARY, flags)],
+      targets: [{ program: FIRST, atLeast: 2 }],
+    },
+  ];
+}
+
+/** The same with a cache in memory: both runs are in one process, and timed in there. */
+export function timeCachedInMemory({ large }: Trees, rounds: number): Result {
+  const twice = library(large, DRY, LIBRARY, ["--twice"]);
+  const times = Array.from({ length: rounds }, () => toldBy(twice)).map(({ ms, firstMs }) => ({ ms, firstMs: firstMs ?? Number.NaN }));
+  const timing = (program: string, all: readonly number[]) => ({ program, medianMs: medianOf(all), fastestMs: Math.min(...all) });
+  return {
+    title: "dry run again, cache in memory",
+    group: "again",
+    timings: [
+      timing(
+        FIRST,
+        times.map(({ firstMs }) => firstMs),
+      ),
+      timing(
+        LIBRARY,
+        times.map(({ ms }) => ms),
+      ),
+    ],
+    targets: [{ program: FIRST, atLeast: 2 }],
+  };
+}
+
+/** Throws where a second run with nothing new reads a manifest. */
+export function checkNothingRead({ large }: Trees, directory: string): void {
+  const file = join(directory, "references");
+  rmSync(file, { force: true });
+  const cached = library(large, DRY, LIBRARY, ["--cache", file]);
+  for (const [what, { manifestsRead }] of [
+    ["a cache in a file", [toldBy(cached), toldBy(cached)][1] ?? { manifestsRead: Number.NaN }],
+    ["a cache in memory", toldBy(library(large, DRY, LIBRARY, ["--twice"]))],
+  ] as const) {
+    if (manifestsRead !== 0) throw new Error(`a second run with ${what} reads ${manifestsRead} manifests`);
+  }
+}
+
+/** The longest times that the event loop stood still. */
+export function blockedCases({ large }: Trees, rounds: number): BlockedResult[] {
+  return [
+    { title: "dry run", options: DRY },
+    { title: "dry run, untagged", options: { ...DRY, removeUntagged: true } },
+  ].map(({ title, options }) => {
+    const watched = library(large, options, LIBRARY, ["--watch"]);
+    return { title, ms: medianOf(Array.from({ length: rounds }, () => toldBy(watched).blockedMs ?? Number.NaN)), atMostMs: 10 };
+  });
+}
+
+interface Told {
+  readonly ms: number;
+  readonly firstMs?: number;
+  readonly blockedMs?: number;
+  readonly manifestsRead: number;
+}
+
+function toldBy(program: Program): Told {
+  return JSON.parse(outputOf(program)) as Told;
 }
 
 /** The cases that delete, each time from a copy that is whole. */
@@ -158,8 +242,8 @@ export function checkAgreement({ title, programs }: Case): void {
   if (new Set(found).size > 1) throw new Error(`${title}: the library and the floor differ: ${found.join(" / ")}`);
 }
 
-export function timeCase({ title, group, programs, targets }: Case, options: Pick<BenchOptions, "rounds">): Result {
-  return { title, group, timings: timeAll(programs, options.rounds), targets };
+export function timeCase({ title, group, programs, targets, rounds }: Case, options: Pick<BenchOptions, "rounds">): Result {
+  return { title, group, timings: timeAll(programs, rounds ?? options.rounds, rounds === undefined), targets };
 }
 
 export function countCase({ title, programs, targets }: Case): CallResult {

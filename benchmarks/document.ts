@@ -1,7 +1,7 @@
 /** The figures as a table, on the terminal and in `docs/performance.md`. */
 
 import { readFileSync, writeFileSync } from "node:fs";
-import type { CallResult, Result, Target } from "./cases.js";
+import type { BlockedResult, CallResult, Result, Target } from "./cases.js";
 import { LIBRARY } from "./programs.js";
 
 const BEGIN = "<!-- figures: made by `npm run bench` -->";
@@ -14,7 +14,7 @@ interface Figure {
 }
 
 /** The table of all figures, in Markdown. */
-export function tableOf(results: readonly Result[], calls: readonly CallResult[]): string {
+export function tableOf(results: readonly Result[], calls: readonly CallResult[], blocked: readonly BlockedResult[]): string {
   const rows = [
     ...results.map(({ title, timings, targets }) =>
       rowOf(
@@ -32,11 +32,15 @@ export function tableOf(results: readonly Result[], calls: readonly CallResult[]
         whole,
       ),
     ),
+    ...blocked.map(({ title, ms, atMostMs }) => [
+      `longest hold of the event loop, ${title}`,
+      `${ms.toFixed(1)} ms`,
+      "",
+      "",
+      `≤ ${atMostMs} ms ${ms <= atMostMs ? "✓" : "✗"}`,
+    ]),
   ];
-  const cells = [["", LIBRARY, "others", "ratio", "wanted"], ...rows];
-  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(3, ...cells.map((row) => row[column]?.length ?? 0)));
-  const line = (row: readonly string[]) => `| ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(" | ")} |`;
-  return [line(cells[0] ?? []), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
+  return markdownTable([["", LIBRARY, "others", "ratio", "wanted"], ...rows]);
 }
 
 function rowOf(title: string, figures: readonly Figure[], targets: readonly Target[], show: (value: number) => string): string[] {
@@ -77,9 +81,22 @@ function fixed(value: number): string {
 
 /** Writes the table, and the picture beside the document, between its markers. */
 export function writeTable(path: string, introduction: string, table: string): void {
+  writeBetween(path, { begin: BEGIN, end: END }, `${introduction}\n\n${table}\n\n${PICTURE}`);
+}
+
+/** Puts what a script has made in the place of what it made before. */
+export function writeBetween(path: string, markers: { readonly begin: string; readonly end: string }, content: string): void {
   const text = readFileSync(path, "utf8");
-  const begin = text.indexOf(BEGIN);
-  const end = text.indexOf(END);
-  if (begin === -1 || end < begin) throw new Error(`${path} lacks the markers ${BEGIN} and ${END}`);
-  writeFileSync(path, `${text.slice(0, begin + BEGIN.length)}\n\n${introduction}\n\n${table}\n\n${PICTURE}\n\n${text.slice(end)}`);
+  const begin = text.indexOf(markers.begin);
+  const end = text.indexOf(markers.end);
+  if (begin === -1 || end < begin) throw new Error(`${path} lacks the markers ${markers.begin} and ${markers.end}`);
+  writeFileSync(path, `${text.slice(0, begin + markers.begin.length)}\n\n${content}\n\n${text.slice(end)}`);
+}
+
+/** A table in Markdown; the first row is its head. */
+export function markdownTable(cells: readonly (readonly string[])[]): string {
+  const [head = [], ...rows] = cells;
+  const widths = head.map((_, column) => Math.max(3, ...cells.map((row) => row[column]?.length ?? 0)));
+  const line = (row: readonly string[]) => `| ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(" | ")} |`;
+  return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
 }

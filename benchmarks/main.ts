@@ -8,14 +8,18 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
+  blockedCases,
   type CallResult,
   type Case,
+  cachedCases,
   callCases,
   checkAgreement,
+  checkNothingRead,
   countCase,
   deletingCases,
   dryCases,
   type Result,
+  timeCachedInMemory,
   timeCase,
 } from "./cases.js";
 import { tableOf, writeTable } from "./document.js";
@@ -55,14 +59,20 @@ function bench({ directory, shapes, groups, rounds, peer, document }: BenchOptio
     if (each.group !== "delete") checkAgreement(each);
     results.push(timeCase(withoutPeer(each), { rounds }));
   };
-  for (const each of dryCases(trees, peer)) time(each);
+  for (const each of dryCases(trees, peer, rounds)) time(each);
+  if (groups.has("again")) {
+    checkNothingRead(trees, directory);
+    for (const each of cachedCases(trees, directory)) time(each);
+    results.push(timeCachedInMemory(trees, rounds));
+  }
+  const blocked = groups.has("loop") ? blockedCases(trees, rounds) : [];
   if (groups.has("delete")) for (const each of deletingCases(trees, directory, peer)) time(each);
   for (const each of groups.has("calls") ? callCases(trees, peer) : []) {
     console.error(`system calls: ${each.title}`);
     calls.push(countCase(withoutPeer(each)));
   }
 
-  const table = tableOf(results, calls);
+  const table = tableOf(results, calls, blocked);
   console.log(table);
   if (!document) return;
   const { large, tags } = shapes;

@@ -20,10 +20,10 @@ export interface Timing {
   readonly fastestMs: number;
 }
 
-/** Each program once to warm up, then all of them in turn, round after round. */
-export function timeAll(programs: readonly Program[], rounds: number): Timing[] {
+/** Each program once to warm up, unless that is not wanted, then all of them in turn, round after round. */
+export function timeAll(programs: readonly Program[], rounds: number, warmsUp = true): Timing[] {
   const times = programs.map((): number[] => []);
-  for (let round = 0; round <= rounds; round++) {
+  for (let round = warmsUp ? 0 : 1; round <= rounds; round++) {
     programs.forEach((program, i) => {
       program.prepare?.();
       const began = process.hrtime.bigint();
@@ -75,7 +75,7 @@ function run(command: readonly string[]): void {
   if (status !== 0) throw new Error(`${command.join(" ")} ended with ${signal ?? status}:\n${stderr.slice(0, 2000)}`);
 }
 
-function medianOf(values: readonly number[]): number {
+export function medianOf(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
   const high = sorted[middle] ?? Number.NaN;

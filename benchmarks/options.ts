@@ -22,7 +22,7 @@ export interface BenchOptions {
 export type TreeName = "large" | "tenth" | "tags";
 export type Shapes = Readonly<Record<TreeName, TreeShape>>;
 
-export const GROUPS = ["dry", "online", "tags", "delete", "calls"] as const;
+export const GROUPS = ["dry", "online", "again", "loop", "tags", "delete", "calls"] as const;
 export type Group = (typeof GROUPS)[number];
 
 const LARGE: TreeShape = {

@@ -33,9 +33,9 @@ export function peerVersion(program: string): string | undefined {
 }
 
 /** The library as it is built. */
-export function library(directory: string, options: object, name = LIBRARY): Program {
+export function library(directory: string, options: object, name = LIBRARY, flags: readonly string[] = []): Program {
   const program = [node, here("collect.mjs")];
-  return { name, command: [...program, directory, JSON.stringify(options)], start: program };
+  return { name, command: [...program, directory, JSON.stringify(options), ...flags], start: program };
 }
 
 /** The least that a dry run must read. */

@@ -6,68 +6,30 @@
  * flight are not 11 times as fast as one: in rounds of requests, and with `--latency` also by the clock, with 20 ms for each.
  */
 
-import { createHash } from "node:crypto";
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
 import { S3Client } from "@aws-sdk/client-s3";
 import { type GcOptions, type GcReport, markAndSweep, openRegistry } from "oci-registry-gc";
 import { S3Driver } from "oci-registry-gc/drivers/s3";
 import { S3StandIn } from "../tests/s3/standIn.js";
+import type { Order, Ready } from "./s3Server.js";
+import { BLOBS_OF_MANIFEST, fill, ROOT, type Shape } from "./s3Tree.js";
 
 /** Requests more than the floor that parting listings may cost in a run. */
 const PARTING = 300;
-const ROOT = "docker/registry/v2";
-const MONTH_AGO = Date.now() - 30 * 86_400_000;
-
-interface Shape {
-  /** Groups of ten repositories that share their manifests. */
-  readonly groups: number;
-  /** Of each repository. */
-  readonly manifests: number;
-  readonly tags: number;
-}
 
 /** 100 repositories of 500 manifests and 100 tags: 5,000 different manifests, each in ten repositories, and 20,000 blobs. */
-const LARGE: Shape = { groups: 10, manifests: 500, tags: 100 };
-const SMALL: Shape = { groups: 2, manifests: 500, tags: 100 };
+const LARGE: Shape = { groups: 10, sharing: 10, manifests: 500, tags: 100 };
+const SMALL: Shape = { groups: 2, sharing: 10, manifests: 500, tags: 100 };
 /** Large enough for what has to be one after the other, two listings until they have proved long, to weigh little. */
-const LATENCY: Shape = { groups: 4, manifests: 400, tags: 50 };
-/** Repositories of a group. */
-const SHARING = 10;
-/** A config and two layers. */
-const BLOBS_OF_MANIFEST = 3;
-
-const digestOf = (content: string) => createHash("sha256").update(content).digest("hex");
-
-/** Fills a bucket. The tags of a group's repositories overlap so that just over half of its manifests have one. */
-function fill(s3: S3StandIn, { groups, manifests, tags }: Shape): void {
-  const put = (key: string, content: string) => s3.put(`${ROOT}/${key}`, content, { time: MONTH_AGO });
-  const blob = (content: string) => {
-    const hex = digestOf(content);
-    put(`blobs/sha256/${hex.slice(0, 2)}/${hex}/data`, content);
-    return hex;
-  };
-  const step = Math.ceil((0.506 * manifests - tags) / (SHARING - 1));
-  for (let group = 0; group < groups; group++) {
-    const images = Array.from({ length: manifests }, (_, i) => {
-      const blobs = Array.from({ length: BLOBS_OF_MANIFEST }, (__, n) => blob(`blob ${n} of ${group} ${i}`));
-      const [config, ...layers] = blobs.map((hex) => ({ mediaType: "application/octet-stream", digest: `sha256:${hex}`, size: 20 }));
-      const mediaType = "application/vnd.oci.image.manifest.v1+json";
-      return { hex: blob(JSON.stringify({ schemaVersion: 2, mediaType, config, layers, annotations: { n: `${group} ${i}` } })), blobs };
-    });
-    for (let n = 0; n < SHARING; n++) {
-      const repository = `repositories/team-${group}/app-${n}`;
-      for (const { hex, blobs } of images) {
-        put(`${repository}/_manifests/revisions/sha256/${hex}/link`, `sha256:${hex}`);
-        for (const each of blobs) put(`${repository}/_layers/sha256/${each}/link`, `sha256:${each}`);
-      }
-      for (let tag = 0; tag < tags; tag++) {
-        const { hex } = images[n * step + tag]!;
-        put(`${repository}/_manifests/tags/v${tag}/current/link`, `sha256:${hex}`);
-        put(`${repository}/_manifests/tags/v${tag}/index/sha256/${hex}/link`, `sha256:${hex}`);
-      }
-    }
-  }
-}
-
+const ROUNDS: Shape = { groups: 4, sharing: 10, manifests: 400, tags: 50 };
+/**
+ * Of repositories that share nothing, so that most requests are for manifests: what a page of a thousand keys costs the SDK in XML is
+ * nearly its latency again, and no number of requests in flight makes one processor faster.
+ */
+const CLOCKED: Shape = { groups: 20, sharing: 1, manifests: 200, tags: 110 };
+const LATENCY_MS = 20;
 interface Measured {
   readonly report: GcReport;
   /** Phase -> operation -> requests. */
@@ -76,22 +38,22 @@ interface Measured {
   readonly ms: number;
 }
 
-async function measure(s3: S3StandIn, atOnce: number, options: GcOptions): Promise<Measured> {
+interface Collected {
+  readonly report: GcReport;
+  /** Operation -> requests, further tries included. */
+  readonly requests: Readonly<Record<string, number>>;
+  readonly ms: number;
+}
+
+/** Collects a bucket, with so many requests in flight. */
+async function collect({ endpoint, bucket }: Pick<Ready, "endpoint" | "bucket">, atOnce: number, options: GcOptions): Promise<Collected> {
   const client = new S3Client({
-    endpoint: s3.endpoint,
+    endpoint,
     region: "us-east-1",
     forcePathStyle: true,
     credentials: { accessKeyId: "key", secretAccessKey: "secret" },
   });
-  const driver = new S3Driver({ client, bucket: s3.bucket, maxInFlight: atOnce });
-  s3.resetCounts();
-  const phases: Record<string, Record<string, number>> = {};
-  let phase = "inventory";
-  s3.interrupt = ({ operation }) => {
-    const counts = (phases[phase] ??= {});
-    counts[operation] = (counts[operation] ?? 0) + 1;
-    return undefined;
-  };
+  const driver = new S3Driver({ client, bucket, maxInFlight: atOnce });
   const startedAt = Date.now();
   try {
     const report = await markAndSweep({}, driver, openRegistry(driver), {
@@ -100,14 +62,28 @@ async function measure(s3: S3StandIn, atOnce: number, options: GcOptions): Promi
       concurrency: atOnce,
       maxParallelManifestGets: atOnce,
       ...options,
-      onProgress: (progress) => {
-        phase = progress.phase;
-      },
     });
-    return { report, phases, total: s3.count(), ms: Date.now() - startedAt };
+    return { report, requests: driver.requestCounts, ms: Date.now() - startedAt };
   } finally {
     client.destroy();
   }
+}
+
+/** The same, with the requests of each phase. */
+async function measure(s3: S3StandIn, atOnce: number, options: GcOptions): Promise<Measured> {
+  s3.resetCounts();
+  const phases: Record<string, Record<string, number>> = {};
+  let phase = "inventory";
+  s3.interrupt = ({ operation }) => {
+    const counts = (phases[phase] ??= {});
+    counts[operation] = (counts[operation] ?? 0) + 1;
+    return undefined;
+  };
+  const onProgress: GcOptions["onProgress"] = (progress) => {
+    phase = progress.phase;
+  };
+  const { report, ms } = await collect(s3, atOnce, { ...options, onProgress });
+  return { report, phases, total: s3.count(), ms };
 }
 
 /** What kinds of keys were read, and how often. */
@@ -156,7 +132,7 @@ async function countRequests(shape: Shape): Promise<boolean> {
 async function compareRounds(): Promise<boolean> {
   const s3 = await S3StandIn.start();
   try {
-    fill(s3, LATENCY);
+    fill(s3, ROUNDS);
     const rounds: number[] = [];
     for (const atOnce of [1, 16]) {
       let count = 0;
@@ -188,17 +164,23 @@ async function compareRounds(): Promise<boolean> {
   }
 }
 
+/** How many times as fast by the clock. The store is a process of its own: else its work would be counted as the client's. */
 async function compareLatency(): Promise<boolean> {
-  const s3 = await S3StandIn.start();
+  const server = fork(fileURLToPath(new URL("s3Server.ts", import.meta.url)));
   try {
-    fill(s3, LATENCY);
-    s3.delay = () => new Promise((resolve) => setTimeout(resolve, 20));
-    const one = await measure(s3, 1, { dryRun: true });
-    const sixteen = await measure(s3, 16, { dryRun: true });
-    console.log(`20 ms of latency, one in flight: ${one.total} requests, ${one.ms} ms; 16: ${sixteen.total} requests, ${sixteen.ms} ms`);
-    return one.ms / sixteen.ms >= 11;
+    const order: Order = { shape: CLOCKED, latencyMs: LATENCY_MS };
+    server.send(order);
+    const [ready] = (await once(server, "message")) as [Ready];
+    const totalOf = ({ requests }: Collected) => Object.values(requests).reduce((sum, n) => sum + n, 0);
+    const one = await collect(ready, 1, { dryRun: true });
+    const sixteen = await collect(ready, 16, { dryRun: true });
+    const ratio = one.ms / sixteen.ms;
+    console.log(`${LATENCY_MS} ms of latency, ${ready.keys} keys`);
+    console.log(`  one in flight: ${totalOf(one)} requests, ${one.ms} ms`);
+    console.log(`  16 in flight:  ${totalOf(sixteen)} requests, ${sixteen.ms} ms: ${ratio.toFixed(1)} times as fast`);
+    return ratio >= 11;
   } finally {
-    await s3.stop();
+    server.kill();
   }
 }
 

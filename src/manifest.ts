@@ -6,7 +6,7 @@
  * is proved to be JSON by `JSON.parse`, and then scanned: in linear time, without recursion.
  */
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { isDigest, splitDigest } from "./digest.js";
 import type { DamageKind } from "./namespace.js";
 
@@ -52,7 +52,7 @@ export interface ManifestDamage {
 export function readManifest(digest: string, bytes: Uint8Array): ManifestDocument | ManifestDamage {
   if (bytes.length > MAX_MANIFEST_BYTES) return { kind: "too-large", message: "is larger than the 4 MiB that registries accept" };
   const { algorithm, hex } = splitDigest(digest);
-  if (createHash(algorithm).update(bytes).digest("hex") !== hex) {
+  if (hash(algorithm, bytes, "hex") !== hex) {
     return { kind: "digest-mismatch", message: `has other content than its digest says (${bytes.length} bytes)` };
   }
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");

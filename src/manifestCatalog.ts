@@ -5,6 +5,7 @@
 
 import type { DigestIndex } from "./digestIndex.js";
 import { Column } from "./internal/column.js";
+import { mapAll } from "./internal/mapAll.js";
 import { TaskQueue } from "./internal/taskQueue.js";
 import { MAX_MANIFEST_BYTES, type ManifestDamage, type ManifestDocument, property, readManifest } from "./manifest.js";
 import { fromEntry, type KnownManifest, type ManifestFacts, toEntry } from "./manifestMemory.js";
@@ -13,7 +14,7 @@ import type { DamageKind, LookOptions, Repository } from "./namespace.js";
 import type { ReferenceCache } from "./referenceCache.js";
 
 /** Where manifests are read from. */
-type ManifestSource = Pick<Repository, "readManifest">;
+type ManifestSource = Pick<Repository, "readManifest" | "readManifests" | "manyOf">;
 
 type ManifestLook = LookOptions & { readonly maxBytes: number };
 
@@ -21,6 +22,9 @@ export interface ManifestProblem {
   readonly kind: DamageKind;
   readonly message: string;
 }
+
+/** Manifests that are looked for in the memory together. */
+const RECALLED_TOGETHER = 256;
 
 /** Where nobody asks for them. */
 const NO_FACTS: ManifestFacts = { annotations: {}, size: 0 };
@@ -41,6 +45,8 @@ export class ManifestCatalog {
   private readonly facts = new Map<number, ManifestFacts>();
   private readonly reading = new Map<number, Reading>();
   private readonly gets: TaskQueue;
+  /** Manifests that are read together. */
+  private readonly together: number;
 
   /** Bytes and documents read so far. */
   readonly read = { manifests: 0, bytes: 0 };
@@ -49,34 +55,36 @@ export class ManifestCatalog {
     private readonly digests: DigestIndex,
     private readonly options: {
       readonly maxParallelGets: number;
+      /** Whether many are read faster together; else each is read as soon as there is room for it. */
+      readonly asksTogether: boolean;
       /** Whether to hold what `keep` asks for. */
       readonly keepFacts: boolean;
       readonly look: LookOptions;
       /** What earlier runs have read. */
       readonly memory: ReferenceCache | undefined;
-      /** Whether a listing names the blob, with this size (bytes) where it tells one: what is not there is not remembered either. */
-      readonly isListed: (manifest: number, size: number) => Promise<boolean>;
+      /** The sizes (bytes) of those of these blobs that are there: what is not there is not remembered either. */
+      readonly listedSizes: (manifests: readonly number[]) => Promise<ReadonlyMap<number, number>>;
       /** Told where the memory fails: then the manifest is read. */
       readonly onMemoryFailure: (error: unknown) => void;
       /** Where else a manifest may be: what lies aside counts as present. */
       readonly elsewhere: (manifest: number, look: ManifestLook) => Promise<Uint8Array | undefined>;
     },
   ) {
-    this.gets = new TaskQueue(options.maxParallelGets);
+    // Half of what may be held at once, so that some are read while others are understood.
+    this.together = options.asksTogether ? Math.max(1, Math.floor(options.maxParallelGets / 2)) : 1;
+    this.gets = new TaskQueue(Math.max(1, Math.floor(options.maxParallelGets / this.together)));
   }
 
   /** Reads those of the manifests that nobody has read yet, and waits for those that others are reading. */
   async readAll(repository: ManifestSource, manifests: Iterable<number>): Promise<void> {
-    const own = new Map<number, Reading>();
-    const others: Promise<void>[] = [];
+    const own = new Set<Reading>();
+    const others = new Set<Promise<void>>();
     const unread = this.unread(manifests, own, others);
     try {
-      await this.gets.forEach(unread, (manifest) => this.readOne(repository, manifest, own), {
-        signal: this.options.look.signal,
-      });
+      await this.gets.forEach(unread, (reading) => this.readSome(repository, reading), { signal: this.options.look.signal });
     } catch (error) {
-      for (const [manifest, reading] of own) {
-        this.reading.delete(manifest);
+      for (const reading of own) {
+        for (const manifest of reading.manifests) if (this.reading.get(manifest) === reading) this.reading.delete(manifest);
         reading.reject(error);
       }
       throw error;
@@ -84,49 +92,86 @@ export class ManifestCatalog {
     await Promise.all(others);
   }
 
-  private *unread(manifests: Iterable<number>, own: Map<number, Reading>, others: Promise<void>[]): Iterable<number> {
+  /** A few at a time, claimed when there is room to read them. */
+  private *unread(manifests: Iterable<number>, own: Set<Reading>, others: Set<Promise<void>>): Iterable<Reading> {
+    const most = this.options.memory !== undefined && this.options.asksTogether ? RECALLED_TOGETHER : this.together;
+    let next = newReading();
     for (const manifest of manifests) {
       const underWay = this.reading.get(manifest);
-      if (underWay !== undefined) others.push(underWay.promise);
-      else if (this.states.get(manifest) === 0) {
-        const reading = newReading();
-        own.set(manifest, reading);
-        this.reading.set(manifest, reading);
-        yield manifest;
+      if (underWay !== undefined && underWay !== next) others.add(underWay.promise);
+      else if (underWay === undefined && this.states.get(manifest) === 0) {
+        this.reading.set(manifest, next);
+        own.add(next);
+        next.manifests.push(manifest);
+        if (next.manifests.length < most) continue;
+        yield next;
+        next = newReading();
       }
     }
+    if (next.manifests.length > 0) yield next;
   }
 
-  private async readOne(repository: ManifestSource, manifest: number, own: Map<number, Reading>): Promise<void> {
-    const digest = this.digests.digest(manifest);
-    const known = await this.remembered(manifest, digest);
-    if (known !== undefined) this.hold(manifest, known);
-    else {
-      const look = { ...this.options.look, maxBytes: MAX_MANIFEST_BYTES };
-      const bytes = (await repository.readManifest(digest, look)) ?? (await this.options.elsewhere(manifest, look));
-      if (bytes === undefined) this.break(manifest, { kind: "missing-manifest", message: "is not there" });
-      else await this.understand(manifest, digest, bytes);
+  private async readSome(repository: ManifestSource, reading: Reading): Promise<void> {
+    const { memory } = this.options;
+    const unknown = memory === undefined ? reading.manifests : await this.recall(reading.manifests, memory);
+    const learnt: [digest: string, known: KnownManifest][] = [];
+    for (let start = 0; start < unknown.length; start += this.together) {
+      await this.readTogether(repository, unknown.slice(start, start + this.together), learnt);
     }
-    this.reading.delete(manifest);
-    own.get(manifest)?.resolve();
-    own.delete(manifest);
+    if (memory !== undefined) await mapAll(learnt, ([digest, known]) => this.remember(memory, digest, known));
+    for (const manifest of reading.manifests) this.reading.delete(manifest);
+    reading.resolve();
   }
 
-  private async remembered(manifest: number, digest: string): Promise<KnownManifest | undefined> {
-    const { memory, isListed, onMemoryFailure } = this.options;
-    if (memory === undefined) return undefined;
-    let known: KnownManifest | undefined;
+  private async readTogether(
+    repository: ManifestSource,
+    unknown: readonly number[],
+    learnt: [digest: string, known: KnownManifest][],
+  ): Promise<void> {
+    const digests = unknown.map((manifest) => this.digests.digest(manifest));
+    const look = { ...this.options.look, maxBytes: MAX_MANIFEST_BYTES };
+    const contents =
+      digests.length > 1 && repository.readManifests !== undefined && repository.manyOf?.readManifest === repository.readManifest
+        ? await repository.readManifests(digests, look)
+        : await mapAll(digests, (digest) => repository.readManifest(digest, look));
+    for (const [i, manifest] of unknown.entries()) {
+      const bytes = contents[i] ?? (await this.options.elsewhere(manifest, look));
+      if (bytes === undefined) this.break(manifest, { kind: "missing-manifest", message: "is not there" });
+      else this.understand(manifest, digests[i] ?? "", bytes, learnt);
+    }
+  }
+
+  /** Holds those that earlier runs have read, and returns the others. */
+  private async recall(manifests: readonly number[], memory: ReferenceCache): Promise<number[]> {
+    const known = await mapAll(manifests, (manifest) => this.remembered(memory, this.digests.digest(manifest)));
+    const sizes = await this.options.listedSizes(manifests.filter((_, i) => known[i] !== undefined));
+    return manifests.filter((manifest, i) => {
+      const document = known[i];
+      if (document === undefined || sizes.get(manifest) !== document.facts.size) return true;
+      this.hold(manifest, document);
+      return false;
+    });
+  }
+
+  private async remembered(memory: ReferenceCache, digest: string): Promise<KnownManifest | undefined> {
     try {
       const entry = await memory.get(digest);
-      if (entry === undefined) return undefined;
-      known = fromEntry(digest, entry);
+      return entry && fromEntry(digest, entry);
     } catch (error) {
-      onMemoryFailure(error);
+      this.options.onMemoryFailure(error);
+      return undefined;
     }
-    return known !== undefined && (await isListed(manifest, known.facts.size)) ? known : undefined;
   }
 
-  private async understand(manifest: number, digest: string, bytes: Uint8Array): Promise<void> {
+  private async remember(memory: ReferenceCache, digest: string, known: KnownManifest): Promise<void> {
+    try {
+      await memory.set(digest, toEntry(digest, known));
+    } catch (error) {
+      this.options.onMemoryFailure(error);
+    }
+  }
+
+  private understand(manifest: number, digest: string, bytes: Uint8Array, learnt: [digest: string, known: KnownManifest][]): void {
     this.read.manifests++;
     this.read.bytes += bytes.length;
     const document = readManifest(digest, bytes);
@@ -135,17 +180,12 @@ export class ManifestCatalog {
       return;
     }
     const { named, subjects, isManifest, mayHaveSignatures } = document;
-    const { memory, keepFacts, onMemoryFailure } = this.options;
+    const { memory, keepFacts } = this.options;
     const isRemembered = memory !== undefined && isManifest;
     const facts = keepFacts || isRemembered ? factsOf(document, bytes.length) : NO_FACTS;
     const known = { named, subjects, isManifest, mayHaveSignatures, facts };
     this.hold(manifest, known);
-    if (!isRemembered) return;
-    try {
-      await memory.set(digest, toEntry(digest, known));
-    } catch (error) {
-      onMemoryFailure(error);
-    }
+    if (isRemembered) learnt.push([digest, known]);
   }
 
   private break(manifest: number, problem: ManifestProblem): void {
@@ -165,7 +205,7 @@ export class ManifestCatalog {
   }
 
   /** Holds what another process has read of a manifest. */
-  recall(manifest: number, { children, blobs }: References): void {
+  adopt(manifest: number, { children, blobs }: References): void {
     if (this.states.get(manifest) !== 0) return;
     this.store(manifest, [children, blobs, []]);
     this.states.set(manifest, WHOLE | IS_MANIFEST);
@@ -225,8 +265,9 @@ export class ManifestCatalog {
   }
 }
 
-/** A read that others may wait for. */
+/** A read of a few manifests that others may wait for. */
 interface Reading {
+  readonly manifests: number[];
   readonly promise: Promise<void>;
   resolve(): void;
   reject(error: unknown): void;
@@ -240,7 +281,7 @@ function newReading(): Reading {
     reject = no;
   });
   promise.catch(() => undefined); // Perhaps nobody waits; the reader itself has thrown the error.
-  return { promise, resolve, reject };
+  return { manifests: [], promise, resolve, reject };
 }
 
 function isDamage(document: ManifestDocument | ManifestDamage): document is ManifestDamage {

@@ -5,6 +5,8 @@
  * of one {@link DigestIndex}. Time and memory are linear in the references that are followed; nothing recurses, and cycles end.
  */
 
+import { NumberSet } from "./internal/numberMap.js";
+
 /** What a manifest names, as numbers. */
 export interface References {
   /** Named in a way that lets it be a manifest. */
@@ -29,15 +31,15 @@ export interface Graph {
 /** What has been reached in one repository. It grows from mark to mark. */
 export interface Reach {
   /** Manifests that were followed. */
-  readonly manifests: Set<number>;
+  readonly manifests: NumberSet;
   /** Everything that is needed: manifests and what they name. */
-  readonly digests: Set<number>;
+  readonly digests: NumberSet;
   /** The manifest by which each digest was reached first, where somebody wants to know; roots have none. */
   readonly cameFrom?: Map<number, number> | undefined;
 }
 
 export function emptyReach(tellsWay = false): Reach {
-  return { manifests: new Set(), digests: new Set(), cameFrom: tellsWay ? new Map() : undefined };
+  return { manifests: new NumberSet(), digests: new NumberSet(), cameFrom: tellsWay ? new Map() : undefined };
 }
 
 /** Follows everything that these roots keep: downward through what they name, sideways through what is about them. */
@@ -56,15 +58,13 @@ function follow(graph: Graph, roots: readonly number[], reach: Reach, onReach: (
   let from: number | undefined;
 
   const need = (number: number) => {
-    if (reach.digests.has(number)) return;
-    reach.digests.add(number);
+    if (!reach.digests.add(number)) return;
     if (from !== undefined) reach.cameFrom?.set(number, from);
     onReach(number);
   };
   const enter = (manifest: number) => {
     need(manifest);
-    if (reach.manifests.has(manifest)) return;
-    reach.manifests.add(manifest);
+    if (!reach.manifests.add(manifest)) return;
     stack.push(manifest);
   };
   const visit = (named: number, mayBeManifest: boolean) => {

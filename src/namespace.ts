@@ -123,6 +123,16 @@ export interface Repository {
    */
   readManifest(digest: string, options: LookOptions & { readonly maxBytes: number }): Promise<Uint8Array | undefined>;
 
+  /**
+   * The same for several manifests, in the order asked, where many are read faster together. `manyOf` holds the single member that it
+   * stands for: where a wrapper has put another in that one's place, this is not asked.
+   */
+  readonly manyOf?: Pick<Repository, "readManifest"> | undefined;
+  readManifests?(
+    digests: readonly string[],
+    options: LookOptions & { readonly maxBytes: number },
+  ): Promise<readonly (Uint8Array | undefined)[]>;
+
   /** What goes when this revision goes; `signatures` are those that belong to it. */
   revisionFootprint(digest: string, signatures: readonly Signature[]): Footprint;
   /** What goes when this layer link goes. */
@@ -180,6 +190,9 @@ export interface Namespace {
 
   /** One blob as it is now, with size and time; `undefined` where it is gone. Needed where listings don't tell them. */
   lookAtBlob?(digest: string, options?: LookOptions): Promise<BlobInfo | undefined>;
+  /** The same for several blobs, in the order asked, where many are looked at faster together; `manyOf` as that of a repository. */
+  readonly manyOf?: Pick<Namespace, "lookAtBlob"> | undefined;
+  lookAtBlobs?(digests: readonly string[], options?: LookOptions): Promise<readonly (BlobInfo | undefined)[]>;
   /**
    * Where locks, journals and what lies aside are kept. Without it there is no quarantine. With it, links must be what registries of
    * the v2 layout write: files that hold the digest under which the blob is stored.

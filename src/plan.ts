@@ -4,7 +4,6 @@
  * A second plan of the same run names nothing that the first did not: whatever has appeared or changed since leaves it.
  */
 
-import { mapAll } from "./internal/mapAll.js";
 import { filterInTurns } from "./internal/turn.js";
 import { ASIDE, DOOMED, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { TagIndexEntry, Upload } from "./namespace.js";
@@ -36,6 +35,9 @@ export interface Tally {
   readonly protected: number;
 }
 
+/** Blobs that are looked at together. */
+const LOOKED_AT_TOGETHER = 4096;
+
 export async function makePlan(run: Run, looks: readonly RepositoryLook[], earlier?: Plan): Promise<Plan> {
   // What an earlier plan named and this one doesn't is alive, and so are the links to it.
   for (const number of earlier?.blobs ?? []) run.marks.remove(number, DOOMED);
@@ -45,8 +47,7 @@ export async function makePlan(run: Run, looks: readonly RepositoryLook[], earli
   const blobs = candidates.filter((number) => run.marks.isCandidate(number));
   for (const number of blobs) run.marks.add(number, DOOMED);
 
-  const plans = await mapAll(looks, (look) => planRepository(run, look));
-  return { blobs, repositories: plans.filter((plan) => plan !== undefined) };
+  return { blobs, repositories: await planRepositories(run, looks) };
 }
 
 /** A push in flight may re-use a blob of any age: the layer link that it wrote keeps the blob. */
@@ -62,26 +63,28 @@ export function honourLeases(run: Run, looks: readonly RepositoryLook[]): void {
 async function findCandidates(run: Run, earlier: Plan | undefined): Promise<number[]> {
   const all = earlier?.blobs ?? run.digests.numbers();
   const unmarked = await filterInTurns(all, (number) => run.marks.isCandidate(number));
-  await mapAll(unmarked, async (number) => {
-    await lookAtCandidate(run, number);
+  await lookAtCandidates(run, unmarked);
+  return filterInTurns(unmarked, (number) => run.marks.isCandidate(number));
+}
+
+/** Whether blobs that nothing keeps are there, and since when: those that are young stay. */
+export async function lookAtCandidates(run: Run, candidates: readonly number[]): Promise<void> {
+  const unknown = await filterInTurns(candidates, (number) => !isKnown(run, number));
+  for (let start = 0; start < unknown.length; start += LOOKED_AT_TOGETHER) {
+    const gone = await run.lookAtBlobs(unknown.slice(start, start + LOOKED_AT_TOGETHER));
+    for (const number of gone) run.marks.remove(number, PRESENT);
+  }
+  await filterInTurns(candidates, (number) => {
+    // Of what is gone no time is known: that makes it none of the young.
+    if (!run.marks.has(number, PRESENT)) return false;
+    const isYoung = run.isYoung(run.times.get(number)) || run.aside?.wasRestored(run.digests.digest(number)) === true;
+    if (isYoung) run.marks.add(number, YOUNG);
+    return isYoung;
   });
-  return unmarked;
 }
 
-/** Whether a blob that nothing keeps is there, and since when: one that is young stays. */
-export async function lookAtCandidate(run: Run, number: number): Promise<void> {
-  if (!(await isThere(run, number))) run.marks.remove(number, PRESENT);
-  else if (run.isYoung(run.times.get(number)) || run.aside?.wasRestored(run.digests.digest(number)) === true) run.marks.add(number, YOUNG);
-}
-
-async function isThere(run: Run, number: number): Promise<boolean> {
-  const isKnown = !Number.isNaN(run.sizes.get(number)) && !(run.watchesTimes && Number.isNaN(run.times.get(number)));
-  if (isKnown || run.registry.lookAtBlob === undefined) return true;
-  const blob = await run.registry.lookAtBlob(run.digests.digest(number), run.look);
-  if (blob === undefined) return false;
-  run.sizes.set(number, blob.size ?? 0);
-  run.times.set(number, blob.modTime?.getTime() ?? Number.NaN);
-  return true;
+function isKnown(run: Run, number: number): boolean {
+  return !Number.isNaN(run.sizes.get(number)) && !(run.watchesTimes && Number.isNaN(run.times.get(number)));
 }
 
 /**
@@ -99,6 +102,17 @@ export async function keepLinksToLivingManifests(run: Run, looks: readonly Repos
       changed = true;
     }
   }
+}
+
+/** A few side by side: what all of them ask at once would have to be held at once. */
+async function planRepositories(run: Run, looks: readonly RepositoryLook[]): Promise<RepositoryPlan[]> {
+  const plans: (RepositoryPlan | undefined)[] = looks.map(() => undefined);
+  const each = looks.map((look, i) => ({ look, i }));
+  const plan = async ({ look, i }: { look: RepositoryLook; i: number }) => {
+    plans[i] = await planRepository(run, look);
+  };
+  await run.repositories.forEach(each, plan, { signal: run.signal });
+  return plans.filter((made) => made !== undefined);
 }
 
 export async function planRepository(run: Run, look: RepositoryLook): Promise<RepositoryPlan | undefined> {

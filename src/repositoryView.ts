@@ -2,6 +2,7 @@
 
 import { addTo } from "./internal/addTo.js";
 import { mapAll } from "./internal/mapAll.js";
+import { NumberMap, NumberSet } from "./internal/numberMap.js";
 import { MAX_MANIFEST_BYTES } from "./manifest.js";
 import type { Graph } from "./mark.js";
 import { ABSENT, PRESENT } from "./marks.js";
@@ -18,9 +19,9 @@ const NAME_ONLY = Number.NEGATIVE_INFINITY;
 
 export class RepositoryView implements Graph {
   /** Revision links and when they were written (milliseconds since 1970; NaN where unknown). */
-  readonly revisions = new Map<number, number>();
+  readonly revisions = new NumberMap(Number.NaN);
   /** What tags name that is a revision, or can be followed all the same. */
-  readonly tagged = new Set<number>();
+  readonly tagged = new NumberSet();
   readonly signaturesOf = new Map<number, readonly Signature[]>();
   readonly problems: Problem[] = [];
   tags = 0;
@@ -34,7 +35,7 @@ export class RepositoryView implements Graph {
   /** Whether damage was seen that may have been a write under way. */
   isPassing = false;
 
-  private readonly layers = new Map<number, number>();
+  private readonly layers = new NumberMap(NAME_ONLY);
   private readonly stored = new Map<number, number>();
   /** Layer links that journals hold as taken. */
   private readonly taken = new Set<number>();
@@ -69,7 +70,7 @@ export class RepositoryView implements Graph {
     for (const { digest, time, children, blobs, referrers, signatures } of remembered.doomed) {
       const number = run.digests.add(digest);
       view.revisions.set(number, recallTime(time));
-      run.catalog.recall(number, { children: numbersOf(children), blobs: numbersOf(blobs) });
+      run.catalog.adopt(number, { children: numbersOf(children), blobs: numbersOf(blobs) });
       if (referrers.length > 0) view.referrers.set(number, numbersOf(referrers));
       if (signatures.length > 0) view.signaturesOf.set(number, signatures);
     }

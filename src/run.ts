@@ -6,6 +6,8 @@ import { DigestIndex } from "./digestIndex.js";
 import type { StorageDriver } from "./driver.js";
 import { type DamagedRegistryError, messageOf } from "./errors.js";
 import { Column } from "./internal/column.js";
+import { mayAskMany } from "./internal/manyAtOnce.js";
+import { mapAll } from "./internal/mapAll.js";
 import { meteredDriver } from "./internal/meteredDriver.js";
 import { TaskQueue } from "./internal/taskQueue.js";
 import { type Logger, onRejection, safeLogger } from "./logger.js";
@@ -128,10 +130,11 @@ export class Run {
     this.telemetry = new Telemetry(ctx, driver.name, this.settings.dryRun);
     this.catalog = new ManifestCatalog(this.digests, {
       maxParallelGets: this.settings.maxParallelManifestGets,
+      asksTogether: mayAskMany(driver, "getContent"),
       keepFacts: this.settings.keep !== undefined,
       look: { signal: this.signal, through: (each) => this.throughGets(each) },
       memory: this.settings.referenceCache,
-      isListed: (manifest, size) => this.isListed(manifest, size),
+      listedSizes: (manifests) => this.listedSizes(manifests),
       onMemoryFailure: (error) => this.noteMemoryFailure(error),
       elsewhere: (manifest, look) => this.aside?.readManifest(manifest, look) ?? Promise.resolve(undefined),
     });
@@ -240,15 +243,30 @@ export class Run {
     this.ctx.signal?.removeEventListener("abort", this.abort);
   }
 
-  /** Whether a manifest that is remembered is there, and as large. Where listings tell no sizes, it is looked at. */
-  private async isListed(manifest: number, size: number): Promise<boolean> {
-    if (this.knowsInventory && !this.marks.has(manifest, PRESENT)) return false;
-    if (Number.isNaN(this.sizes.get(manifest))) {
-      const blob = await this.registry.lookAtBlob?.(this.digests.digest(manifest), this.look);
-      if (blob?.size !== undefined) this.sizes.set(manifest, blob.size);
-      if (blob?.modTime !== undefined) this.times.set(manifest, blob.modTime.getTime());
-    }
-    return this.sizes.get(manifest) === size;
+  /** The sizes of those blobs that are there, though a memory knows them. Where listings tell no sizes, they are looked at. */
+  private async listedSizes(manifests: readonly number[]): Promise<ReadonlyMap<number, number>> {
+    const present = this.knowsInventory ? manifests.filter((number) => this.marks.has(number, PRESENT)) : manifests;
+    await this.lookAtBlobs(present.filter((number) => Number.isNaN(this.sizes.get(number))));
+    return new Map(present.map((number) => [number, this.sizes.get(number)]));
+  }
+
+  /** Looks up sizes and times of these blobs, and returns those that are gone; nothing where the registry can't look. */
+  async lookAtBlobs(numbers: readonly number[]): Promise<number[]> {
+    const { registry, look } = this;
+    if (registry.lookAtBlob === undefined) return [];
+    const digests = numbers.map((number) => this.digests.digest(number));
+    const blobs =
+      (await registry.lookAtBlobs?.(digests, look)) ?? (await mapAll(digests, async (digest) => registry.lookAtBlob?.(digest, look)));
+    const gone: number[] = [];
+    numbers.forEach((number, i) => {
+      const blob = blobs[i];
+      if (blob === undefined) gone.push(number);
+      else {
+        this.sizes.set(number, blob.size ?? 0);
+        this.times.set(number, blob.modTime?.getTime() ?? Number.NaN);
+      }
+    });
+    return gone;
   }
 
   /** Said once: a memory that is gone fails for every manifest. */

@@ -97,7 +97,7 @@ export class Vacuum {
     const link = { of, footprint: paths.revisionFootprint(digest, []) };
     const files = (tags ?? []).flatMap((tag) => paths.tagIndexEntryFootprint(tag, digest).files);
     if (tags === undefined) {
-      const repositoryOnDisk = new DirectoryRepository(repository, this.driver, this.layout);
+      const repositoryOnDisk = new DirectoryRepository(repository, this.driver, this.layout, true);
       for await (const page of repositoryOnDisk.tagIndexEntries(new Set([digest]), options)) {
         for (const entry of page) for (const file of entry.footprint.files) files.push(file);
       }

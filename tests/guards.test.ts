@@ -19,8 +19,6 @@ function runOver(blobs: number, options: GcOptions = {}, doomed = 0) {
   return { run, lines };
 }
 
-const found = (repositories: number) => ({ looks: [], repositories, tags: 0, revisions: 0, names: new Set<string>() });
-
 test("damage is refused where it is to end the run, and only there", () => {
   const abort = runOver(1, { onDamage: "abort" }).run;
   expect(() => refuseDamage(abort)).not.toThrow();
@@ -33,23 +31,23 @@ test("damage is refused where it is to end the run, and only there", () => {
 
 test("blobs without one repository are refused, unless that is said to be right", () => {
   const refused = runOver(3).run;
-  expect(() => refuseEmptyMark(refused, found(0))).toThrow(expect.objectContaining({ code: "EMPTY_MARK" }) as Error);
-  expect(() => refuseEmptyMark(refused, found(0))).toThrow(/^3 blobs.*not one repository.*Nothing was deleted.*allowEmptyMark: true/);
+  expect(() => refuseEmptyMark(refused, 0, 3)).toThrow(expect.objectContaining({ code: "EMPTY_MARK" }) as Error);
+  expect(() => refuseEmptyMark(refused, 0, 3)).toThrow(/^3 blobs.*not one repository.*Nothing was deleted.*allowEmptyMark: true/);
   for (const { run, repositories } of [
     { run: refused, repositories: 1 },
     { run: runOver(3, { allowEmptyMark: true }).run, repositories: 0 },
   ]) {
-    expect(() => refuseEmptyMark(run, found(repositories))).not.toThrow();
+    expect(() => refuseEmptyMark(run, repositories, 3)).not.toThrow();
   }
 });
 
 test("nothing at all is warned of, and no more", () => {
   const { run, lines } = runOver(0);
-  refuseEmptyMark(run, found(0));
+  refuseEmptyMark(run, 0, 0);
   expect(lines).toEqual(["no repositories and no blobs were found: an empty registry, or a wrong root"]);
   const quiet = runOver(1, { allowEmptyMark: true });
-  refuseEmptyMark(quiet.run, found(0));
-  refuseEmptyMark(quiet.run, found(1));
+  refuseEmptyMark(quiet.run, 0, 1);
+  refuseEmptyMark(quiet.run, 1, 1);
   expect(quiet.lines).toEqual([]);
 });
 
@@ -63,11 +61,11 @@ test.each([
 ])("of $blobs blobs $doomed under a ratio of $ratio: refused $isRefused", ({ blobs, doomed, ratio, isRefused }) => {
   const { run } = runOver(blobs, { maxDeleteRatio: ratio }, doomed);
   if (!isRefused) {
-    expect(() => refuseRatio(run)).not.toThrow();
+    expect(() => refuseRatio(run, blobs)).not.toThrow();
     return;
   }
-  expect(() => refuseRatio(run)).toThrow(expect.objectContaining({ code: "DELETE_RATIO" }) as Error);
-  expect(() => refuseRatio(run)).toThrow(
+  expect(() => refuseRatio(run, blobs)).toThrow(expect.objectContaining({ code: "DELETE_RATIO" }) as Error);
+  expect(() => refuseRatio(run, blobs)).toThrow(
     `delete ${doomed} of ${blobs} blobs, more than maxDeleteRatio ${ratio} allows; nothing was deleted`,
   );
 });

@@ -5,9 +5,10 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { FileInfo, StorageDriver } from "oci-registry-gc";
+import { type FileInfo, type LookOptions, markAndSweep, type Namespace, openRegistry, type StorageDriver } from "oci-registry-gc";
 import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
+import { RegistryBuilder } from "oci-registry-gc/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { meteredDriver } from "../src/internal/meteredDriver.js";
 import { Pace } from "../src/internal/pace.js";
@@ -216,6 +217,40 @@ describe("the metered driver", () => {
       new Error("stop"),
       new Error("stop"),
     ]);
+  });
+});
+
+describe("a registry's members that take many", () => {
+  test("are not asked where a wrapper has a single one of its own", async () => {
+    const driver = new FilesystemDriver({ root });
+    const builder = new RegistryBuilder(driver);
+    const images = [await builder.image("app", { tag: "v1" }), await builder.image("app", { tag: "v2" })];
+    const garbage = [await builder.blob("a"), await builder.blob("b")];
+    const asked: string[] = [];
+    const inner = openRegistry(driver);
+    const wrapped: Namespace = {
+      ...inner,
+      lookAtBlob: async (digest, options) => {
+        asked.push(digest);
+        return inner.lookAtBlob?.(digest, options);
+      },
+      async *repositories(options) {
+        for await (const repository of inner.repositories(options)) {
+          yield new Proxy(repository, {
+            get: (target, member) => {
+              const value: unknown = Reflect.get(target, member);
+              if (member !== "readManifest") return typeof value === "function" ? (value.bind(target) as unknown) : value;
+              return (digest: string, look: LookOptions & { maxBytes: number }) => {
+                asked.push(digest);
+                return target.readManifest(digest, look);
+              };
+            },
+          });
+        }
+      },
+    };
+    await markAndSweep({}, driver, wrapped, { dryRun: true, readOnly: true });
+    expect(asked.sort()).toEqual([...images, ...garbage].map(({ digest }) => digest).sort());
   });
 });
 

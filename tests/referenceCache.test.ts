@@ -184,6 +184,17 @@ describe("a file", () => {
     expect(Buffer.from((await last.get("a"))!).toString()).toBe("1");
   });
 
+  test("has all that was set, also what was set while a write was ending", async () => {
+    // Whenever the second is set, it is the last: nothing later brings it along.
+    for (let turns = 0; turns < 120; turns += 2) {
+      const cache = fileReferenceCache(path());
+      const first = cache.set("first", bytes("1"));
+      for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve));
+      await Promise.all([first, cache.set(`second ${turns}`, bytes("2"))]);
+      expect(await fileReferenceCache(path()).get(`second ${turns}`), `${turns} turns later`).toBeDefined();
+    }
+  });
+
   test("that is none of ours is written over from where it is none", async () => {
     await writeFile(path(), "something else altogether, and long enough");
     const cache = fileReferenceCache(path());

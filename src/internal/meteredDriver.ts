@@ -3,6 +3,7 @@
 import type { FileInfo, StorageDriver } from "../driver.js";
 import { toDriverError } from "./driverErrors.js";
 import { Gathered } from "./gathered.js";
+import { mayAskMany } from "./manyAtOnce.js";
 import { Pace } from "./pace.js";
 import type { TaskQueue } from "./taskQueue.js";
 
@@ -108,11 +109,19 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
   return metered;
 }
 
-/** The members whose questions are gathered, where the driver takes many at once. */
-function gatheringMembers(driver: StorageDriver, single: SingleCalls, meter: Meter): Pick<StorageDriver, "stat" | "list" | "getContent"> {
+/**
+ * The members whose questions are gathered, where the driver takes many at once, and those that take them together. What must be
+ * brought to an end is asked singly: a thread that hangs would hold up everything that it was asked.
+ */
+function gatheringMembers(
+  driver: StorageDriver,
+  single: SingleCalls,
+  meter: Meter,
+): Pick<StorageDriver, "stat" | "list" | "getContent" | "manyOf" | "statMany" | "getContentMany"> {
   const { signal } = meter;
-  const gathered = <A>(method: string, ask: Many<A>, one: (path: string) => Promise<A>): ((path: string) => Promise<A>) => {
-    const many = (paths: readonly string[]) =>
+  const takesMany = (method: "stat" | "list" | "getContent") => meter.patience === undefined && mayAskMany(driver, method);
+  const counted = <A>(method: string, ask: Many<A>): Many<A> => {
+    return (paths) =>
       meter.queue.run(async () => {
         signal?.throwIfAborted();
         const answers = await untilAborted(ask(paths), signal);
@@ -120,48 +129,50 @@ function gatheringMembers(driver: StorageDriver, single: SingleCalls, meter: Met
         for (const answer of answers) if (answer !== undefined) meter.count(method);
         return answers;
       });
+  };
+  const gathered = <A>(many: Many<A>, one: (path: string) => Promise<A>): ((path: string) => Promise<A>) => {
     const questions = new Gathered<A>({ size: meter.gathered ?? GATHERED, many, single: one });
     return (path) => questions.ask(path);
   };
 
-  const statMany = mayAskMany(driver, "stat", meter) ? driver.statMany?.bind(driver) : undefined;
-  const listMany = mayAskMany(driver, "list", meter) ? driver.listMany?.bind(driver) : undefined;
-  const stat = statMany === undefined ? single.stat : gathered("stat", (paths) => statMany(paths, { signal }), single.stat);
+  const inner = {
+    stat: takesMany("stat") ? driver.statMany?.bind(driver) : undefined,
+    list: takesMany("list") ? driver.listMany?.bind(driver) : undefined,
+    getContent: takesMany("getContent") ? driver.getContentMany?.bind(driver) : undefined,
+  };
+  const statMany = inner.stat && counted<FileInfo>("stat", (paths) => inner.stat?.(paths, { signal }) ?? Promise.resolve([]));
+  const stat = statMany === undefined ? single.stat : gathered(statMany, single.stat);
+  const listMany = inner.list;
   const list =
     listMany === undefined
       ? single.list
       : listed(
           gathered<Pages>(
-            "list",
-            (paths) => listMany(paths, { signal }),
+            counted("list", (paths) => listMany(paths, { signal })),
             async (path) => single.list(path),
           ),
         );
-  if (driver.getContent === undefined) return { stat, list };
+  const many = { ...(statMany && { statMany: (paths: readonly string[]) => statMany(paths) }) };
+  if (driver.getContent === undefined) return { stat, list, ...many, manyOf: { stat, list } };
 
-  const getContentMany = mayAskMany(driver, "getContent", meter) ? driver.getContentMany?.bind(driver) : undefined;
+  const getMany = inner.getContent;
+  const getContentMany: StorageDriver["getContentMany"] =
+    getMany && ((paths, { maxBytes }) => counted<Uint8Array>("getContent", (some) => getMany(some, { maxBytes, signal }))(paths));
   const byLimit = new Map<number, (path: string) => Promise<Uint8Array>>();
   const getContent: NonNullable<StorageDriver["getContent"]> = (path, options) => {
     const maxBytes = options?.maxBytes;
     if (getContentMany === undefined || maxBytes === undefined) return single.getContent(path, maxBytes);
     let get = byLimit.get(maxBytes);
     if (get === undefined) {
-      const ask: Many<Uint8Array> = (paths) => getContentMany(paths, { maxBytes, signal });
-      get = gathered("getContent", ask, (each) => single.getContent(each, maxBytes));
+      get = gathered(
+        (paths) => getContentMany(paths, { maxBytes }),
+        (each) => single.getContent(each, maxBytes),
+      );
       byLimit.set(maxBytes, get);
     }
     return get(path);
   };
-  return { stat, list, getContent };
-}
-
-/**
- * Whether questions may be gathered. A wrapper or a subclass that has put a member of its own in the single one's place is asked by
- * that. What must be brought to an end is asked singly: a thread that hangs would hold up everything that it was asked.
- */
-function mayAskMany(driver: StorageDriver, method: "stat" | "list" | "getContent", { patience }: Meter): boolean {
-  const standsFor: unknown = driver.manyOf?.[method];
-  return patience === undefined && standsFor !== undefined && standsFor === driver[method];
+  return { stat, list, getContent, ...many, ...(getContentMany && { getContentMany }), manyOf: { stat, list, getContent } };
 }
 
 /** A listing, all told at once or page by page. */

@@ -1,8 +1,7 @@
 /** Part `join`: of one shard of all digests, what there is without what is kept. It streams, and tells groups what they asked. */
 
-import { mapAll } from "../internal/mapAll.js";
 import { ABSENT, DOOMED, isCandidate, isDying, LIVE, PRESENT, PROTECTED, YOUNG } from "../marks.js";
-import { lookAtCandidate } from "../plan.js";
+import { lookAtCandidates } from "../plan.js";
 import type { Run } from "../run.js";
 import { ASKED, LEASED, LEASED_IF_AWAY } from "./flags.js";
 import { type Merged, mergeRuns } from "./merge.js";
@@ -47,7 +46,7 @@ export async function joinPart(part: PartRun, { states, marks, questions, aside,
   const answers = attempt.run("answers");
   for await (const batch of mergeRuns(run.settlingDriver, sources, part.part, ASKED)) {
     run.signal.throwIfAborted();
-    const known = await mapAll(batch, (merged) => judge(run, merged, candidates));
+    const known = await judge(run, batch, candidates);
     batch.forEach(({ askers }, i) => {
       const entry = known[i];
       if (entry === undefined) return;
@@ -61,22 +60,39 @@ export async function joinPart(part: PartRun, { states, marks, questions, aside,
   return sums;
 }
 
-/** What becomes of one digest, now that all is told. */
-async function judge(run: Run, { digest, flags, size, time }: Merged, candidates: JoinInput["candidates"]): Promise<Entry> {
+/** What becomes of these digests, now that all is told of them. */
+async function judge(run: Run, batch: readonly Merged[], candidates: JoinInput["candidates"]): Promise<Entry[]> {
+  const entries = batch.map((merged) => settle(merged));
+  const open: { readonly at: number; readonly number: number }[] = [];
+  batch.forEach(({ flags }, at) => {
+    const entry = entries[at];
+    const mayGo = candidates === "present" || (candidates === "doomed" && (flags & DOOMED) !== 0);
+    if (entry === undefined || !mayGo || !isCandidate(entry.flags)) return;
+    const number = run.digests.add(entry.digest);
+    run.marks.add(number, entry.flags);
+    run.sizes.set(number, entry.size);
+    run.times.set(number, entry.time);
+    open.push({ at, number });
+  });
+  await lookAtCandidates(
+    run,
+    open.map(({ number }) => number),
+  );
+  for (const { at, number } of open) {
+    const flags = run.marks.of(number) | (run.marks.has(number, PRESENT) ? 0 : ABSENT);
+    const digest = run.digests.digest(number);
+    entries[at] = { digest, flags: isCandidate(flags) ? flags | DOOMED : flags, size: run.sizes.get(number), time: run.times.get(number) };
+  }
+  return entries;
+}
+
+/** What marks and leases come to. */
+function settle({ digest, flags, size, time }: Merged): Entry {
   let bits = flags & ~(DOOMED | LEASED | LEASED_IF_AWAY);
   if ((bits & ABSENT) !== 0) bits &= ~PRESENT;
   const isLeased = (flags & LEASED) !== 0 || ((flags & LEASED_IF_AWAY) !== 0 && (bits & PRESENT) === 0);
   if (isLeased && isDying(bits)) bits |= YOUNG;
-  const mayGo = candidates === "present" || (candidates === "doomed" && (flags & DOOMED) !== 0);
-  if (!mayGo || !isCandidate(bits)) return { digest, flags: bits, size, time };
-
-  const number = run.digests.add(digest);
-  run.marks.add(number, bits);
-  run.sizes.set(number, size);
-  run.times.set(number, time);
-  await lookAtCandidate(run, number);
-  const after = run.marks.of(number) | (run.marks.has(number, PRESENT) ? 0 : ABSENT);
-  return { digest, flags: isCandidate(after) ? after | DOOMED : after, size: run.sizes.get(number), time: run.times.get(number) };
+  return { digest, flags: bits, size, time };
 }
 
 function tally(sums: JoinResult, { flags, size }: Entry): void {

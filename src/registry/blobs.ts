@@ -3,6 +3,7 @@
 import { isAlgorithm, isHexOf } from "../digest.js";
 import { join } from "../driver.js";
 import { isPathNotFound } from "../errors.js";
+import { statAll } from "../internal/manyAtOnce.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { BlobInfo, LookOptions } from "../namespace.js";
 import { children, isDirectory, knownDirectories, walkBelow } from "./listing.js";
@@ -91,6 +92,17 @@ export async function lookAtBlob({ driver, options }: Access, layout: Layout, di
     if (isPathNotFound(error)) return undefined;
     throw error;
   }
+}
+
+/** The same for several. */
+export async function lookAtBlobs(access: Access, layout: Layout, digests: readonly string[]): Promise<(BlobInfo | undefined)[]> {
+  const { driver, options } = access;
+  const paths = digests.map((digest) => layout.blobData(digest));
+  const found = await statAll(driver, paths, options, (i) => lookAtBlob(access, layout, digests[i] ?? ""));
+  return found.map((each, i) => {
+    if (each === undefined || "digest" in each) return each;
+    return each.isDirectory ? undefined : { digest: digests[i] ?? "", size: each.size, modTime: each.modTime };
+  });
 }
 
 /** The bytes of a manifest: one call, and no other where it is not there, since its absence takes nothing's life. */

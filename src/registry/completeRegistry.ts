@@ -21,6 +21,10 @@ export function completeRegistry(registry: Namespace, driver: StorageDriver): Co
     // A wrapper's own listings count: what it hides or adds, the pieces of another would not.
     pieces: registry.pieces,
     ...(inner.lookAtBlob && { lookAtBlob: (digest, options) => inner.lookAtBlob?.(digest, options) ?? Promise.resolve(undefined) }),
+    ...(inner.manyOf !== undefined &&
+      inner.manyOf.lookAtBlob === inner.lookAtBlob && {
+        lookAtBlobs: (digests, options) => inner.lookAtBlobs?.(digests, options) ?? Promise.resolve([]),
+      }),
     ...(inner.guard && { guard: (options) => inner.guard?.(options) ?? Promise.resolve([]) }),
   };
 }

@@ -2,21 +2,25 @@
 
 import { isAlgorithm, isHexOf } from "../digest.js";
 import { type FileInfo, join, type StorageDriver } from "../driver.js";
+import { readAll, statAll } from "../internal/manyAtOnce.js";
 import { mapAll } from "../internal/mapAll.js";
 import type { Footprint, LayerLink, LookOptions, Repository, Revision, Signature, Tag, TagIndexEntry, Upload } from "../namespace.js";
 import { readManifestBlob } from "./blobs.js";
-import { readLink } from "./links.js";
+import { judgeLink, MAX_LINK_BYTES, readLink } from "./links.js";
 import { allChildren, children, isGone, knownDirectories, lookAtPath, unlessGone } from "./listing.js";
 import { digestOf, isTag, type Layout, REPOSITORY_PARTS, type RepositoryLayout } from "./paths.js";
-import { type Access, dateUpload, judgeLayerLink, judgeRevision } from "./repositoryParts.js";
+import { type Access, dateUpload, fits, judgeLayerLink, judgeRevision } from "./repositoryParts.js";
 
 export class DirectoryRepository implements Repository {
+  readonly manyOf: Pick<Repository, "readManifest"> = DirectoryRepository.prototype;
   private readonly paths: RepositoryLayout;
 
   constructor(
     readonly name: string,
     private readonly driver: StorageDriver,
     private readonly layout: Layout,
+    /** Whether the listing that found it named a directory of uploads. */
+    private readonly hasUploads: boolean,
   ) {
     this.paths = layout.repository(name);
   }
@@ -24,17 +28,34 @@ export class DirectoryRepository implements Repository {
   async *revisions(options: LookOptions = {}): AsyncIterable<readonly Revision[]> {
     const access = this.access(options);
     await knownDirectories(access.driver, this.paths.manifests, (name) => name === "revisions" || name === "tags", options);
-    await knownDirectories(access.driver, this.paths.uploads, () => true, options);
+    if (this.hasUploads) await knownDirectories(access.driver, this.paths.uploads, () => true, options);
     for await (const digests of this.digestsBelow(this.paths.revisions, access)) {
-      const links = await mapAll(digests, (digest) => this.revision(digest, access));
-      yield links.filter((link) => link !== undefined);
+      const links = await this.revisionLinks(digests, access);
+      const revisions: Revision[] = [];
+      const others: number[] = [];
+      links.forEach((link, i) => {
+        const digest = digests[i] ?? "";
+        if (link === undefined) return;
+        if (fits(link, digest)) revisions.push({ digest, modTime: link.modTime });
+        else others.push(i);
+      });
+      const judged = await mapAll(others, async (i) => links[i] && judgeRevision(access, digests[i] ?? "", links[i]));
+      yield [...revisions, ...judged.filter((link) => link !== undefined)];
     }
+  }
+
+  private revisionLinks(digests: readonly string[], { driver, options }: Access): Promise<(FileInfo | undefined)[]> {
+    const paths = digests.map((digest) => this.paths.revisionLink(digest));
+    return statAll(driver, paths, options, (i) => lookAtPath(driver, paths[i] ?? "", options));
   }
 
   async *tags(options: LookOptions = {}): AsyncIterable<readonly Tag[]> {
     const access = this.access(options);
     for await (const names of this.tagNames(access)) {
-      const tags = await mapAll(names, (name) => this.tag(name, access));
+      const paths = names.map((name) => this.paths.currentLink(name));
+      const options = { ...access.options, maxBytes: MAX_LINK_BYTES };
+      const read = await readAll(access.driver, paths, options, (i) => this.tag(names[i] ?? "", access));
+      const tags = read.map((found, i) => (found instanceof Uint8Array ? tagOf(names[i] ?? "", paths[i] ?? "", found) : found));
       yield tags.filter((tag) => tag !== undefined);
     }
   }
@@ -56,6 +77,13 @@ export class DirectoryRepository implements Repository {
 
   readManifest(digest: string, options: LookOptions & { readonly maxBytes: number }): Promise<Uint8Array | undefined> {
     return readManifestBlob(this.access(options), this.layout, digest, options.maxBytes);
+  }
+
+  readManifests(digests: readonly string[], options: LookOptions & { readonly maxBytes: number }): Promise<(Uint8Array | undefined)[]> {
+    const access = this.access(options);
+    const paths = digests.map((digest) => this.layout.blobData(digest));
+    const { signal, maxBytes } = options;
+    return readAll(access.driver, paths, { signal, maxBytes }, (i) => readManifestBlob(access, this.layout, digests[i] ?? "", maxBytes));
   }
 
   revisionFootprint(digest: string, signatures: readonly Signature[]): Footprint {
@@ -196,6 +224,10 @@ export class DirectoryRepository implements Repository {
     }
     return entries;
   }
+}
+
+function tagOf(name: string, path: string, content: Uint8Array): Tag {
+  return { name, path, ...judgeLink(path, content) };
 }
 
 /** A tag of which nothing tells what it names. */

@@ -1,6 +1,6 @@
 /** Links: small files that hold a digest, to the letter. Registries trim nothing. */
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { isDigest } from "../digest.js";
 import type { FileInfo, StorageDriver } from "../driver.js";
 import { readBounded } from "../internal/readBounded.js";
@@ -8,7 +8,7 @@ import type { Damage, LookOptions } from "../namespace.js";
 import { isDirectory } from "./listing.js";
 
 /** More than any link holds, so that a longer one shows. */
-const MAX_LINK_BYTES = 256;
+export const MAX_LINK_BYTES = 256;
 
 /** What a link says, or what is wrong with it. */
 export type LinkContent =
@@ -29,10 +29,15 @@ export async function readLink(driver: StorageDriver, path: string, options: Loo
     if (await isDirectory(driver, path, options)) return { damage: directoryForLink(path) };
     throw error;
   }
+  return judgeLink(path, bytes);
+}
+
+/** What a link says, of bytes that were read. */
+export function judgeLink(path: string, bytes: Uint8Array): LinkContent {
   if (bytes.length === 0) {
     return { damage: { kind: "empty-link", path, message: `${path} is empty, as a crash leaves a link` } };
   }
-  const content = Buffer.from(bytes).toString("utf8");
+  const content = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
   if (isDigest(content)) return { digest: content };
   const start = JSON.stringify(content.slice(0, 80));
   return { damage: { kind: "malformed-link", path, message: `${path} holds ${start}, which is no digest` } };
@@ -40,12 +45,12 @@ export async function readLink(driver: StorageDriver, path: string, options: Loo
 
 /** The MD5 of a link that holds this digest, in hex: object stores tell a file's MD5 with its name. */
 export function md5OfLink(digest: string): string {
-  return createHash("md5").update(digest).digest("hex");
+  return hash("md5", digest, "hex");
 }
 
 /** A file's MD5 in hex, where the listing has told it. */
 export function listedMd5({ md5 }: FileInfo): string | undefined {
-  return md5 && Buffer.from(md5).toString("hex");
+  return md5 && Buffer.from(md5.buffer, md5.byteOffset, md5.byteLength).toString("hex");
 }
 
 /** What is wrong where a directory stands in a link's place. */

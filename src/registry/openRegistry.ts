@@ -2,7 +2,7 @@ import { DigestIndex } from "../digestIndex.js";
 import { type FileInfo, isPath, join, type StorageDriver } from "../driver.js";
 import { DatabaseInUseError, isPathNotFound } from "../errors.js";
 import type { LookOptions, Namespace, Repository, SurveyedRepository } from "../namespace.js";
-import { blobsBetween, listBlobs, lookAtBlob } from "./blobs.js";
+import { blobsBetween, listBlobs, lookAtBlob, lookAtBlobs } from "./blobs.js";
 import { DirectoryRepository } from "./directoryRepository.js";
 import { allChildren, children, walkBelow } from "./listing.js";
 import { DEFAULT_ROOT, Layout, REPOSITORY_PARTS } from "./paths.js";
@@ -22,12 +22,16 @@ export function openRegistry(driver: StorageDriver, options: { readonly root?: s
   const layout = new Layout(root);
   const access = (look: LookOptions): Access => ({ driver: look.through?.(driver) ?? driver, options: look });
 
+  const lookAtOne = (digest: string, look: LookOptions = {}) => lookAtBlob(access(look), layout, digest);
+
   return {
     repositories: (look = {}) =>
       driver.walk === undefined ? directoryRepositories(driver, layout, access(look)) : walkedRepositories(driver, layout, access(look)),
     blobs: (look = {}) => listBlobs(access(look), layout),
     blobFootprint: (digest) => layout.blobFootprint(digest),
-    lookAtBlob: (digest, look = {}) => lookAtBlob(access(look), layout, digest),
+    lookAtBlob: lookAtOne,
+    manyOf: { lookAtBlob: lookAtOne },
+    lookAtBlobs: (digests, look = {}) => lookAtBlobs(access(look), layout, digests),
     online: { lock: layout.runLock, aside: layout.aside },
     guard: (look = {}) => guard(access(look), layout),
     pieces: {
@@ -35,7 +39,7 @@ export function openRegistry(driver: StorageDriver, options: { readonly root?: s
       survey: (piece, look = {}) => survey(driver, layout, access(look), piece),
       repository: (name) =>
         driver.walk === undefined
-          ? new DirectoryRepository(name, driver, layout)
+          ? new DirectoryRepository(name, driver, layout, true)
           : new WalkedRepository(name, driver, layout, new DigestIndex()),
       blobsBetween: (from, to, look = {}) => blobsBetween(access(look), layout, from, to),
     },
@@ -93,17 +97,17 @@ async function* directoryRepositories(driver: StorageDriver, layout: Layout, acc
     if (isLink === true) access.options.onLinkedDirectory?.(path);
   };
   for (let name = open.pop(); name !== undefined; name = open.pop()) {
-    let isRepository = false;
+    const parts = new Set<string>();
     const directory = name === "" ? layout.repositories : join(layout.repositories, name);
     const inner = name === "" ? "" : `${name}/`;
     for (const child of await allChildren(access.driver, directory, options)) {
       const isOwn = isPart(child.name) && name !== "";
       if (isOwn) noteLink(child.info);
       if (child.info.isDirectory && !child.name.startsWith("_")) open.push(`${inner}${child.name}`);
-      else if (child.info.isDirectory && isOwn) isRepository = true;
+      else if (child.info.isDirectory && isOwn) parts.add(child.name);
       else access.options.onUnrecognized?.(child.info.path);
     }
-    if (isRepository) yield new DirectoryRepository(name, driver, layout);
+    if (parts.size > 0) yield new DirectoryRepository(name, driver, layout, parts.has("_uploads"));
   }
 }
 

@@ -35,7 +35,8 @@ export async function judgeLayerLink(access: Access, digest: string, link: FileI
   return { digest, modTime: link.modTime, target, damage };
 }
 
-function fits(link: FileInfo, digest: string): boolean {
+/** Whether what is at a link's place is as large as a link to this digest is. */
+export function fits(link: FileInfo, digest: string): boolean {
   return !link.isDirectory && (link.size === undefined || link.size === linkSize(digest));
 }
 

@@ -123,6 +123,11 @@ export class S3StandIn {
     this.sorted = undefined;
   }
 
+  /** Sorts the keys now, and not when the first listing asks. */
+  sort(): void {
+    this.keys();
+  }
+
   private store(key: string, object: StoredObject): void {
     if (!this.objects.has(key)) this.sorted = undefined;
     this.objects.set(key, object);
@@ -215,11 +220,12 @@ export class S3StandIn {
     const prefixes: string[] = [];
     let last = "";
     let isTruncated = false;
+    const isDirectory = delimiter !== null && after?.endsWith(delimiter) === true;
     for (let i = lowerBound(keys, after === null || compareBytes(after, prefix) < 0 ? prefix : after); i < keys.length; i++) {
       const key = keys[i]!;
       if (!key.startsWith(prefix)) break;
-      if (after !== null && (compareBytes(key, after) <= 0 || (delimiter !== null && after.endsWith(delimiter) && key.startsWith(after))))
-        continue;
+      // No key of the rest stands before this place.
+      if (key === after || (isDirectory && key.startsWith(after))) continue;
       const slash = delimiter === null ? -1 : key.indexOf(delimiter, prefix.length);
       const group = slash === -1 ? undefined : key.slice(0, slash + 1);
       if (group !== undefined && group === prefixes.at(-1)) continue;
@@ -353,7 +359,10 @@ function send(response: ServerResponse, { status, headers = {}, body = "", cutAt
   else response.write(bytes.subarray(0, cutAt), () => response.destroy());
 }
 
+const ASCII = /^[\0-\x7f]*$/;
+
 function compareBytes(a: string, b: string): number {
+  if (ASCII.test(a) && ASCII.test(b)) return a < b ? -1 : Number(a > b);
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 

@@ -41,10 +41,13 @@ class FileReferenceCache implements ReferenceCache {
   async set(digest: string, bytes: Uint8Array): Promise<void> {
     (await this.entries()).set(digest, Uint8Array.from(bytes));
     this.unwritten.push(frame(digest, bytes));
-    this.writing ??= this.write().finally(() => {
-      this.writing = undefined;
-    });
-    await this.writing;
+    // What comes while a write is ending waits for the next one.
+    while (this.unwritten.length > 0 || this.writing !== undefined) {
+      this.writing ??= this.write().finally(() => {
+        this.writing = undefined;
+      });
+      await this.writing;
+    }
   }
 
   private entries(): Promise<Map<string, Uint8Array>> {

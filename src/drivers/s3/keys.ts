@@ -57,8 +57,12 @@ export function listedObject(object: _Object, decode: (key: string) => string): 
   };
 }
 
+const ENCODED = /[%+]/;
+
 /** Undoes `encoding-type=url`. What can't be decoded stays as it is: no path of ours can name it, so it is told and left. */
 export function decodeKey(encoded: string): string {
+  // Nearly every key stands there as it is.
+  if (!ENCODED.test(encoded)) return encoded;
   try {
     return decodeURIComponent(encoded.replaceAll("+", "%20"));
   } catch {

@@ -1,0 +1,66 @@
+/** Many small questions to a driver, together where it takes them so: a promise for each would cost as much as the answer. */
+
+import type { AbortOptions, FileInfo, StorageDriver } from "../driver.js";
+import { mapAll } from "./mapAll.js";
+
+/** Questions in one call. */
+const AT_ONCE = 256;
+
+/** Asks for what is at each of these paths; `single` tells of those that are to be asked for one by one. */
+export function statAll<A>(
+  driver: StorageDriver,
+  paths: readonly string[],
+  options: AbortOptions,
+  single: (index: number) => Promise<A>,
+): Promise<(FileInfo | A)[]> {
+  const many = mayAskMany(driver, "stat") ? driver.statMany?.bind(driver) : undefined;
+  return askAll(many && ((some) => many(some, options)), paths, single);
+}
+
+/** Reads each of these small files; `single` reads those that are to be read one by one. */
+export function readAll<A>(
+  driver: StorageDriver,
+  paths: readonly string[],
+  options: AbortOptions & { readonly maxBytes: number },
+  single: (index: number) => Promise<A>,
+): Promise<(Uint8Array | A)[]> {
+  const many = mayAskMany(driver, "getContent") ? driver.getContentMany?.bind(driver) : undefined;
+  return askAll(many && ((some) => many(some, options)), paths, single);
+}
+
+/**
+ * Whether questions may go together. A wrapper or a subclass that has put a member of its own in the single one's place is asked by
+ * that.
+ */
+export function mayAskMany(driver: StorageDriver, method: "stat" | "list" | "getContent"): boolean {
+  const standsFor: unknown = driver.manyOf?.[method];
+  return standsFor !== undefined && standsFor === driver[method];
+}
+
+type Many<A> = (paths: readonly string[]) => Promise<readonly (A | undefined)[]>;
+
+async function askAll<A, B>(
+  many: Many<A> | undefined,
+  paths: readonly string[],
+  single: (index: number) => Promise<B>,
+): Promise<(A | B)[]> {
+  // One alone is faster asked as it is.
+  if (many === undefined || paths.length < 2) return mapAll(paths, (_, i) => single(i));
+  const starts = Array.from({ length: Math.ceil(paths.length / AT_ONCE) }, (_, i) => i * AT_ONCE);
+  const told = (await Promise.all(starts.map((start) => toldOf(many, paths.slice(start, start + AT_ONCE))))).flat();
+  const open = told.flatMap((answer, i) => (answer === undefined ? [i] : []));
+  const singly = new Map<number, B>();
+  await mapAll(open, async (i) => singly.set(i, await single(i)));
+  return told.map((answer, i) => (answer === undefined ? (singly.get(i) as B) : answer));
+}
+
+/** What many answer, `undefined` for each that they don't. */
+async function toldOf<A>(many: Many<A>, paths: readonly string[]): Promise<(A | undefined)[]> {
+  try {
+    const answers = await many(paths);
+    return paths.map((_, i) => answers[i]);
+  } catch {
+    // The single calls tell why.
+    return paths.map(() => undefined);
+  }
+}
