@@ -17,6 +17,9 @@ Usage: npm run example:oci-layout -- [DIRECTORY] [OPTIONS]
 DIRECTORY is a layout, or a directory of layouts that share nothing. Nothing may write to them meanwhile. Without it
 the program makes two small ones in a temporary folder.
 
+Every entry of index.json keeps what it reaches, named or not. Of an image whose tag has moved skopeo leaves an entry
+without a name: take it out first (jq '.manifests |= map(select(.annotations))' shows how), and its blobs will go.
+
   --dry-run   plan everything, change nothing
   --help      print this help
 
