@@ -36,7 +36,7 @@ function samplesIn(text: string): readonly Sample[] {
 
 const scrape = async (url: string) => samplesIn(await (await fetch(url)).text());
 const byLabel = (samples: readonly Sample[], name: string, label: string) =>
-  Object.fromEntries(samples.filter((each) => each.name === name).map(({ labels, value }) => [labels[label], value] as const));
+  Object.fromEntries(samples.filter((each) => each.name === name).map(({ labels, value }) => [labels[label] ?? "", value] as const));
 
 async function registry() {
   const driver = new MemoryDriver();
