@@ -137,6 +137,9 @@ describe("a collection", () => {
     expect(phases(first!)).toHaveLength(3);
     expect(told(second!)).toEqual(told(first!));
     expect(told(late)).toEqual(told(first!));
+    // Of the steps between only the last is of interest to the late one.
+    const steps = late.filter(({ event }) => event === "progress").map(({ data }) => [data["phase"], data["done"]]);
+    expect(steps).toEqual([["sweep", 6]]);
     expect(late.at(-1)?.data.report).toEqual(first!.at(-1)?.data.report);
     expect(await watchersOf({ call }, path)).toBe(0);
   });
