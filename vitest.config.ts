@@ -14,7 +14,7 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ["tests/**/*.test.ts"],
+    include: ["tests/**/*.test.ts", "examples/**/*.test.ts"],
     testTimeout: 60_000,
     hookTimeout: 300_000,
     coverage: { provider: "v8", include: ["src/**"], reporter: ["text-summary", "json-summary", "html"] },

@@ -1,33 +1,16 @@
 /** The example registry, as it is shown: everything that it acknowledged while it was collected can be pulled. */
 
-import { execFile } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { createWriteBarrier } from "oci-registry-gc";
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Client } from "../examples/registry/client.js";
 import { imageOf, indexOf } from "../examples/registry/images.js";
 import { type RunningRegistry, startRegistry } from "../examples/registry/server.js";
-
-const project = fileURLToPath(new URL("..", import.meta.url));
-
-interface Outcome {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function run(...args: readonly string[]): Promise<Outcome> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, ["--import", "tsx", "examples/registry/main.ts", ...args], { cwd: project }, (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
-    });
-  });
-}
+import { runExample } from "./support/exampleProgram.js";
 
 describe("collected while clients push", () => {
   test.each(["memory", "filesystem"])("everything that was acknowledged pulls: %s", async (driver) => {
-    const { code, stdout, stderr } = await run("--seconds", "3", "--driver", driver);
+    const { code, stdout, stderr } = await runExample("registry", "--seconds", "3", "--driver", driver);
     expect(stderr).toBe("");
     expect(stdout).not.toMatch(/MISSING|ERROR/);
     const [, pulled, acknowledged] = /At the end (\d+) of (\d+) acknowledged tags pull completely/.exec(stdout) ?? [];
@@ -45,7 +28,7 @@ describe("collected while clients push", () => {
     [["--driver", "s3"], 'option --driver is "s3"; expected memory or filesystem'],
     [["--speed"], "--speed"],
   ])("%s is refused", async (args, message) => {
-    const { code, stderr } = await run(...args);
+    const { code, stderr } = await runExample("registry", ...args);
     expect(stderr).toContain(message);
     expect(stderr).not.toContain("    at ");
     expect(code).toBe(2);

@@ -2,9 +2,7 @@
 
 import { parseArgs } from "node:util";
 import type { GcOptions } from "oci-registry-gc";
-
-/** Something that the user has to say differently: exit code 2. */
-export class UsageError extends Error {}
+import { UsageError } from "../shared/program.js";
 
 export interface Arguments {
   /** The registry's root directory; the program makes a registry of its own where none is given. */

@@ -2,7 +2,7 @@
 
 import { listRuns, openRegistry, restore } from "oci-registry-gc";
 import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
-import { UsageError } from "./args.js";
+import { UsageError } from "../shared/program.js";
 import { count, formatBytes, table } from "./format.js";
 
 /** The exit code. */

@@ -4,7 +4,8 @@ import { writeFile } from "node:fs/promises";
 import { type GcOptions, type GcReport, isRegistryGcError, markAndSweep, openRegistry, purge } from "oci-registry-gc";
 import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
 import { formatReport, renderReport } from "oci-registry-gc/report";
-import { type Arguments, helpText, readArguments, UsageError } from "./args.js";
+import { runProgram, UsageError } from "../shared/program.js";
+import { type Arguments, helpText, readArguments } from "./args.js";
 import { bringBack, showRuns } from "./aside.js";
 import { describeContents } from "./contents.js";
 import { withDemoRegistry } from "./demoRegistry.js";
@@ -112,11 +113,4 @@ async function tellFailure(error: unknown, form: Pick<Arguments, "json" | "html"
 
 function ignore(): void {}
 
-try {
-  process.exitCode = await main(process.argv.slice(2));
-} catch (error) {
-  // Whoever says something wrong is told what is right; anything else is a bug, and is shown whole.
-  const isUsage = error instanceof UsageError;
-  console.error(isUsage ? `${error.message}\nSee npm run collect -- --help.` : error);
-  process.exitCode = isUsage ? 2 : 1;
-}
+await runProgram("collect", main);

@@ -3,7 +3,7 @@
 import type { Stats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { UsageError } from "./args.js";
+import { UsageError } from "../shared/program.js";
 
 const INSIDE = join("docker", "registry", "v2");
 

@@ -3,14 +3,11 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
+import { readWords, runProgram, UsageError, wholeNumber } from "../shared/program.js";
 import { type DemoOptions, type DemoResult, runDemo } from "./demo.js";
 import type { RegistryDriver } from "./registryStorage.js";
-
-/** Something that the user has to say differently: exit code 2. */
-class UsageError extends Error {}
 
 const HELP = `Runs a small registry, lets clients push, push again, retag and delete, and collects its garbage meanwhile.
 At the end everything that the registry acknowledged is pulled.
@@ -68,46 +65,18 @@ function describe({ clients, collector, brokenOff, acknowledged, missing, errors
 }
 
 function readArguments(argv: readonly string[]): Arguments {
-  const values = parse(argv);
-  const driver = values.driver ?? "memory";
+  const { texts, switches } = readWords(argv, { texts: ["seconds", "clients", "port", "driver"] });
+  const driver = texts["driver"] ?? "memory";
   if (driver !== "memory" && driver !== "filesystem") {
     throw new UsageError(`option --driver is ${JSON.stringify(driver)}; expected memory or filesystem`);
   }
   return {
-    seconds: number("seconds", values.seconds, 5, 1, 3600),
-    clients: number("clients", values.clients, 4, 1, 100),
-    port: number("port", values.port, 0, 0, 65_535),
+    seconds: wholeNumber("seconds", texts["seconds"], 5, 1, 3600),
+    clients: wholeNumber("clients", texts["clients"], 4, 1, 100),
+    port: wholeNumber("port", texts["port"], 0, 0, 65_535),
     driver,
-    help: values.help === true,
+    help: switches.has("help"),
   };
 }
 
-function parse(argv: readonly string[]): { seconds?: string; clients?: string; port?: string; driver?: string; help?: boolean } {
-  const text = { type: "string" } as const;
-  const options = { seconds: text, clients: text, port: text, driver: text, help: { type: "boolean" } } as const;
-  try {
-    return parseArgs({ args: [...argv], options }).values;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")) throw new UsageError(error.message);
-    throw error;
-  }
-}
-
-function number(name: string, text: string | undefined, otherwise: number, least: number, most: number): number {
-  if (text === undefined) return otherwise;
-  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= least && value <= most)) {
-    throw new UsageError(`option --${name} is ${JSON.stringify(text)}; expected a whole number from ${least} to ${most}`);
-  }
-  return value;
-}
-
-try {
-  process.exitCode = await main(process.argv.slice(2));
-} catch (error) {
-  // Whoever says something wrong is told what is right, and a port may be taken; anything else is a bug, and is shown whole.
-  const isUsage = error instanceof UsageError;
-  const isPort = error instanceof Error && "syscall" in error && error.syscall === "listen";
-  console.error(isUsage ? `${error.message}\nSee npm run example:registry -- --help.` : isPort ? error.message : error);
-  process.exitCode = isUsage || isPort ? 2 : 1;
-}
+await runProgram("example:registry", main);

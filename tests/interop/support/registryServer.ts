@@ -95,10 +95,10 @@ function writeConfig(folder: string): Promise<string> {
   return writeConfigFor(folder, { filesystem: { rootdirectory: storageOf(folder) } });
 }
 
-/** Writes a configuration into a folder, for a storage of any kind. */
-export async function writeConfigFor(folder: string, storage: object): Promise<string> {
+/** Writes a configuration into a folder, for a storage of any kind; `more` is what stands beside it. */
+export async function writeConfigFor(folder: string, storage: object, more: object = {}): Promise<string> {
   const file = join(folder, "config.json");
-  // JSON is YAML too. Without a cache, since what is collected behind its back must be seen.
+  // JSON is YAML too. Without a cache, unless the storage says so, since what is collected behind its back must be seen.
   const config = {
     version: 0.1,
     log: { level: "info", accesslog: { disabled: true } },
@@ -109,6 +109,7 @@ export async function writeConfigFor(folder: string, storage: object): Promise<s
     },
     http: { addr: "127.0.0.1:0", secret: "not a secret" },
     compatibility: { schema1: { enabled: true } },
+    ...more,
   };
   await writeFile(file, JSON.stringify(config));
   return file;

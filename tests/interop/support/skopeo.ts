@@ -29,6 +29,11 @@ export async function pullWithSkopeo(source: string, directory: string): Promise
   await copy(["--all", "--preserve-digests", "--src-tls-verify=false", `docker://${source}`, `dir:${directory}`]);
 }
 
+/** From one layout to another, with all images of an index. */
+export async function copyLayout(source: string, destination: string): Promise<void> {
+  await copy(["--all", "--preserve-digests", source, destination]);
+}
+
 async function copy(args: readonly string[]): Promise<void> {
   await runTool("skopeo", ["--insecure-policy", "copy", "--quiet", ...args]);
 }
@@ -48,7 +53,8 @@ async function writeDirLayout(folder: string, manifest: Manifest): Promise<strin
   return `dir:${folder}`;
 }
 
-async function writeOciLayout(folder: string, manifest: Manifest): Promise<string> {
+/** Writes a layout of OCI with one image or index, and tells how skopeo calls it. */
+export async function writeOciLayout(folder: string, manifest: Manifest): Promise<string> {
   const blobs = join(folder, "blobs", "sha256");
   await mkdir(blobs, { recursive: true });
   const { mediaType, digest, bytes } = manifest;

@@ -14,6 +14,15 @@ if (missingTools.length > 0 && process.env["INTEROP"] === "required") {
 /** Tests that need the real tools: skipped by name where one is missing. */
 export const describeInterop = describe.skipIf(missingTools.length > 0);
 
+/** Tests that need these programs: skipped by name where one is missing, unless all are asked for. */
+export function describeWith(...tools: readonly string[]): typeof describeInterop {
+  const missing = tools.filter((tool) => !isOnPath(tool));
+  if (missing.length > 0 && process.env["INTEROP"] === "required") {
+    throw new Error(`INTEROP=required, but there is no ${missing.join(" and no ")} here`);
+  }
+  return describe.skipIf(missing.length > 0);
+}
+
 /** Runs a program and returns what it printed; where it fails, the error says what it complained of. */
 export function runTool(file: string, args: readonly string[], env = process.env): Promise<string> {
   return new Promise((resolve, reject) => {
