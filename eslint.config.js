@@ -50,7 +50,7 @@ const src = (names) => names.map((name) => `./src/${name}.ts`);
 const zone = (target, from, message) => ({ target, from, message });
 
 export default tseslint.config(
-  { ignores: ["dist", "coverage", "reports", ".stryker-tmp", "node_modules", "site"] },
+  { ignores: ["dist", "coverage", "reports", ".stryker-tmp", "node_modules", "site", ".cache"] },
   {
     files: ["**/*.ts"],
     extends: [tseslint.configs.strictTypeChecked],

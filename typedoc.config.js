@@ -5,7 +5,15 @@ import { entries, root, sources } from "./scripts/entries.mjs";
 
 /** In the order in which one meets them. */
 const PAGES = [
-  ...["docs/what-is-garbage.md", "docs/from-garbage-collect.md", "docs/online.md", "docs/s3.md", "docs/driver.md", "docs/namespace.md"],
+  ...[
+    "docs/first-run.md",
+    "docs/what-is-garbage.md",
+    "docs/from-garbage-collect.md",
+    "docs/online.md",
+    "docs/s3.md",
+    "docs/driver.md",
+    "docs/namespace.md",
+  ],
   ...["docs/report.md", "docs/telemetry.md", "docs/damage.md", "docs/errors.md", "docs/performance.md", "docs/online-model.md"],
   ...["CONTRIBUTING.md", "CHANGELOG.md"],
 ];
