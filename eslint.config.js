@@ -40,7 +40,9 @@ const chapters = [
     "manifest",
     "manifestMemory",
     "accounts",
+    "chapters",
     "conduct",
+    "doors",
     "guards",
     "sweepItems",
     "tellDeleted",
@@ -51,7 +53,7 @@ const src = (names) => names.map((name) => `./src/${name}.ts`);
 const zone = (target, from, message) => ({ target, from, message });
 
 export default tseslint.config(
-  { ignores: ["dist", "coverage", "reports", ".stryker-tmp", "node_modules"] },
+  { ignores: ["dist", "coverage", "reports", ".stryker-tmp", "node_modules", "site", ".cache"] },
   {
     files: ["**/*.ts"],
     extends: [tseslint.configs.strictTypeChecked],

@@ -81,7 +81,7 @@ export interface GcReport {
   readonly failureCount: number;
   /** What the driver has to say of its store, in sentences. */
   readonly remarks?: readonly string[];
-  /** Driver method -> calls made. */
+  /** Calls made, by driver method. */
   readonly storageCalls: Record<string, number>;
 }
 

@@ -3,7 +3,8 @@ import type { AbortOptions, FileInfo, StorageDriver } from "../driver.js";
 import { checkPath, type Failure, isBelow, join } from "../driver.js";
 import { DriverError, InvalidOffsetError, InvalidPathError, PathNotFoundError } from "../errors.js";
 
-interface StoredObject {
+/** What a flat store holds under one key. */
+export interface StoredObject {
   readonly bytes: Uint8Array;
   readonly modTime: Date;
 }

@@ -13,7 +13,7 @@ export { type StorageDriverConformanceOptions, storageDriverConformance } from "
 export { CountingDriver } from "./countingDriver.js";
 export { type Descriptor, type ImageFormat, MEDIA_TYPES } from "./documents.js";
 export { type Fault, type FaultAim, type FaultKind, FaultyDriver } from "./faultyDriver.js";
-export { FlatDriver } from "./flatDriver.js";
+export { FlatDriver, type StoredObject } from "./flatDriver.js";
 export { type DriverCall, type DriverMethod, type Intercept, InterceptedDriver, isChange } from "./interceptedDriver.js";
 export { type OracleOptions, reachable, type Verdict } from "./oracle.js";
 export { ReadOnlyDriver } from "./readOnlyDriver.js";

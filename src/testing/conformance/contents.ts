@@ -6,7 +6,7 @@ import { all } from "./check.js";
 
 /** What one repository holds. */
 export interface RepositoryContents {
-  /** Name of a tag -> digest that it names now. */
+  /** The digest that a tag names now, by the tag's name. */
   readonly tags: Readonly<Record<string, string>>;
   /** Digests of the manifests that it has. */
   readonly revisions: readonly string[];
