@@ -13,7 +13,9 @@ const PAGES = [
     "docs/s3.md",
     "docs/driver.md",
     "docs/namespace.md",
+    "docs/examples.md",
   ],
+  ...["docs/scale.md"],
   ...["docs/report.md", "docs/telemetry.md", "docs/damage.md", "docs/errors.md", "docs/performance.md", "docs/online-model.md"],
   ...["CONTRIBUTING.md", "CHANGELOG.md"],
 ];
