@@ -8,7 +8,7 @@ import { describeSchedules } from "../online/simulator/schedules.js";
 import { type Command } from "../online/simulator/simulation.js";
 import { collectInProcess } from "./inProcess.js";
 
-const collect: Command = (ctx, driver, _registry, options = {}) => collectInProcess(driver, options, { ctx, shards: 2 });
+const collect: Command = (ctx, driver, _registry, options) => collectInProcess(driver, options ?? {}, { ctx, shards: 2 });
 
 const schedules = Number(process.env["SCHEDULES"] ?? 40);
 const stride = Number(process.env["STRIDE"] ?? 23);
