@@ -7,9 +7,9 @@ import { type GcReport, markAndSweep, openRegistry } from "oci-registry-gc";
 import { type PartedOptions, runPart } from "oci-registry-gc/parts";
 import { describe, expect, test } from "vitest";
 import { contentOf, filesystemStore } from "../support/stores.js";
-import { push, repo } from "../support/tree.js";
-import { digestOf } from "../support/world.js";
-import { collectParted, collectSingle, countsOf, DEGREES, dying, image, lay, leftOf, partFiles } from "./attackers.js";
+import { push, repo, revision } from "../support/tree.js";
+import { blobPath, digestOf } from "../support/world.js";
+import { collectParted, collectSingle, countsOf, DEGREES, dying, image, lay, leftOf, partFiles, watched } from "./attackers.js";
 import { collectInProcess } from "./inProcess.js";
 
 /** Of all calls at which somebody may die, every how many is tried; 1: all. */
@@ -115,6 +115,35 @@ describe("workers that die", () => {
       if (most < n) break;
     }
   });
+});
+
+test("a push that a worker's removal crosses is kept, though the worker dies before he has looked", async () => {
+  const { world } = await lay();
+  const manifest = image("old 1", "shared");
+  const link = revision("old", digestOf(manifest));
+  let isCrossed = false;
+  await collectParted(
+    world,
+    {},
+    {
+      make: async (worker, job) => {
+        let isDead = false;
+        const mortal = watched(worker.driver, async (method, path) => {
+          if (isDead) throw new Error("dead");
+          if (method !== "delete" || path !== link || isCrossed) return;
+          // Between the look at the link and its removal, a client pushes what it belongs to.
+          isDead = true;
+          isCrossed = true;
+          await push((file, content) => world.put(file, content), "old", manifest, ["old 1", "shared"]);
+        });
+        await runPart({ ...worker, driver: mortal, registry: openRegistry(mortal) }, job).catch(() => undefined);
+        if (isDead) await runPart(worker, job);
+      },
+    },
+  );
+  expect(isCrossed).toBe(true);
+  const files = await world.files();
+  for (const path of [link, blobPath(digestOf(manifest)), blobPath(digestOf("old 1"))]) expect(files.has(path), path).toBe(true);
 });
 
 describe("who leads the run dies", () => {
