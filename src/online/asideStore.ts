@@ -36,6 +36,11 @@ export interface TakenLink {
 
 const RUN = /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/;
 
+/** What lies aside under another name would not be found again. */
+export function isRunId(name: string): boolean {
+  return RUN.test(name);
+}
+
 export class AsideStore {
   readonly copies = new Map<number, AsideCopy[]>();
   readonly journals = new Map<string, Journal>();

@@ -141,15 +141,20 @@ export interface Unlinking {
   /** Manifests that lie aside and that nobody needs. */
   readonly dying: readonly number[];
   readonly looks: ReadonlyMap<string, RepositoryLook>;
+  /** Whether somebody who died may have removed some of the links already. */
+  readonly isAgain?: boolean;
 }
 
 /** Removes the links of manifests that are to go for good, and answers with those that are left, by repository. */
-export async function unlinkDying(run: Run, { journal, dying, looks }: Unlinking): Promise<Map<string, readonly number[]>> {
+export async function unlinkDying(
+  run: Run,
+  { journal, dying, looks, isAgain = false }: Unlinking,
+): Promise<Map<string, readonly number[]>> {
   const left = new Map<string, readonly number[]>();
   for (const [name, manifests] of dyingManifests(run, journal, dying)) {
     const look = looks.get(name);
     // In a repository that is gone, or of which nothing may go, there is no link to remove.
-    const stuck = look === undefined ? [] : await unlinkManifests(run, manifests, look, countsOf(run, journal));
+    const stuck = look === undefined ? [] : await unlinkManifests(run, manifests, look, { counts: countsOf(run, journal), isAgain });
     if (stuck.length > 0) left.set(name, stuck);
   }
   return left;

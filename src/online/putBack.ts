@@ -38,8 +38,12 @@ async function writeTaken(run: Run, driver: StorageDriver, { runId, link }: Take
   if (isBack && runId === run.ledger.runId) run.ledger.deleted.layerLinks--;
 }
 
-/** Brings back the data of those digests that lie aside and are meant. */
-export async function putBackBlobs(run: Run, isMeant: (number: number) => boolean): Promise<void> {
+/**
+ * Brings back the data of those digests that lie aside and are meant.
+ *
+ * @param isAgain - Whether somebody who died may have brought some back: a copy that is gone, while its place is taken, was then.
+ */
+export async function putBackBlobs(run: Run, isMeant: (number: number) => boolean, isAgain = false): Promise<void> {
   const { aside } = run;
   if (aside === undefined) return;
   const meant = [...aside.copies].filter(([number]) => isMeant(number));
@@ -48,7 +52,8 @@ export async function putBackBlobs(run: Run, isMeant: (number: number) => boolea
     queue.forEach(some, async ([number, copies]) => {
       for (const copy of [...copies]) {
         const outcome = await putBack(run, run.driver, number, copy);
-        if (outcome === "back") countBack(run, copy);
+        const wasBack = isAgain && outcome === "there" && !(await isThere(run.driver, copy.path));
+        if (outcome === "back" || wasBack) countBack(run, copy);
         if (outcome === "back" || outcome === "there") return;
       }
     }),

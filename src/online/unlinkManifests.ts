@@ -23,6 +23,16 @@ export interface DyingManifest {
   readonly parts: readonly JournalLink[];
 }
 
+/** Where links are counted that go. */
+interface Unlinking {
+  readonly counts: SweepCounts;
+  /**
+   * Whether somebody who died may have removed some already: then a link that is gone was removed by him, and is written anew where the
+   * manifest is back. A client may have deleted it in between: that can't be told apart.
+   */
+  readonly isAgain: boolean;
+}
+
 /** What the journal names of dying manifests, by repository and number. */
 export function dyingManifests(run: Run, journal: Journal, numbers: readonly number[]): Map<string, Map<number, DyingManifest>> {
   const dying = new Set(numbers.map((number) => run.digests.digest(number)));
@@ -49,7 +59,7 @@ export async function unlinkManifests(
   run: Run,
   manifests: ReadonlyMap<number, DyingManifest>,
   look: RepositoryLook,
-  counts: SweepCounts,
+  unlinking: Unlinking,
 ): Promise<number[]> {
   const left: number[] = [];
   for (const level of parentsFirst(run, { look, manifests: [...manifests.keys()] })) {
@@ -61,7 +71,7 @@ export async function unlinkManifests(
         if (manifest === undefined) return;
         const outcome = { isGone: false };
         await run.unlessPromised(manifest.link.digest, async () => {
-          outcome.isGone = await unlinkManifest(run, manifest, counts);
+          outcome.isGone = await unlinkManifest(run, manifest, unlinking);
         });
         if (!outcome.isGone) stuck.push(number);
       });
@@ -76,12 +86,12 @@ export async function unlinkManifests(
  * Removes a manifest's parts, then its revision link, then looks whether its data is back: a push of the same manifest writes the data
  * before the link. Whether it is gone for good; where it isn't, what was removed is written anew.
  */
-async function unlinkManifest(run: Run, { link: revision, parts }: DyingManifest, counts: SweepCounts): Promise<boolean> {
+async function unlinkManifest(run: Run, { link: revision, parts }: DyingManifest, { counts, isAgain }: Unlinking): Promise<boolean> {
   const removed: JournalLink[] = [];
   let isLeft = false;
   for (const link of [...parts, revision]) {
     const outcome = await unlink(run, link);
-    if (outcome === "removed") removed.unshift(link);
+    if (outcome === "removed" || (outcome === "absent" && isAgain)) removed.unshift(link);
     isLeft = outcome === "failed" || (outcome === "changed" && link === revision);
     if (isLeft) break;
   }

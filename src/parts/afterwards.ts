@@ -20,9 +20,10 @@ import type { PartedPlan } from "./story.js";
 /** Goes on with runs that ended before they had settled; answers with what lies aside then. */
 export async function goOnInterrupted(lead: Lead, aside: string | undefined): Promise<string | undefined> {
   const { run } = lead;
-  if (aside === undefined || run.settings.dryRun) return aside;
+  if (aside === undefined) return aside;
   const store = await openJournals(lead, aside);
   reportDamaged(run, store);
+  if (run.settings.dryRun) return aside;
   for (const journal of store.journals.values()) {
     if (journal.purgingAt === undefined || journal.purgedAt !== undefined) continue;
     store.add(await store.readJournal(journal.runId, run.settlingDriver, { ...run.look, holds: () => true }));
@@ -142,6 +143,7 @@ async function purge(lead: Lead, look: Look, { aside, after }: { readonly aside:
   const { run, plan } = lead;
   const { shards } = plan;
   const names = new Set(look.groups.flat());
+  for (const name of look.unseen) names.delete(name);
   const open = await openJournals(lead, aside);
   const runIds = await lead.store.once("purge.runs", async () => {
     const seen: string[] = [];

@@ -2,8 +2,10 @@ import { randomUUID } from "node:crypto";
 import { systemClock } from "../clock.js";
 import { attachReport, end, isRefusal } from "../conduct.js";
 import type { StorageDriver } from "../driver.js";
-import { messageOf, UnsupportedError } from "../errors.js";
+import { LockedError, messageOf, UnsupportedError } from "../errors.js";
 import type { Namespace } from "../namespace.js";
+import { AsideStore, isRunId } from "../online/asideStore.js";
+import { NO_BEGINNING } from "../online/journal.js";
 import { undo } from "../online/putBack.js";
 import { RunLock } from "../online/runLock.js";
 import { closeSession, openAside, sayDegree } from "../online/session.js";
@@ -57,6 +59,8 @@ export async function collectInParts(
   const { shards = 64, runId = randomUUID(), needs = [] } = parted;
   if (!Number.isInteger(Math.log2(shards)) || shards < 1 || shards > 0x10000)
     throw new TypeError(`option shards is ${shards}; expected a power of two, 1 to 65536`);
+  if (!isRunId(runId)) throw new TypeError(`option runId is ${JSON.stringify(runId)}; expected 1 to 64 letters, digits and hyphens`);
+  refuseHooks(options);
   const directory = `${registry.online?.aside ?? ""}/${runId}/parts`;
   const begun = await findPlan(driver, directory, runId);
   const planned = begun?.plan.options ?? toPlanned(options);
@@ -68,6 +72,16 @@ export async function collectInParts(
     const { store, plan } = begun ?? (await beginPlan(run, directory, about));
     return new Lead(run, store.through(run.settlingDriver), plan, parted.execute);
   });
+}
+
+const OF_WORKERS: readonly (keyof GcOptions)[] = ["keep", "onDeleted", "onItem", "referenceCache", "barrier"];
+
+/** Left out of the plan without a word, a `keep` would keep nothing. */
+function refuseHooks(options: GcOptions): void {
+  const wrong = OF_WORKERS.find((name) => options[name] !== undefined);
+  if (wrong === undefined) return;
+  const instead = wrong === "barrier" ? "only markAndSweep takes it" : "give it to the workers, and name it in `needs`";
+  throw new TypeError(`option ${wrong} can't be part of a plan that several processes carry out: ${instead}`);
 }
 
 /** JSON knows no infinity: a span of time for ever is 285,000 years. */
@@ -100,13 +114,24 @@ async function beginPlan(run: Run, directory: string, about: Omit<RunPlan, "stor
     throw new UnsupportedError(
       "a run in parts needs a place on the registry's storage: the namespace's `online`, and the driver's putContent",
     );
+  await refuseEnded(run, about.runId);
   for (const warning of (await run.registry.guard?.(run.look)) ?? []) run.log.warn(warning);
   if (!run.settings.dryRun)
     run.storageOffset = await measureOffset(run.driver, run.settlingDriver, run.clock, `${online.lock}.${about.runId}`);
   if (!run.settings.readOnly) refuseSkew(run.storageOffset);
   const plan: RunPlan = { ...about, storageOffset: run.storageOffset, lock: RunLock.contentFor(about.runId, about.startedAt) };
   const store = await new PartStore(run.settlingDriver, directory, about.runId, "").begin(plan);
-  return { store, plan };
+  if (JSON.stringify(await store.readPlan()) === JSON.stringify(plan)) return { store, plan };
+  throw new LockedError(`run ${about.runId} was begun by somebody else at the same moment; whoever did leads it`);
+}
+
+/** A run whose journal is there has been, and what lies aside is told by it: nothing is to be written over that. */
+async function refuseEnded(run: Run, runId: string): Promise<void> {
+  const { online } = run.registry;
+  const aside = new AsideStore(run.driver, online?.aside ?? "", run.digests);
+  const { damage } = await aside.readJournal(runId, run.settlingDriver, { ...run.look, holds: () => false });
+  if (damage === NO_BEGINNING) return;
+  throw new LockedError(`run ${runId} is over, or was broken off: its journal is there. Begin another one, with a runId of its own`);
 }
 
 async function leadRun(run: Run, open: () => Promise<Lead>): Promise<GcReport> {
@@ -118,8 +143,9 @@ async function leadRun(run: Run, open: () => Promise<Lead>): Promise<GcReport> {
       lead = await open();
       await takeLock(run, lead);
       await collectParts(lead);
-      await lead.store.remove();
+      // The lock first: whoever is late finds it gone, while he could not see any more that his stage is closed.
       await closeSession(run);
+      await lead.store.remove();
       return end(run, run.ledger.hasFailures ? "completed-with-failures" : "completed");
     } catch (thrown) {
       if (thrown instanceof Suspension) {
@@ -128,8 +154,9 @@ async function leadRun(run: Run, open: () => Promise<Lead>): Promise<GcReport> {
       }
       const error: unknown = run.signal.aborted ? run.signal.reason : thrown;
       await run.settle();
-      if (lead !== undefined && run.lock !== undefined) await breakOff(run, lead);
+      const isBroken = lead !== undefined && run.lock !== undefined && (await breakOff(run, lead));
       await closeSession(run);
+      if (isBroken) await lead?.store.remove().catch(() => undefined);
       attachReport(error, end(run, isRefusal(run, error) ? "refused" : "aborted", error));
       throw error;
     } finally {
@@ -150,13 +177,14 @@ async function takeLock(run: Run, { store, plan }: Lead): Promise<void> {
 }
 
 /** What was taken goes back, and what others still make of the run stops. What fails here, the next run does. */
-async function breakOff(run: Run, lead: Lead): Promise<void> {
+async function breakOff(run: Run, lead: Lead): Promise<boolean> {
   try {
     await lead.breakOff();
     await openAside(run);
     await undo(run, run.settlingDriver);
-    await lead.store.remove();
+    return true;
   } catch (error) {
     run.log.error(`what run ${run.ledger.runId} took could not be put back: ${messageOf(error)}; the next run does`, { error });
+    return false;
   }
 }

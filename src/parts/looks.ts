@@ -15,6 +15,8 @@ export interface Look {
   readonly questions: string;
   readonly aside: string | undefined;
   readonly groups: Groups;
+  /** Repositories that the survey named, and that were gone when they were to be looked at. */
+  readonly unseen: readonly string[];
   readonly sharesDirectories: boolean;
   readonly counts: { readonly repositories: number; readonly tags: number; readonly revisions: number };
   /** Revisions that nothing keeps. */
@@ -44,13 +46,15 @@ export async function lookInParts(lead: Lead, { name, aside, earlier, states, ca
   const { run, plan } = lead;
   const { shards } = plan;
   const countsStrays = run.looks++ === 0;
-  const groups = dealOut(await survey(lead, name, countsStrays), earlier?.groups ?? []);
+  const surveyed = await survey(lead, name, countsStrays);
+  const groups = dealOut(surveyed.found, earlier?.groups ?? []);
 
   const marking = `${name}.mark`;
   const input = { shards, aside, earlier: earlier?.looks, countsStrays };
   const marked = await lead.stage(marking, "mark", groups.length, input, (part) => groups[part] ?? []);
   for (const { unknowable } of marked) if (unknowable !== undefined) throw new DamagedRegistryError(unknowable);
-  const sharesDirectories = earlier?.sharesDirectories === true || marked.some((each) => each.sharesDirectories);
+  const sharesDirectories =
+    earlier?.sharesDirectories === true || surveyed.sharesDirectories || marked.some((each) => each.sharesDirectories);
 
   let join = `${name}.join`;
   const joining = { questions: marking, aside };
@@ -76,6 +80,7 @@ export async function lookInParts(lead: Lead, { name, aside, earlier, states, ca
     questions: marking,
     aside,
     groups,
+    unseen: marked.flatMap((each) => each.unseen),
     sharesDirectories,
     counts: {
       repositories: sum(marked, (each) => each.repositories),
@@ -88,7 +93,11 @@ export async function lookInParts(lead: Lead, { name, aside, earlier, states, ca
 }
 
 /** Every repository, and about how many revisions it has. */
-async function survey(lead: Lead, name: string, countsStrays: boolean): Promise<Map<string, number>> {
+async function survey(
+  lead: Lead,
+  name: string,
+  countsStrays: boolean,
+): Promise<{ readonly found: ReadonlyMap<string, number>; readonly sharesDirectories: boolean }> {
   const { run, store } = lead;
   const { roots, strays } = await store.once(`${name}.roots`, async () => {
     const found = { roots: [] as readonly string[], strays: 0 };
@@ -98,7 +107,8 @@ async function survey(lead: Lead, name: string, countsStrays: boolean): Promise<
   if (countsStrays) run.ledger.unrecognized += strays;
   const parts = Math.max(1, Math.min(SURVEYS, roots.length));
   const surveying = `${name}.survey`;
-  await lead.stage(surveying, "survey", parts, { countsStrays }, (part) => roots.filter((_, i) => i % parts === part));
+  const input = { countsStrays };
+  const surveyed = await lead.stage(surveying, "survey", parts, input, (part) => roots.filter((_, i) => i % parts === part));
   const found = new Map<string, number>();
   for (const { lists } of await store.outputs(surveying)) {
     for await (const item of store.items(lists["repositories"] ?? [])) {
@@ -106,7 +116,7 @@ async function survey(lead: Lead, name: string, countsStrays: boolean): Promise<
       found.set(repository, revisions);
     }
   }
-  return found;
+  return { found, sharesDirectories: surveyed.some((each) => each.sharesDirectories) };
 }
 
 /** Deals repositories out. Those of an earlier look keep their group, since it is there that they are remembered. */

@@ -35,6 +35,8 @@ export interface MarkResult {
   readonly revisions: number;
   readonly doomed: number;
   readonly sharesDirectories: boolean;
+  /** Repositories of the group that were gone when they were to be looked at. */
+  readonly unseen: readonly string[];
   /** Why nothing may go at all. */
   readonly unknowable: string | undefined;
 }
@@ -59,10 +61,12 @@ export async function markPart(part: PartRun, { shards, aside, earlier, countsSt
     await writeQuestions(part, found.looks, shards);
     await writeNewMarks(part, shards);
     const { repositories, tags, revisions } = found;
-    return { repositories, tags, revisions, doomed, sharesDirectories: run.sharesDirectories, unknowable: undefined };
+    const unseen = names.filter((name) => !found.names.has(name));
+    return { repositories, tags, revisions, doomed, sharesDirectories: run.sharesDirectories, unseen, unknowable: undefined };
   } catch (error) {
     if (!(error instanceof DamagedRegistryError)) throw error;
-    return { repositories: 0, tags: 0, revisions: 0, doomed: 0, sharesDirectories: run.sharesDirectories, unknowable: error.message };
+    const nothing = { repositories: 0, tags: 0, revisions: 0, doomed: 0, unseen: [] };
+    return { ...nothing, sharesDirectories: run.sharesDirectories, unknowable: error.message };
   }
 }
 

@@ -3,6 +3,7 @@
  *
  * - `plan`: what the run is. Everything else names it by its checksum.
  * - `<stage>.open`: what the parts of a stage are. `<stage>/<part>.in`: what one of them has to do, where that is a list.
+ * - `<stage>/<part>.begun`: an attempt may have changed something.
  * - `<stage>/<part>.<attempt>.<n>`: what an attempt wrote. `<stage>/<part>.done`: the attempt that counts, which is the first that came to
  *   its end: written where nothing is, so that two workers at once do no harm.
  * - `<stage>.closed`: what each part of a stage has left. A stage begins once those before it are closed, and what comes late is not seen.
@@ -77,8 +78,7 @@ export class PartStore {
 
   /** Writes the plan, or finds the one that is there; and the store that goes on with it. */
   async begin(plan: unknown): Promise<PartStore> {
-    const content = Buffer.from(JSON.stringify(plan));
-    await this.putWhereAbsent("plan", content);
+    await this.putWhereAbsent("plan", sealed(JSON.stringify(plan)));
     return this.withPlan(await this.read("plan"));
   }
 
@@ -90,7 +90,7 @@ export class PartStore {
   async readPlan(): Promise<unknown> {
     const bytes = await this.read("plan");
     if (checksumOf(bytes) !== this.plan) throw new PartDamagedError(this.pathOf("plan"), "it is not the plan of this run");
-    return JSON.parse(Buffer.from(bytes).toString("utf8"));
+    return parse(Buffer.from(this.unsealed("plan", bytes)));
   }
 
   /** A value that is made once, whoever goes on with the run. */
@@ -174,6 +174,14 @@ export class PartStore {
     await this.put(`${stage}.closed`, null);
   }
 
+  /** Says that a part is begun, before it changes what can be told apart only by that; whether somebody has begun it before. */
+  async isBegun(stage: string, part: number): Promise<boolean> {
+    const name = `${stage}/${part}.begun`;
+    const isBegun = (await this.sizeOf(this.pathOf(name))) !== undefined;
+    await this.put(name, true);
+    return isBegun;
+  }
+
   /** What a new attempt at a part writes. */
   attempt(stage: string, part: number): PartAttempt {
     let files = 0;
@@ -212,7 +220,7 @@ export class PartStore {
   /** Writes a document where there is none: the first one counts. */
   private async put(name: string, content: unknown): Promise<boolean> {
     const text = JSON.stringify({ runId: this.runId, plan: this.plan, name, content });
-    return this.putWhereAbsent(name, Buffer.from(JSON.stringify({ sha256: checksumOf(Buffer.from(text)), text })));
+    return this.putWhereAbsent(name, sealed(text));
   }
 
   private async putWhereAbsent(name: string, content: Uint8Array): Promise<boolean> {
@@ -240,14 +248,18 @@ export class PartStore {
       if (isPathNotFound(error)) return undefined;
       throw error;
     }
-    const document = parse(bytes);
-    const text = property(document, "text");
-    const isWhole = typeof text === "string" && checksumOf(Buffer.from(text)) === property(document, "sha256");
-    if (!isWhole) throw new PartDamagedError(this.pathOf(name), "it is cut short, or not what was written");
-    const inner = parse(Buffer.from(text));
+    const inner = parse(Buffer.from(this.unsealed(name, bytes)));
     const isOurs = property(inner, "runId") === this.runId && property(inner, "plan") === this.plan && property(inner, "name") === name;
     if (!isOurs) throw new PartDamagedError(this.pathOf(name), "it belongs to another run, or to another part");
     return property(inner, "content");
+  }
+
+  private unsealed(name: string, bytes: Uint8Array): string {
+    const document = parse(bytes);
+    const text = property(document, "text");
+    const isWhole = typeof text === "string" && checksumOf(Buffer.from(text)) === property(document, "sha256");
+    if (isWhole) return text;
+    throw new PartDamagedError(this.pathOf(name), "it is cut short, or not what was written");
   }
 
   private read(name: string): Promise<Uint8Array> {
@@ -307,6 +319,11 @@ export class PartAttempt {
     list.waiting = [];
     list.files.push({ path: await this.write(content), bytes: content.length, sha256: checksumOf(content) });
   }
+}
+
+/** A text with its checksum. */
+function sealed(text: string): Buffer {
+  return Buffer.from(JSON.stringify({ sha256: checksumOf(Buffer.from(text)), text }));
 }
 
 function checksumOf(bytes: Uint8Array): string {

@@ -30,7 +30,8 @@ export interface PutBackInput {
 /** Brings back what is needed of a shard. */
 export async function putBackPart(part: PartRun, input: PutBackInput): Promise<void> {
   await recallShardAside(part, input);
-  await putBackBlobs(part.run, (number) => part.run.marks.isKept(number));
+  const isAgain = await part.store.isBegun(part.stage, part.part);
+  await putBackBlobs(part.run, (number) => part.run.marks.isKept(number), isAgain);
 }
 
 /** Copies of a shard, with what a join says of each. */
@@ -72,14 +73,17 @@ export async function unlinkPart(part: PartRun, input: UnlinkInput): Promise<{ m
     (number) => run.aside?.isAside(number) === true && !run.marks.isKept(number),
   );
   const left = new Map<string, Set<string>>();
+  const before = marksNow(run);
+  const isAgain = await part.store.isBegun(part.stage, part.part);
   for (const journal of journalsOf(run.aside, input.runIds)) {
-    for (const [name, numbers] of await unlinkDying(run, { journal, dying: ofJournal(run, journal, dying), looks })) {
+    for (const [name, numbers] of await unlinkDying(run, { journal, dying: ofJournal(run, journal, dying), looks, isAgain })) {
       const digests = left.get(name) ?? new Set();
       left.set(name, digests);
       for (const number of numbers) digests.add(run.digests.digest(number));
     }
   }
-  return { marks: left.size === 0 ? 0 : await lookAgain(part, input, left) };
+  const marks = await writeNewMarks(part, input.shards, before);
+  return { marks: marks + (left.size === 0 ? 0 : await lookAgain(part, input, left)) };
 }
 
 /** With a run of its own: what was remembered of manifests must not stand for what is there now. */

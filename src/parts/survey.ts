@@ -8,6 +8,8 @@ import { shardOf } from "./sortedRun.js";
 export interface SurveyResult {
   readonly repositories: number;
   readonly revisions: number;
+  /** Whether links were seen by which repositories may share directories: only who goes through the names sees all of them. */
+  readonly sharesDirectories: boolean;
 }
 
 /** Lists the repositories below some roots, and about how large each is. */
@@ -36,7 +38,7 @@ export async function surveyPart(
     },
     { signal: run.signal },
   );
-  return counts;
+  return { ...counts, sharesDirectories: run.sharesDirectories };
 }
 
 /** Enumerates the blobs of a range of prefixes. */

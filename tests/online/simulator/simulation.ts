@@ -4,7 +4,7 @@ import { type GcOptions, markAndSweep, openRegistry, type StorageDriver } from "
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
 import { DAY } from "../../support/stores.js";
 import { digestOf } from "../../support/world.js";
-import { gated } from "./gatedDriver.js";
+import { gated, isBetweenParts } from "./gatedDriver.js";
 import { type Image, manifestOf, RegistryHandlers } from "./registry.js";
 import { Scheduler } from "./scheduler.js";
 
@@ -139,6 +139,9 @@ class Promises {
   }
 }
 
+/** What a collector does. */
+export type Command = typeof markAndSweep;
+
 export interface Fault {
   /** After so many calls of the collector. */
   readonly after: number;
@@ -161,7 +164,7 @@ export class Simulation {
   constructor(
     pick: (actors: readonly string[]) => number,
     private readonly options: GcOptions,
-    settings: { readonly cached?: boolean } = {},
+    private readonly settings: { readonly cached?: boolean; readonly collect?: Command } = {},
   ) {
     this.scheduler = new Scheduler(pick);
     this.store = new MemoryDriver({ now: () => this.scheduler.now });
@@ -278,7 +281,7 @@ export class Simulation {
   }
 
   /** A collector; a fault makes it die, be aborted, or sleep for ten minutes before a call. */
-  async collect(name: string, options: GcOptions = {}, fault?: Fault, command = markAndSweep): Promise<unknown> {
+  async collect(name: string, options: GcOptions = {}, fault?: Fault, command = this.settings.collect ?? markAndSweep): Promise<unknown> {
     const controller = new AbortController();
     let calls = 0;
     let die: (() => void) | undefined;
@@ -337,8 +340,9 @@ export class Simulation {
     return this.calls.some(({ method, path }) => method === "putContent" && path.endsWith(link));
   }
 
+  /** The turns that an actor had. */
   callsOf(actor: string): number {
-    return this.calls.filter((call) => call.actor === actor).length;
+    return this.calls.filter((call) => call.actor === actor && !isBetweenParts(call.path)).length;
   }
 
   /** Days pass, and nobody does anything. */
