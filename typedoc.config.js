@@ -37,6 +37,9 @@ export default {
   excludeInternal: true,
   disableSources: true,
   sortEntryPoints: false,
+  // What one calls comes first.
+  kindSortOrder: ["Document", "Module", "Function", "Class"],
+  groupOrder: ["Documents", "Modules", "Functions", "Classes"],
   validation: { notExported: true, invalidLink: true, invalidPath: true, rewrittenLink: true },
   treatWarningsAsErrors: true,
   treatValidationWarningsAsErrors: true,

@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { readPage } from "./docs/blocks.mjs";
 import { commandProblems } from "./docs/commands.mjs";
+import { blocksOfComments } from "./docs/docstrings.mjs";
 import { linkProblems } from "./docs/links.mjs";
 import { typeProblems } from "./docs/types.mjs";
 import { root } from "./entries.mjs";
@@ -15,7 +16,9 @@ const LANGUAGES = [...CODE, "sh", "json", "text"];
 const folders = readdirSync(join(root, "docs")).filter((name) => name.endsWith(".md"));
 const files = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", ...folders.map((name) => `docs/${name}`)];
 const pages = files.map((file) => readPage(file, readFileSync(join(root, file), "utf8")));
-const blocks = pages.flatMap((page) => page.blocks);
+const sources = readdirSync(join(root, "src"), { recursive: true }).filter((name) => name.endsWith(".ts"));
+const comments = sources.flatMap((name) => blocksOfComments(`src/${name}`, readFileSync(join(root, "src", name), "utf8")));
+const blocks = [...pages.flatMap((page) => page.blocks), ...comments];
 
 const problems = [
   ...blocks.filter(({ language }) => !LANGUAGES.includes(language)).map(unknownLanguage),
@@ -26,7 +29,7 @@ const problems = [
 ];
 for (const problem of problems) console.error(problem);
 if (problems.length > 0) process.exit(1);
-console.log(`${blocks.length} code blocks of ${pages.length} pages are right`);
+console.log(`${blocks.length} code blocks of ${pages.length} pages and of the source are right`);
 
 function unknownLanguage({ file, line, language }) {
   return `${file}:${line - 1}: a code block in ${language === "" ? "no language" : language}: say one of ${LANGUAGES.join(", ")}`;

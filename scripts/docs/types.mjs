@@ -21,7 +21,7 @@ export function typeProblems(blocks) {
 
 /** Below a folder for each page, which is nowhere on disk. */
 function pathOf({ file, name, language }, index) {
-  return join(root, file.replace(/\.md$/, ".blocks"), name ?? `${index}.${EXTENSIONS[language]}`);
+  return join(root, file.replace(/\.\w+$/, ".blocks"), name ?? `${index}.${EXTENSIONS[language]}`);
 }
 
 function moduleOf(block) {

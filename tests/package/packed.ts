@@ -40,6 +40,7 @@ const INGREDIENTS = [
   "CHANGELOG.md",
   "THIRD_PARTY_NOTICES",
   "docs",
+  "scripts",
   "src",
   "tsup.config.ts",
   "tsconfig.json",
