@@ -26,6 +26,7 @@ const chapters = [
     "markAndSweep",
     "marks",
     "plan",
+    "rememberedLook",
     "repositoryLook",
     "repositoryView",
     "report",
@@ -98,25 +99,40 @@ export default tseslint.config(
           zones: [
             zone(
               src(contracts),
-              [...src(chapters), "./src/registry", "./src/internal", "./src/drivers", "./src/testing", "./src/report"],
+              [
+                ...src(chapters),
+                "./src/registry",
+                "./src/internal",
+                "./src/drivers",
+                "./src/testing",
+                "./src/report",
+                "./src/parts",
+                "./src/bullmq",
+              ],
               "Contracts stand at the bottom.",
             ),
             zone(
               "./src/internal",
-              [...src(chapters), "./src/registry", "./src/drivers", "./src/testing", "./src/report"],
+              [...src(chapters), "./src/registry", "./src/drivers", "./src/testing", "./src/report", "./src/parts", "./src/bullmq"],
               "internal/ knows contracts only.",
             ),
             zone(
               "./src/registry",
-              [...src(chapters), "./src/drivers", "./src/testing", "./src/report"],
+              [...src(chapters), "./src/drivers", "./src/testing", "./src/report", "./src/parts", "./src/bullmq"],
               "The layout knows contracts and internal/ only.",
             ),
             zone(
               "./src/drivers",
-              [...src(chapters), "./src/registry", "./src/internal", "./src/testing", "./src/report"],
+              [...src(chapters), "./src/registry", "./src/internal", "./src/testing", "./src/report", "./src/parts", "./src/bullmq"],
               "Drivers know contracts only.",
             ),
-            zone(src(chapters), ["./src/drivers", "./src/testing", "./src/report"], "The collector knows no driver."),
+            zone(["./src/parts", "./src/testing"], ["./src/bullmq"], "Parts know no engine."),
+            zone("./src/bullmq", ["./src/drivers", "./src/testing", "./src/report"], "The engine makes parts, wherever bytes live."),
+            zone(
+              src(chapters),
+              ["./src/drivers", "./src/testing", "./src/report", "./src/parts", "./src/bullmq"],
+              "The collector knows no driver.",
+            ),
             {
               ...zone("./src/report", "./src", "A report for people is made of the face's types only."),
               except: ["./index.ts", "./report"],
