@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { systemClock } from "../clock.js";
 import { attachReport, end, isRefusal } from "../conduct.js";
 import type { StorageDriver } from "../driver.js";
-import { messageOf, UnsupportedError } from "../errors.js";
+import { isPathNotFound, messageOf, UnsupportedError } from "../errors.js";
 import type { Namespace } from "../namespace.js";
 import { undo } from "../online/putBack.js";
 import { RunLock } from "../online/runLock.js";
@@ -34,6 +34,16 @@ export interface PartedRun {
    * Who makes a part holds what is garbage in it.
    */
   readonly shards?: number | undefined;
+  /**
+   * Asked before the run is ended, well or not. Where somebody else leads the run by now it throws a {@link Suspension}: then this one
+   * leaves all as it is.
+   */
+  readonly confirm?: (() => Promise<void>) | undefined;
+  /**
+   * Told how the run ended, while all that the parts left is still there: whoever takes the run up after a crash that comes later must
+   * not make it a second time, but {@link tidyUp}. Where it throws a {@link Suspension} the run is not ended.
+   */
+  readonly ended?: ((report: GcReport, error?: unknown) => Promise<void>) | undefined;
 }
 
 /**
@@ -57,17 +67,33 @@ export async function collectInParts(
   const { shards = 64, runId = randomUUID(), needs = [] } = parted;
   if (!Number.isInteger(Math.log2(shards)) || shards < 1 || shards > 0x10000)
     throw new TypeError(`option shards is ${shards}; expected a power of two, 1 to 65536`);
-  const directory = `${registry.online?.aside ?? ""}/${runId}/parts`;
-  const begun = await findPlan(driver, directory, runId);
+  const { begun, freeId } = await findRun(driver, registry, runId);
   const planned = begun?.plan.options ?? toPlanned(options);
-  const identity = begun?.plan ?? { runId, startedAt: (ctx.clock ?? systemClock).now(), storageOffset: 0 };
+  const identity = begun?.plan ?? { runId: freeId, startedAt: (ctx.clock ?? systemClock).now(), storageOffset: 0 };
   const run = Run.begin(ctx, driver, registry, { ...planned, onProgress: options.onProgress }, identity);
   piecesOf(run);
-  return leadRun(run, async () => {
-    const about = { version: VERSION, runId, startedAt: run.startedAt, options: planned, shards, needs };
-    const { store, plan } = begun ?? (await beginPlan(run, directory, about));
+  const open = async () => {
+    const about = { version: VERSION, runId: freeId, startedAt: run.startedAt, options: planned, shards, needs };
+    const { store, plan } = begun ?? (await beginPlan(run, about));
     return new Lead(run, store.through(run.settlingDriver), plan, parted.execute);
-  });
+  };
+  // A run that is let go of has not failed: its span must not say so.
+  const outcome = await run.telemetry.span("run", () => leadRun(run, open, parted));
+  if (outcome instanceof Suspension) throw outcome;
+  return outcome;
+}
+
+/** Takes away what the parts of a run left that has ended, and its lock: for whoever finds that it died right after its end. */
+export async function tidyUp(driver: StorageDriver, registry: Namespace, runId: string): Promise<void> {
+  const { begun } = await findRun(driver, registry, runId);
+  if (begun === undefined) return;
+  await begun.store.remove();
+  const path = registry.online?.lock ?? "";
+  if (await RunLock.isHeldBy(driver, path, begun.plan.lock)) await driver.delete(path);
+}
+
+function directoryOf(registry: Namespace, runId: string): string {
+  return `${registry.online?.aside ?? ""}/${runId}/parts`;
 }
 
 /** JSON knows no infinity: a span of time for ever is 285,000 years. */
@@ -82,6 +108,28 @@ interface BegunPlan {
   readonly plan: RunPlan;
 }
 
+/**
+ * The run that was begun by this name, or the name under which it is to be begun: where the first one has been used up, since a run of
+ * that name came to its end and left its journal, the same with a number.
+ */
+async function findRun(driver: StorageDriver, registry: Namespace, runId: string): Promise<{ begun?: BegunPlan; freeId: string }> {
+  for (let number = 1; ; number++) {
+    const freeId = number === 1 ? runId : `${runId}-${number}`;
+    const begun = await findPlan(driver, directoryOf(registry, freeId), freeId);
+    if (begun !== undefined) return { begun, freeId };
+    if (registry.online === undefined || !(await isDirectory(driver, `${registry.online.aside}/${freeId}/journal`))) return { freeId };
+  }
+}
+
+async function isDirectory(driver: StorageDriver, path: string): Promise<boolean> {
+  try {
+    return (await driver.stat(path)).isDirectory;
+  } catch (error) {
+    if (isPathNotFound(error)) return false;
+    throw error;
+  }
+}
+
 /** The plan of a run that somebody has begun. */
 async function findPlan(driver: StorageDriver, directory: string, runId: string): Promise<BegunPlan | undefined> {
   const store = await new PartStore(driver, directory, runId, "").find();
@@ -94,7 +142,7 @@ async function findPlan(driver: StorageDriver, directory: string, runId: string)
 }
 
 /** Whose storage is it, and what is its time? Then the plan stands. */
-async function beginPlan(run: Run, directory: string, about: Omit<RunPlan, "storageOffset" | "lock">): Promise<BegunPlan> {
+async function beginPlan(run: Run, about: Omit<RunPlan, "storageOffset" | "lock">): Promise<BegunPlan> {
   const { online } = run.registry;
   if (online === undefined || run.driver.putContent === undefined)
     throw new UnsupportedError(
@@ -105,37 +153,51 @@ async function beginPlan(run: Run, directory: string, about: Omit<RunPlan, "stor
     run.storageOffset = await measureOffset(run.driver, run.settlingDriver, run.clock, `${online.lock}.${about.runId}`);
   if (!run.settings.readOnly) refuseSkew(run.storageOffset);
   const plan: RunPlan = { ...about, storageOffset: run.storageOffset, lock: RunLock.contentFor(about.runId, about.startedAt) };
-  const store = await new PartStore(run.settlingDriver, directory, about.runId, "").begin(plan);
+  const store = await new PartStore(run.settlingDriver, directoryOf(run.registry, about.runId), about.runId, "").begin(plan);
   return { store, plan };
 }
 
-async function leadRun(run: Run, open: () => Promise<Lead>): Promise<GcReport> {
-  return run.telemetry.span("run", async () => {
-    let lead: Lead | undefined;
-    try {
-      run.signal.throwIfAborted();
-      sayDegree(run);
-      lead = await open();
-      await takeLock(run, lead);
-      await collectParts(lead);
-      await lead.store.remove();
-      await closeSession(run);
-      return end(run, run.ledger.hasFailures ? "completed-with-failures" : "completed");
-    } catch (thrown) {
-      if (thrown instanceof Suspension) {
-        run.lock?.letGo();
-        throw thrown;
-      }
-      const error: unknown = run.signal.aborted ? run.signal.reason : thrown;
-      await run.settle();
-      if (lead !== undefined && run.lock !== undefined) await breakOff(run, lead);
-      await closeSession(run);
-      attachReport(error, end(run, isRefusal(run, error) ? "refused" : "aborted", error));
-      throw error;
-    } finally {
-      await run.settle();
-    }
-  });
+/** The whole of it; where it is let go of meanwhile, the suspension. */
+async function leadRun(run: Run, open: () => Promise<Lead>, parted: PartedRun): Promise<GcReport | Suspension> {
+  let lead: Lead | undefined;
+  try {
+    run.signal.throwIfAborted();
+    sayDegree(run);
+    lead = await open();
+    await takeLock(run, lead);
+    await collectParts(lead);
+    await parted.confirm?.();
+    const report = end(run, run.ledger.hasFailures ? "completed-with-failures" : "completed");
+    await parted.ended?.(report);
+    await forget(run, lead);
+    return report;
+  } catch (thrown) {
+    const error: unknown = run.signal.aborted ? run.signal.reason : thrown;
+    await run.settle();
+    const suspension = (await breakOff(run, lead, parted, error)) ?? error;
+    if (!(suspension instanceof Suspension)) throw error;
+    run.lock?.letGo();
+    return suspension;
+  } finally {
+    await run.settle();
+  }
+}
+
+/** What was taken goes back, and what others still make of the run stops; or the suspension, where the run is not this one's to end. */
+async function breakOff(run: Run, lead: Lead | undefined, parted: PartedRun, error: unknown): Promise<Suspension | undefined> {
+  if (error instanceof Suspension) return error;
+  try {
+    await parted.confirm?.();
+    if (lead !== undefined && run.lock !== undefined) await undoAll(run, lead);
+    const report = end(run, isRefusal(run, error) ? "refused" : "aborted", error);
+    attachReport(error, report);
+    await parted.ended?.(report, error);
+  } catch (thrown) {
+    if (thrown instanceof Suspension) return thrown;
+    throw thrown;
+  }
+  await forget(run, run.lock === undefined ? undefined : lead);
+  return undefined;
 }
 
 /** Taken once, and then shared: a run that has lost its lock never takes it again. */
@@ -149,14 +211,23 @@ async function takeLock(run: Run, { store, plan }: Lead): Promise<void> {
   if (isTaken) run.lock ??= await RunLock.share(run.settlingDriver, path, plan.lock, run.clock);
 }
 
-/** What was taken goes back, and what others still make of the run stops. What fails here, the next run does. */
-async function breakOff(run: Run, lead: Lead): Promise<void> {
+/** What fails here, the next run does. */
+async function undoAll(run: Run, lead: Lead): Promise<void> {
   try {
     await lead.breakOff();
     await openAside(run);
     await undo(run, run.settlingDriver);
-    await lead.store.remove();
   } catch (error) {
     run.log.error(`what run ${run.ledger.runId} took could not be put back: ${messageOf(error)}; the next run does`, { error });
   }
+}
+
+/** The run has ended: what its parts left goes, and the lock is given back. */
+async function forget(run: Run, lead: Lead | undefined): Promise<void> {
+  try {
+    await lead?.store.remove();
+  } catch (error) {
+    run.log.warn(`what the parts of run ${run.ledger.runId} left could not be removed: ${messageOf(error)}; the next run does`, { error });
+  }
+  await closeSession(run);
 }
