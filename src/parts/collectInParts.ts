@@ -16,7 +16,7 @@ import { WorkerRefusedError } from "./errors.js";
 import { type Execute, Lead, Suspension } from "./lead.js";
 import { piecesOf } from "./partRun.js";
 import { PartStore } from "./partStore.js";
-import type { PlannedOptions, RunPlan, WorkerHooks } from "./runPlan.js";
+import { type PlannedOptions, type RunPlan, toPlanned, type WorkerHooks } from "./runPlan.js";
 import { collectParts } from "./story.js";
 
 /** The options of a run in parts: those of `markAndSweep`, but for what only one process can know. */
@@ -94,13 +94,6 @@ export async function tidyUp(driver: StorageDriver, registry: Namespace, runId: 
 
 function directoryOf(registry: Namespace, runId: string): string {
   return `${registry.online?.aside ?? ""}/${runId}/parts`;
-}
-
-/** JSON knows no infinity: a span of time for ever is 285,000 years. */
-function toPlanned(options: PartedOptions): PlannedOptions {
-  const finite = (value: unknown) => (value === Number.POSITIVE_INFINITY ? Number.MAX_SAFE_INTEGER : value);
-  const planned = Object.entries(options).filter(([name]) => name !== "onProgress");
-  return Object.fromEntries(planned.map(([name, value]) => [name, finite(value)]));
 }
 
 interface BegunPlan {
