@@ -8,6 +8,7 @@ const entry = {
   testing: "src/testing/index.ts",
   report: "src/report/index.ts",
   parts: "src/parts/index.ts",
+  bullmq: "src/bullmq/index.ts",
 };
 
 // TypeScript 6 calls an option deprecated that the builder of declarations still sets.

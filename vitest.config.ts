@@ -9,6 +9,7 @@ export default defineConfig({
       { find: /^oci-registry-gc$/, replacement: source("index.ts") },
       { find: /^oci-registry-gc\/testing$/, replacement: source("testing/index.ts") },
       { find: /^oci-registry-gc\/parts$/, replacement: source("parts/index.ts") },
+      { find: /^oci-registry-gc\/bullmq$/, replacement: source("bullmq/index.ts") },
       { find: /^oci-registry-gc\/report$/, replacement: source("report/index.ts") },
       { find: /^oci-registry-gc\/drivers\/(.+)$/, replacement: source("drivers/$1.ts") },
     ],

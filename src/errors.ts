@@ -18,7 +18,8 @@ export type ErrorCode =
   | "CLOCK_SKEW"
   | "UNSUPPORTED"
   | "PART_DAMAGED"
-  | "WORKER_REFUSED";
+  | "WORKER_REFUSED"
+  | "QUEUE_FAILED";
 
 const BRAND = Symbol.for("oci-registry-gc.error");
 

@@ -47,8 +47,6 @@ export type JournalRecord = JournalBlob | JournalLink | JournalState;
 /** Records of one object: small enough to be written and read as a whole. */
 const RECORDS_AT_ONCE = 5000;
 const MAX_OBJECT_BYTES = 64 * 1024 * 1024;
-/** Said of a journal that is not there, too. */
-export const NO_BEGINNING = "it has no beginning";
 const OBJECT = /^(\d{6})\.jsonl$/;
 
 export class Journal {
@@ -96,7 +94,7 @@ export class Journal {
       if (typeof records === "string") journal.damage ??= `${journal.pathOf(number)} ${records}`;
       else for (const record of records) journal.take(record);
     }
-    if (numbers.length === 0 || journal.begunAt === undefined) journal.damage ??= NO_BEGINNING;
+    if (numbers.length === 0 || journal.begunAt === undefined) journal.damage ??= "it has no beginning";
     journal.next = (numbers.at(-1) ?? -1) + 1;
     return journal;
   }

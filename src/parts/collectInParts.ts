@@ -2,10 +2,9 @@ import { randomUUID } from "node:crypto";
 import { systemClock } from "../clock.js";
 import { attachReport, end, isRefusal } from "../conduct.js";
 import type { StorageDriver } from "../driver.js";
-import { LockedError, messageOf, UnsupportedError } from "../errors.js";
+import { isPathNotFound, LockedError, messageOf, UnsupportedError } from "../errors.js";
 import type { Namespace } from "../namespace.js";
-import { AsideStore, isRunId } from "../online/asideStore.js";
-import { NO_BEGINNING } from "../online/journal.js";
+import { isRunId } from "../online/asideStore.js";
 import { undo } from "../online/putBack.js";
 import { RunLock } from "../online/runLock.js";
 import { closeSession, openAside, sayDegree } from "../online/session.js";
@@ -18,7 +17,7 @@ import { WorkerRefusedError } from "./errors.js";
 import { type Execute, Lead, Suspension } from "./lead.js";
 import { piecesOf } from "./partRun.js";
 import { PartStore } from "./partStore.js";
-import type { PlannedOptions, RunPlan, WorkerHooks } from "./runPlan.js";
+import { type PlannedOptions, type RunPlan, toPlanned, type WorkerHooks } from "./runPlan.js";
 import { collectParts } from "./story.js";
 
 /** The options of a run in parts: those of `markAndSweep`, but for what only one process can know. */
@@ -36,6 +35,16 @@ export interface PartedRun {
    * Who makes a part holds what is garbage in it.
    */
   readonly shards?: number | undefined;
+  /**
+   * Asked before the run is ended, well or not. Where somebody else leads the run by now it throws a {@link Suspension}: then this one
+   * leaves all as it is.
+   */
+  readonly confirm?: (() => Promise<void>) | undefined;
+  /**
+   * Told how the run ended, while all that the parts left is still there: whoever takes the run up after a crash that comes later must
+   * not make it a second time, but {@link tidyUp}. Where it throws a {@link Suspension} the run is not ended.
+   */
+  readonly ended?: ((report: GcReport, error?: unknown) => Promise<void>) | undefined;
 }
 
 /**
@@ -59,20 +68,36 @@ export async function collectInParts(
   const { shards = 64, runId = randomUUID(), needs = [] } = parted;
   if (!Number.isInteger(Math.log2(shards)) || shards < 1 || shards > 0x10000)
     throw new TypeError(`option shards is ${shards}; expected a power of two, 1 to 65536`);
-  if (!isRunId(runId)) throw new TypeError(`option runId is ${JSON.stringify(runId)}; expected 1 to 64 letters, digits and hyphens`);
+  if (!isRunId(runId) || runId.length > MAX_RUN_ID)
+    throw new TypeError(`option runId is ${JSON.stringify(runId)}; expected 1 to ${MAX_RUN_ID} letters, digits and hyphens`);
   refuseHooks(options);
-  const directory = `${registry.online?.aside ?? ""}/${runId}/parts`;
-  const begun = await findPlan(driver, directory, runId);
+  const { begun, freeId } = await findRun(driver, registry, runId);
   const planned = begun?.plan.options ?? toPlanned(options);
-  const identity = begun?.plan ?? { runId, startedAt: (ctx.clock ?? systemClock).now(), storageOffset: 0 };
+  const identity = begun?.plan ?? { runId: freeId, startedAt: (ctx.clock ?? systemClock).now(), storageOffset: 0 };
   const run = Run.begin(ctx, driver, registry, { ...planned, onProgress: options.onProgress }, identity);
   piecesOf(run);
-  return leadRun(run, async () => {
-    const about = { version: VERSION, runId, startedAt: run.startedAt, options: planned, shards, needs };
-    const { store, plan } = begun ?? (await beginPlan(run, directory, about));
+  const open = async () => {
+    const about = { version: VERSION, runId: freeId, startedAt: run.startedAt, options: planned, shards, needs };
+    const { store, plan } = begun ?? (await beginPlan(run, about));
     return new Lead(run, store.through(run.settlingDriver), plan, parted.execute);
-  });
+  };
+  // A run that is let go of has not failed: its span must not say so.
+  const outcome = await run.telemetry.span("run", () => leadRun(run, open, parted));
+  if (outcome instanceof Suspension) throw outcome;
+  return outcome;
 }
+
+/** Gives back the lock of a run that has ended, and takes away what its parts left: for whoever finds that it died right after its end. */
+export async function tidyUp(driver: StorageDriver, registry: Namespace, runId: string): Promise<void> {
+  const { begun } = await findRun(driver, registry, runId);
+  if (begun === undefined) return;
+  const path = registry.online?.lock ?? "";
+  if (await RunLock.isHeldBy(driver, path, begun.plan.lock)) await driver.delete(path);
+  await begun.store.remove();
+}
+
+/** What names a run that is begun anew has a number more. */
+const MAX_RUN_ID = 56;
 
 const OF_WORKERS: readonly (keyof GcOptions)[] = ["keep", "onDeleted", "onItem", "referenceCache", "barrier"];
 
@@ -84,16 +109,37 @@ function refuseHooks(options: GcOptions): void {
   throw new TypeError(`option ${wrong} can't be part of a plan that several processes carry out: ${instead}`);
 }
 
-/** JSON knows no infinity: a span of time for ever is 285,000 years. */
-function toPlanned(options: PartedOptions): PlannedOptions {
-  const finite = (value: unknown) => (value === Number.POSITIVE_INFINITY ? Number.MAX_SAFE_INTEGER : value);
-  const planned = Object.entries(options).filter(([name]) => name !== "onProgress");
-  return Object.fromEntries(planned.map(([name, value]) => [name, finite(value)]));
+function directoryOf(registry: Namespace, runId: string): string {
+  return `${registry.online?.aside ?? ""}/${runId}/parts`;
 }
 
 interface BegunPlan {
   readonly store: PartStore;
   readonly plan: RunPlan;
+}
+
+/**
+ * The run that was begun by this name, or the name under which it is to be begun: where the first one has been used up, since a run of
+ * that name came to its end and left its journal, the same with a number.
+ */
+async function findRun(driver: StorageDriver, registry: Namespace, runId: string): Promise<{ begun?: BegunPlan; freeId: string }> {
+  for (let number = 1; ; number++) {
+    const freeId = number === 1 ? runId : `${runId}-${number}`;
+    const begun = await findPlan(driver, directoryOf(registry, freeId), freeId);
+    if (begun !== undefined) return { begun, freeId };
+    if (registry.online === undefined || !(await hasJournal(driver, `${registry.online.aside}/${freeId}/journal`))) return { freeId };
+  }
+}
+
+/** Whether a run has left a journal, which tells what lies aside: nothing is to be written over that. */
+async function hasJournal(driver: StorageDriver, directory: string): Promise<boolean> {
+  try {
+    for await (const page of driver.list(directory)) if (page.length > 0) return true;
+    return false;
+  } catch (error) {
+    if (isPathNotFound(error)) return false;
+    throw error;
+  }
 }
 
 /** The plan of a run that somebody has begun. */
@@ -108,61 +154,64 @@ async function findPlan(driver: StorageDriver, directory: string, runId: string)
 }
 
 /** Whose storage is it, and what is its time? Then the plan stands. */
-async function beginPlan(run: Run, directory: string, about: Omit<RunPlan, "storageOffset" | "lock">): Promise<BegunPlan> {
+async function beginPlan(run: Run, about: Omit<RunPlan, "storageOffset" | "lock">): Promise<BegunPlan> {
   const { online } = run.registry;
   if (online === undefined || run.driver.putContent === undefined)
     throw new UnsupportedError(
       "a run in parts needs a place on the registry's storage: the namespace's `online`, and the driver's putContent",
     );
-  await refuseEnded(run, about.runId);
   for (const warning of (await run.registry.guard?.(run.look)) ?? []) run.log.warn(warning);
   if (!run.settings.dryRun)
     run.storageOffset = await measureOffset(run.driver, run.settlingDriver, run.clock, `${online.lock}.${about.runId}`);
   if (!run.settings.readOnly) refuseSkew(run.storageOffset);
   const plan: RunPlan = { ...about, storageOffset: run.storageOffset, lock: RunLock.contentFor(about.runId, about.startedAt) };
-  const store = await new PartStore(run.settlingDriver, directory, about.runId, "").begin(plan);
+  const store = await new PartStore(run.settlingDriver, directoryOf(run.registry, about.runId), about.runId, "").begin(plan);
   if (JSON.stringify(await store.readPlan()) === JSON.stringify(plan)) return { store, plan };
   throw new LockedError(`run ${about.runId} was begun by somebody else at the same moment; whoever did leads it`);
 }
 
-/** A run whose journal is there has been, and what lies aside is told by it: nothing is to be written over that. */
-async function refuseEnded(run: Run, runId: string): Promise<void> {
-  const { online } = run.registry;
-  const aside = new AsideStore(run.driver, online?.aside ?? "", run.digests);
-  const { damage } = await aside.readJournal(runId, run.settlingDriver, { ...run.look, holds: () => false });
-  if (damage === NO_BEGINNING) return;
-  throw new LockedError(`run ${runId} is over, or was broken off: its journal is there. Begin another one, with a runId of its own`);
+/** The whole of it; where it is let go of meanwhile, the suspension. */
+async function leadRun(run: Run, open: () => Promise<Lead>, parted: PartedRun): Promise<GcReport | Suspension> {
+  let lead: Lead | undefined;
+  try {
+    run.signal.throwIfAborted();
+    sayDegree(run);
+    lead = await open();
+    await takeLock(run, lead);
+    await collectParts(lead);
+    await parted.confirm?.();
+    const report = end(run, run.ledger.hasFailures ? "completed-with-failures" : "completed");
+    await parted.ended?.(report);
+    await forget(run, lead);
+    return report;
+  } catch (thrown) {
+    const error: unknown = run.signal.aborted ? run.signal.reason : thrown;
+    await run.settle();
+    const suspension = (await breakOff(run, lead, parted, error)) ?? error;
+    if (!(suspension instanceof Suspension)) throw error;
+    run.lock?.letGo();
+    return suspension;
+  } finally {
+    await run.settle();
+  }
 }
 
-async function leadRun(run: Run, open: () => Promise<Lead>): Promise<GcReport> {
-  return run.telemetry.span("run", async () => {
-    let lead: Lead | undefined;
-    try {
-      run.signal.throwIfAborted();
-      sayDegree(run);
-      lead = await open();
-      await takeLock(run, lead);
-      await collectParts(lead);
-      // The lock first: whoever is late finds it gone, while he could not see any more that his stage is closed.
-      await closeSession(run);
-      await lead.store.remove();
-      return end(run, run.ledger.hasFailures ? "completed-with-failures" : "completed");
-    } catch (thrown) {
-      if (thrown instanceof Suspension) {
-        run.lock?.letGo();
-        throw thrown;
-      }
-      const error: unknown = run.signal.aborted ? run.signal.reason : thrown;
-      await run.settle();
-      const isBroken = lead !== undefined && run.lock !== undefined && (await breakOff(run, lead));
-      await closeSession(run);
-      if (isBroken) await lead?.store.remove().catch(() => undefined);
-      attachReport(error, end(run, isRefusal(run, error) ? "refused" : "aborted", error));
-      throw error;
-    } finally {
-      await run.settle();
-    }
-  });
+/** What was taken goes back, and what others still make of the run stops; or the suspension, where the run is not this one's to end. */
+async function breakOff(run: Run, lead: Lead | undefined, parted: PartedRun, error: unknown): Promise<Suspension | undefined> {
+  if (error instanceof Suspension) return error;
+  let isUndone = false;
+  try {
+    await parted.confirm?.();
+    isUndone = lead !== undefined && run.lock !== undefined && (await undoAll(run, lead));
+    const report = end(run, isRefusal(run, error) ? "refused" : "aborted", error);
+    attachReport(error, report);
+    await parted.ended?.(report, error);
+  } catch (thrown) {
+    if (thrown instanceof Suspension) return thrown;
+    throw thrown;
+  }
+  await forget(run, isUndone ? lead : undefined);
+  return undefined;
 }
 
 /** Taken once, and then shared: a run that has lost its lock never takes it again. */
@@ -176,8 +225,8 @@ async function takeLock(run: Run, { store, plan }: Lead): Promise<void> {
   if (isTaken) run.lock ??= await RunLock.share(run.settlingDriver, path, plan.lock, run.clock);
 }
 
-/** What was taken goes back, and what others still make of the run stops. What fails here, the next run does. */
-async function breakOff(run: Run, lead: Lead): Promise<boolean> {
+/** What fails here, the next run does. */
+async function undoAll(run: Run, lead: Lead): Promise<boolean> {
   try {
     await lead.breakOff();
     await openAside(run);
@@ -186,5 +235,18 @@ async function breakOff(run: Run, lead: Lead): Promise<boolean> {
   } catch (error) {
     run.log.error(`what run ${run.ledger.runId} took could not be put back: ${messageOf(error)}; the next run does`, { error });
     return false;
+  }
+}
+
+/**
+ * The run has ended: the lock is given back, and what its parts left goes. The lock first: whoever is late finds it gone, when he can't see
+ * any more that his stage is closed.
+ */
+async function forget(run: Run, lead: Lead | undefined): Promise<void> {
+  await closeSession(run);
+  try {
+    await lead?.store.remove();
+  } catch (error) {
+    run.log.warn(`what the parts of run ${run.ledger.runId} left could not be removed: ${messageOf(error)}; the next run does`, { error });
   }
 }

@@ -4,8 +4,8 @@
  * @packageDocumentation
  */
 
-export { collectInParts, type PartedOptions, type PartedRun } from "./collectInParts.js";
+export { collectInParts, type PartedOptions, type PartedRun, tidyUp } from "./collectInParts.js";
 export { PartDamagedError, WorkerRefusedError } from "./errors.js";
-export { type Execute, Suspension } from "./lead.js";
+export { type Execute, type ExecuteOptions, Suspension } from "./lead.js";
 export { type PartWorker, runPart } from "./runPart.js";
 export type { PartJob, PlannedOptions, RunPlan, WorkerHooks } from "./runPlan.js";

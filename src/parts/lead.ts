@@ -16,7 +16,15 @@ import { shardOf } from "./sortedRun.js";
  * Has parts made, somewhere, by somebody; each job is one part. Resolves when all are made; what a queue says of that is not believed,
  * only the storage. Rejects with the error of one that can't be made.
  */
-export type Execute = (jobs: readonly PartJob[], options: { readonly signal: AbortSignal }) => Promise<void>;
+export type Execute = (jobs: readonly PartJob[], options: ExecuteOptions) => Promise<void>;
+
+export interface ExecuteOptions {
+  readonly signal: AbortSignal;
+  /** What the stage counts as in progress and durations. */
+  readonly phase: Phase;
+  /** How many parts the stage has, those that are made already included. */
+  readonly total: number;
+}
 
 /** Thrown by an {@link Execute} that lets go of the run meanwhile: whoever takes it up again tells it from the beginning. */
 export class Suspension extends Error {
@@ -98,7 +106,7 @@ export class Lead {
     const isNew = await store.open(name, { kind, parts, input });
     const jobs = Array.from({ length: parts }, (_, part) => this.jobFor(name, part));
     const missing = isNew ? jobs : await this.missing(jobs);
-    if (missing.length > 0) await this.execute(missing, { signal: run.signal });
+    if (missing.length > 0) await this.execute(missing, { signal: run.signal, phase: PHASES[kind], total: parts });
     run.signal.throwIfAborted();
     const outputs = await store.close(name, parts);
     this.current = undefined;

@@ -85,10 +85,13 @@ export class PartStore {
   /**
    * The plan that this run was begun with.
    *
-   * @throws PartDamagedError where it is another one.
+   * @throws PartDamagedError where it is another one, or gone: then the run is over.
    */
   async readPlan(): Promise<unknown> {
-    const bytes = await this.read("plan");
+    const bytes = await this.read("plan").catch((error: unknown) => {
+      if (isPathNotFound(error)) throw new PartDamagedError(this.pathOf("plan"), "it is not there, so the run has ended");
+      throw error;
+    });
     if (checksumOf(bytes) !== this.plan) throw new PartDamagedError(this.pathOf("plan"), "it is not the plan of this run");
     return parse(Buffer.from(this.unsealed("plan", bytes)));
   }

@@ -8,6 +8,13 @@ export type WorkerHooks = Pick<GcOptions, "keep" | "onDeleted" | "onItem" | "ref
 /** The options that a plan holds. */
 export type PlannedOptions = Omit<GcOptions, keyof WorkerHooks | "onProgress" | "barrier">;
 
+/** JSON knows no infinity: a span of time for ever is 285,000 years. */
+export function toPlanned(options: PlannedOptions & Pick<GcOptions, "onProgress">): PlannedOptions {
+  const finite = (value: unknown) => (value === Number.POSITIVE_INFINITY ? Number.MAX_SAFE_INTEGER : value);
+  const planned = Object.entries(options).filter(([name]) => name !== "onProgress");
+  return Object.fromEntries(planned.map(([name, value]) => [name, finite(value)]));
+}
+
 export interface RunPlan {
   readonly version: string;
   readonly runId: string;
