@@ -1,6 +1,6 @@
 /** The package as users get it: what is in it, and that it works for everyone whom it says it works for. */
 
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -223,18 +223,25 @@ describe("in TypeScript, with all its strictness, declarations of others include
   );
 });
 
-describe("docs/first-run.md, followed to the letter", () => {
-  const page = readFileSync(fileURLToPath(new URL("../../docs/first-run.md", import.meta.url)), "utf8");
-  const blocks = [...page.matchAll(/^```(\w+)\n([^]*?)^```$/gm)].map(([, language = "", code = ""]) => ({ language, code }));
+/** The code blocks of a page; `name` is the file that one is meant to be, by a comment before it or in its first line. */
+function blocksOf(file: string): { name: string | undefined; language: string; code: string }[] {
+  const page = readFileSync(fileURLToPath(new URL(`../../docs/${file}`, import.meta.url)), "utf8");
+  return [...page.matchAll(/(?:<!-- file: (\S+) -->\n\n)?^```(\w+)\n([^]*?)^```$/gm)].map(([, name, language = "", code = ""]) => ({
+    name: name ?? /^\/\/ (\S+)\n/.exec(code)?.[1],
+    language,
+    code,
+  }));
+}
+
+describe("pages, followed to the letter", () => {
   /** Done already, in the way of these tests: the folder is there, and the package in it. */
   const isSetUp = (command: string) => /^(mkdir|cd|npm) /.test(command);
 
-  test("does what it says", async () => {
+  test("docs/first-run.md leads to a registry that is collected", async () => {
     const folder = await packed.project({});
     let printed = "";
     let shown = 0;
-    for (const { language, code } of blocks) {
-      const [, name] = /^\/\/ (\S+)\n/.exec(code) ?? [];
+    for (const { name, language, code } of blocksOf("first-run.md")) {
       const commands = code
         .trim()
         .split("\n")
@@ -251,5 +258,19 @@ describe("docs/first-run.md, followed to the letter", () => {
     }
     expect(existsSync(join(folder, "registry/docker/registry/v2"))).toBe(true);
     expect(shown).toBe(3);
+  });
+
+  test("docs/driver.md leads to a driver that passes the conformance suite", async () => {
+    const named = blocksOf("driver.md").flatMap(({ name, code }) => (name === undefined ? [] : [[name, code] as const]));
+    expect(named.map(([name]) => name)).toEqual(["tableDriver.ts", "tableDriver.test.ts"]);
+    const folder = await packed.project(Object.fromEntries(named));
+    const vitest = fileURLToPath(new URL("../../node_modules/vitest", import.meta.url));
+    symlinkSync(vitest, join(folder, "node_modules/vitest"));
+    const results = JSON.parse(await run(process.execPath, [join(vitest, "vitest.mjs"), "run", "--reporter=json"], { cwd: folder })) as {
+      numPassedTests: number;
+      numFailedTests: number;
+    };
+    expect(results).toMatchObject({ numFailedTests: 0 });
+    expect(results.numPassedTests).toBeGreaterThan(40);
   });
 });

@@ -55,13 +55,12 @@ export class Packed {
   /** Builds and packs a copy of this project: nobody else's `dist` is in the way, and nothing is built elsewhere. */
   static async make(): Promise<Packed> {
     const folder = mkdtempSync(join(tmpdir(), "oci-registry-gc-package-"));
-    const copy = join(folder, "copy");
-    for (const each of INGREDIENTS) cpSync(join(root, each), join(copy, each), { recursive: true });
-    symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
-    await run("npm", ["pack", "--pack-destination", folder], { cwd: copy });
-    const [tarball] = readdirSync(folder).filter((name) => name.endsWith(".tgz"));
-    if (tarball === undefined) throw new Error("npm pack made no tarball");
-    return new Packed(folder, join(folder, tarball));
+    try {
+      return new Packed(folder, await packCopy(folder));
+    } catch (error) {
+      rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
   }
 
   remove(): void {
@@ -83,6 +82,17 @@ export class Packed {
       writeFileSync(join(folder, name), content);
     return folder;
   }
+}
+
+/** The tarball's path. */
+async function packCopy(folder: string): Promise<string> {
+  const copy = join(folder, "copy");
+  for (const each of INGREDIENTS) cpSync(join(root, each), join(copy, each), { recursive: true });
+  symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
+  await run("npm", ["pack", "--pack-destination", folder], { cwd: copy });
+  const [tarball] = readdirSync(folder).filter((name) => name.endsWith(".tgz"));
+  if (tarball === undefined) throw new Error("npm pack made no tarball");
+  return join(folder, tarball);
 }
 
 /** Runs a program of a package that this project has for development. */
