@@ -4,9 +4,8 @@
  */
 
 import fc from "fast-check";
-import type { GcOptions } from "oci-registry-gc";
+import { type GcOptions, heal, markAndSweep, purge } from "oci-registry-gc";
 import { describe, expect, test } from "vitest";
-import { heal, markAndSweep, purge } from "../../../src/chapters.js";
 import { contentOf, DAY } from "../../support/stores.js";
 import { cutAt, seeded } from "./scheduler.js";
 import { type Action, type Command, IMAGES, type Old, REPOSITORIES, Simulation, TAGS } from "./simulation.js";

@@ -1,9 +1,7 @@
 /** Clients and collectors on one storage, interleaved at every call; and what must hold at the end. */
 
-import { type GcOptions, openRegistry, type StorageDriver } from "oci-registry-gc";
+import { type GcOptions, markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
-// The doors load what runs, which is nobody's turn: a collector begins behind them.
-import { markAndSweep } from "../../../src/chapters.js";
 import { DAY } from "../../support/stores.js";
 import { digestOf } from "../../support/world.js";
 import { gated, isBetweenParts } from "./gatedDriver.js";
