@@ -34,7 +34,12 @@ export interface Explanation {
   readonly because: readonly ExplanationStep[];
 }
 
-/** Why a blob or manifest is kept, or what would take it away. Takes no lock. */
+/**
+ * Tells why a blob or manifest is kept, or what would take it away, by a look at the whole registry. Reads only, and takes no lock.
+ *
+ * @param options - Those of the run that is asked about: what is kept depends on them.
+ * @throws InvalidDigestError where `digest` is none; otherwise as `markAndSweep` does.
+ */
 export async function explain(
   ctx: GcContext,
   driver: StorageDriver,

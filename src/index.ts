@@ -6,7 +6,6 @@
 
 export type { Clock } from "./clock.js";
 export { DigestSet } from "./digestSet.js";
-export { explain, heal, listRuns, markAndSweep, purge, restore } from "./doors.js";
 export type { AbortOptions, Failure, FileInfo, StorageDriver } from "./driver.js";
 export {
   ClockSkewError,
@@ -25,8 +24,9 @@ export {
   RegistryGcError,
   UnsupportedError,
 } from "./errors.js";
-export type { Explanation, ExplanationStep } from "./explain.js";
+export { type Explanation, type ExplanationStep, explain } from "./explain.js";
 export { fromPino, type LogFields, type Logger, type PinoLike } from "./logger.js";
+export { markAndSweep } from "./markAndSweep.js";
 export type {
   BlobInfo,
   Damage,
@@ -45,8 +45,9 @@ export type {
   TagIndexEntry,
   Upload,
 } from "./namespace.js";
-export type { QuarantinedRun } from "./online/listRuns.js";
-export type { RestoreReport, RestoreTarget } from "./online/restore.js";
+export { heal, purge } from "./online/commands.js";
+export { listRuns, type QuarantinedRun } from "./online/listRuns.js";
+export { type RestoreReport, type RestoreTarget, restore } from "./online/restore.js";
 export type { DeletedItem, GcContext, GcOptions, ItemKind, ManifestInfo, Phase, PlannedItem, Progress, Reason } from "./options.js";
 export { memoryReferenceCache, type ReferenceCache } from "./referenceCache.js";
 export { openRegistry } from "./registry/openRegistry.js";

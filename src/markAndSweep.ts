@@ -13,7 +13,21 @@ import type { GcReport } from "./report.js";
 import { Run } from "./run.js";
 import { sweep } from "./sweep.js";
 
-/** The whole of a collection. */
+/**
+ * Collects the garbage of a registry's storage, by mark and sweep.
+ *
+ * Nothing is deleted before everything has been looked at. Any error before the sweep ends the run with nothing deleted; damage that
+ * was read is no error, and protects its repository. In the sweep, a delete that fails is recorded, and the rest goes on. While the
+ * registry serves (without `readOnly`), garbage is put aside where the driver can move, and a later run deletes it.
+ *
+ * @remarks Time and memory are linear in the size of the registry: about 44 bytes and a mark for each digest, and a few words for
+ * each reference of a manifest. Each manifest is read once, however many repositories have it.
+ * @param ctx - Signal, logger, telemetry and clock; all optional.
+ * @param driver - Where the bytes live. Everything that is deleted is deleted through it.
+ * @param registry - What the registry looks like: `openRegistry(driver)` for the layout of distribution.
+ * @throws TypeError for a wrong option, driver or registry, before any call to the driver.
+ * @throws RegistryGcError with a `code`, or the signal's reason; with `report` where it is an object: what was known by then.
+ */
 export async function markAndSweep(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions = {}): Promise<GcReport> {
   return conduct(Run.begin(ctx, driver, registry, options), collect);
 }

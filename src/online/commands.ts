@@ -10,7 +10,13 @@ import { recoverLinks } from "./closeJournals.js";
 import { goOnInterrupted, lookAndPutBack, settleAndPurge } from "./quarantine.js";
 import { openSession } from "./session.js";
 
-/** A look, and what lies aside and is needed put back. */
+/**
+ * Looks at everything once, and puts back what lies aside and is needed; deletes nothing, and does not wait. Cheap enough for every
+ * few minutes: where a registry has a descriptor cache, it mends what the registry promised from memory.
+ *
+ * @param options - Those of the runs whose quarantine it is: a look with others needs other things.
+ * @throws as `markAndSweep` does.
+ */
 export async function heal(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions = {}): Promise<GcReport> {
   return conduct(Run.begin(ctx, driver, registry, options), async (run) => {
     await begin(run);
@@ -20,7 +26,12 @@ export async function heal(ctx: GcContext, driver: StorageDriver, registry: Name
   });
 }
 
-/** The end of a quarantine, without taking anything new aside. */
+/**
+ * Drains, looks, puts back what is needed, and deletes what has been aside for `quarantineMs`. Takes nothing new aside.
+ *
+ * @param options - Those of the runs whose quarantine it is.
+ * @throws as `markAndSweep` does.
+ */
 export async function purge(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions = {}): Promise<GcReport> {
   return conduct(Run.begin(ctx, driver, registry, options), async (run) => {
     await begin(run);

@@ -21,7 +21,11 @@ export interface QuarantinedRun {
   readonly purgeableAt: string;
 }
 
-/** What lies aside, by run, the newest first. Takes no lock. */
+/**
+ * What lies aside, by run, the newest first. Reads only, and takes no lock.
+ *
+ * @throws RegistryGcError as `markAndSweep` does.
+ */
 export async function listRuns(ctx: GcContext, driver: StorageDriver, registry: Namespace): Promise<readonly QuarantinedRun[]> {
   const run = Run.begin(ctx, driver, registry, { dryRun: true });
   try {

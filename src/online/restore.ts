@@ -28,7 +28,12 @@ export interface RestoreReport {
   failures: readonly Failure[];
 }
 
-/** Data only where there is none and after its digest was checked; layer links that a run took only where there are none. */
+/**
+ * Brings back what a run put aside: data only where there is none and after its digest was checked, the layer links that the run took
+ * only where there are none. What is restored counts as young for `gracePeriodMs`, so that there is time to tag it.
+ *
+ * @throws TypeError where the run or the digest is none, RegistryGcError as `markAndSweep` does.
+ */
 export async function restore(
   ctx: GcContext,
   driver: StorageDriver,
