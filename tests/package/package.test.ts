@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { nodeOf } from "./nodeVersions.js";
 import { entries, manifest, optionalPeers, Packed, runDevelopmentTool } from "./packed.js";
@@ -51,6 +52,23 @@ describe("what is in it", () => {
     expect(problems ?? {}).toEqual({});
     expect(Object.keys(analysis.entrypoints)).toEqual(Object.keys(manifest.exports));
   });
+});
+
+test("the root entry has at most 125 kB, minified, its dependencies aside", async () => {
+  const folder = join(await packed.project({}), "node_modules", manifest.name);
+  const { outputFiles } = await build({
+    entryPoints: [join(folder, "dist/index.js")],
+    bundle: true,
+    minify: true,
+    write: false,
+    format: "esm",
+    platform: "node",
+    packages: "external",
+    absWorkingDir: folder,
+  });
+  const bytes = outputFiles.reduce((sum, { contents }) => sum + contents.length, 0);
+  expect(bytes).toBeGreaterThan(10_000);
+  expect(bytes).toBeLessThanOrEqual(125_000);
 });
 
 const imports = (specifiers: readonly string[]) => specifiers.map((specifier) => `await import(${JSON.stringify(specifier)})`);
