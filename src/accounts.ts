@@ -13,9 +13,9 @@ import { doomedLayerLinks, itemsOf, REASON } from "./sweepItems.js";
 const ITEMS_A_TURN = 500;
 
 /** Writes the plan's numbers into the report. */
-export function account(run: Run, { repositories, tags, revisions, looks }: RegistryLook, plan: Plan): void {
+export async function account(run: Run, { repositories, tags, revisions, looks }: RegistryLook, plan: Plan): Promise<void> {
   const { ledger } = run;
-  const { live, young, protected: spared } = tally(run);
+  const { live, young, protected: spared } = await tally(run);
   ledger.kept = { young, protected: spared };
   const doomed = looks.reduce((sum, look) => sum + look.doomed.size, 0);
   ledger.marked = { repositories, tags, manifests: revisions - doomed, blobs: live };

@@ -16,9 +16,9 @@ export function refuseDamage(run: Run): void {
 }
 
 /** Blobs without a single repository: a wrong root, a disk that is not mounted, a listing that lied. */
-export function refuseEmptyMark(run: Run, { repositories }: RegistryLook): void {
+export async function refuseEmptyMark(run: Run, { repositories }: RegistryLook): Promise<void> {
   if (repositories > 0) return;
-  const blobs = tally(run).present;
+  const blobs = (await tally(run)).present;
   if (blobs === 0) {
     run.log.warn("no repositories and no blobs were found: an empty registry, or a wrong root");
     return;
@@ -29,9 +29,9 @@ export function refuseEmptyMark(run: Run, { repositories }: RegistryLook): void 
   );
 }
 
-export function refuseRatio(run: Run): void {
+export async function refuseRatio(run: Run): Promise<void> {
   const { maxDeleteRatio } = run.settings;
-  const { present } = tally(run);
+  const { present } = await tally(run);
   const doomed = run.ledger.eligible.blobs;
   if (present < RATIO_FROM_BLOBS || doomed <= present * maxDeleteRatio) return;
   throw new DeleteRatioError(

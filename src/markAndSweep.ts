@@ -50,16 +50,16 @@ async function collect(run: Run): Promise<void> {
 
   // What nothing keeps is to go, unless that is too much to be true.
   let plan = await makePlan(run, found.looks);
-  account(run, found, plan);
-  refuseEmptyMark(run, found);
-  refuseRatio(run);
+  await account(run, found, plan);
+  await refuseEmptyMark(run, found);
+  await refuseRatio(run);
 
   // While others write: look again, and let go of what appeared or changed since.
   if (!readOnly && !dryRun && isSomething(plan)) {
     const again = await run.phase("look", () => lookAtRegistry(run, "look", found));
     refuseDamage(run);
     plan = await makePlan(run, again.looks, plan);
-    account(run, again, plan);
+    await account(run, again, plan);
   }
   await announce(run, plan);
   if (dryRun) return;

@@ -1,6 +1,6 @@
 /** The blob store that all repositories share. */
 
-import { isAlgorithm, isHexOf } from "../digest.js";
+import { type Algorithm, isAlgorithm, isHexOf } from "../digest.js";
 import { join } from "../driver.js";
 import { isPathNotFound } from "../errors.js";
 import { statAll } from "../internal/manyAtOnce.js";
@@ -24,23 +24,31 @@ export async function* listBlobs(access: Access, layout: Layout): AsyncIterable<
     if (!isAlgorithm(algorithm)) continue;
     const base = join(layout.blobs, algorithm);
     const prefixes = await knownDirectories(driver, base, (name) => /^[0-9a-f]{2}$/.test(name), options);
-    for (let start = 0; start < prefixes.length; start += PREFIXES_AT_ONCE) {
-      const some = prefixes.slice(start, start + PREFIXES_AT_ONCE);
-      yield* await Promise.all(
-        some.map(async (prefix) => {
-          const blobs: BlobInfo[] = [];
-          for await (const page of children(driver, join(base, prefix), options)) {
-            for (const { name, info } of page) {
-              if (info.isDirectory && isHexOf(algorithm, name) && name.startsWith(prefix))
-                blobs.push({ digest: digestOf(algorithm, name) });
-              else options.onUnrecognized?.(info.path);
-            }
-          }
-          return blobs;
-        }),
-      );
+    // The next are listed while these are worked off.
+    let listed = listPrefixes(access, base, algorithm, prefixes.slice(0, PREFIXES_AT_ONCE));
+    for (let next = PREFIXES_AT_ONCE; next < prefixes.length + PREFIXES_AT_ONCE; next += PREFIXES_AT_ONCE) {
+      const pages = await listed;
+      listed = listPrefixes(access, base, algorithm, prefixes.slice(next, next + PREFIXES_AT_ONCE));
+      // Whoever stops here doesn't ask whether the next could be listed.
+      listed.catch(() => undefined);
+      yield* pages;
     }
   }
+}
+
+function listPrefixes({ driver, options }: Access, base: string, algorithm: Algorithm, prefixes: readonly string[]): Promise<BlobInfo[][]> {
+  return Promise.all(
+    prefixes.map(async (prefix) => {
+      const blobs: BlobInfo[] = [];
+      for await (const page of children(driver, join(base, prefix), options)) {
+        for (const { name, info } of page) {
+          if (info.isDirectory && isHexOf(algorithm, name) && name.startsWith(prefix)) blobs.push({ digest: digestOf(algorithm, name) });
+          else options.onUnrecognized?.(info.path);
+        }
+      }
+      return blobs;
+    }),
+  );
 }
 
 async function* walkBlobs({ driver, options }: Access, layout: Layout): AsyncIterable<readonly BlobInfo[]> {
