@@ -26,6 +26,8 @@ export interface AbortOptions {
 export interface FileInfo {
   readonly path: string;
   readonly isDirectory: boolean;
+  /** The last component of the path, where a listing has it apart: to cut it off again costs as much as listing it. */
+  readonly name?: string | undefined;
   /** Bytes. In listings only where the listing has it for free. */
   readonly size?: number | undefined;
   /** When the content was last written, by the storage's clock. In listings only where the listing has it for free. */

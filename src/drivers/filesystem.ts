@@ -60,7 +60,7 @@ export class FilesystemDriver implements StorageDriver {
       options?.signal?.throwIfAborted();
       const page = entries.slice(start, start + PAGE);
       if (page.some((entry) => entry.isSymbolicLink())) yield await inParallel(page, (entry) => this.infoOfEntry(path, entry));
-      else yield page.map((entry) => ({ path: join(path, entry.name), isDirectory: entry.isDirectory() }));
+      else yield page.map((entry) => ({ path: join(path, entry.name), name: entry.name, isDirectory: entry.isDirectory() }));
     }
   }
 
@@ -248,15 +248,16 @@ export class FilesystemDriver implements StorageDriver {
 
   private async infoOfEntry(directory: string, entry: Dirent): Promise<FileInfo> {
     const path = join(directory, entry.name);
-    if (!entry.isSymbolicLink()) return { path, isDirectory: entry.isDirectory() };
+    const { name } = entry;
+    if (!entry.isSymbolicLink()) return { path, name, isDirectory: entry.isDirectory() };
     let target: Stats;
     try {
       target = await fs.stat(this.onDisk(path));
     } catch (error) {
       throw this.driverError(path, `the symbolic link ${path} leads nowhere: is what it leads to mounted?`, error);
     }
-    if (target.isDirectory() && (await this.leadsBack(path))) return { path, isDirectory: false };
-    return { ...infoOf(path, target), isLink: true };
+    if (target.isDirectory() && (await this.leadsBack(path))) return { path, name, isDirectory: false };
+    return { ...infoOf(path, target), name, isLink: true };
   }
 
   /** Whether a linked directory encloses, or is, a directory that its own path goes through. */

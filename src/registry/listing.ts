@@ -22,9 +22,11 @@ export async function* children(driver: StorageDriver, path: string, options: Lo
   for await (const page of presentPages(driver, path, options)) {
     const entries: Entry[] = [];
     for (const info of page) {
-      const name = info.path.slice(before.length);
+      const name = info.name ?? info.path.slice(before.length);
       const isPlain = isName(name);
-      if ((!isPlain && (name === "" || name.includes("/"))) || !info.path.startsWith(before)) {
+      // The length of a path that was put together costs nothing; to compare its beginning, it has to be copied first.
+      const isBelow = info.name === undefined ? info.path.startsWith(before) : info.path.length === before.length + name.length;
+      if ((!isPlain && (name === "" || name.includes("/"))) || !isBelow) {
         throw new DriverError(`${driver.name}: listing ${path} named ${info.path}, which is no direct child of it`, {
           driverName: driver.name,
           path,

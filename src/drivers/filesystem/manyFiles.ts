@@ -50,6 +50,6 @@ export async function rmdirMany(workers: FileWorkers, paths: readonly string[]):
 
 function* pagesOf(directory: string, pages: readonly ListedPage[]): Iterable<readonly FileInfo[]> {
   for (const { names, types } of pages) {
-    yield names.split("/").map((name, i) => ({ path: join(directory, name), isDirectory: types[i] === "1" }));
+    yield names.split("/").map((name, i) => ({ path: join(directory, name), name, isDirectory: types[i] === "1" }));
   }
 }

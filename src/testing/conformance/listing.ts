@@ -53,6 +53,9 @@ function listChecks(check: MakeCheck): ConformanceCheck[] {
       await place.files("a/file", "a/dir/file", "a/dir/more", "a/dir/deep/er/file", "b");
       const kinds = (await all(driver.list(place.at("a")))).map((info) => `${place.nameOf(info)} ${kindOf(info)}`);
       sameSet(kinds, ["a/file file", "a/dir directory"], "list of a directory with a file and a directory");
+      for (const { path, name } of await all(driver.list(place.at("a")))) {
+        if (name !== undefined) same(name, path.slice(path.lastIndexOf("/") + 1), `the name that list tells of ${path}`);
+      }
       sameSet(await place.names(""), ["a", "b"], "list of a directory with one of each");
     }),
     check("list: names that begin alike are told apart", [], async (place) => {
