@@ -13,9 +13,9 @@ import { doomedLayerLinks, itemsOf, REASON } from "./sweepItems.js";
 const ITEMS_A_TURN = 500;
 
 /** Writes the plan's numbers into the report, and answers with how many blobs there are. */
-export function account(run: Run, { repositories, tags, revisions, looks }: RegistryLook, plan: Plan): number {
+export async function account(run: Run, { repositories, tags, revisions, looks }: RegistryLook, plan: Plan): Promise<number> {
   const { ledger } = run;
-  const { present, live, young, protected: spared } = tally(run);
+  const { present, live, young, protected: spared } = await tally(run);
   ledger.kept = { young, protected: spared };
   const doomed = looks.reduce((sum, look) => sum + look.doomed.size, 0);
   ledger.marked = { repositories, tags, manifests: revisions - doomed, blobs: live };

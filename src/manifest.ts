@@ -68,8 +68,13 @@ export function readManifest(digest: string, bytes: Uint8Array): ManifestDocumen
 /** Whether every spelling of `schemaVersion` says 2: which of several a registry took is not for us to guess. */
 function saysSchema2(content: unknown): boolean {
   if (typeof content !== "object" || content === null) return false;
-  const versions = Object.entries(content).filter(([key]) => fold(key) === "schemaversion");
-  return versions.length > 0 && versions.every(([, version]) => version === 2);
+  let isSaid = false;
+  for (const [key, version] of Object.entries(content)) {
+    if (fold(key) !== "schemaversion") continue;
+    if (version !== 2) return false;
+    isSaid = true;
+  }
+  return isSaid;
 }
 
 /** A property of a parsed value, `undefined` where it has none of its own. */

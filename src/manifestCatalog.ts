@@ -194,12 +194,13 @@ export class ManifestCatalog {
   }
 
   private hold(manifest: number, document: KnownManifest): void {
-    const children = new Set<number>();
-    const blobs = new Set<number>();
-    for (const { digest, mayBeManifest } of document.named) (mayBeManifest ? children : blobs).add(this.digests.add(digest));
-    const subjects = new Set(document.subjects.map((digest) => this.digests.add(digest)));
+    const children: number[] = [];
+    const blobs: number[] = [];
+    for (const { digest, mayBeManifest } of document.named) (mayBeManifest ? children : blobs).push(this.digests.add(digest));
+    const subjects = document.subjects.map((digest) => this.digests.add(digest));
+    const lists = [unique(children), unique(blobs), unique(subjects)];
 
-    this.store(manifest, [children, blobs, subjects]);
+    this.store(manifest, lists);
     if (this.options.keepFacts) this.facts.set(manifest, document.facts);
     this.states.set(manifest, WHOLE | (document.isManifest ? IS_MANIFEST : 0) | (document.mayHaveSignatures ? MAY_HAVE_SIGNATURES : 0));
   }
@@ -256,13 +257,25 @@ export class ManifestCatalog {
     if (start < 0) return [];
     let from = start + 3;
     for (let i = 0; i < which; i++) from += this.lists.get(start + i);
-    return Array.from({ length: this.lists.get(start + which) }, (_, i) => this.lists.get(from + i));
+    const end = from + this.lists.get(start + which);
+    const numbers: number[] = [];
+    for (let at = from; at < end; at++) numbers.push(this.lists.get(at));
+    return numbers;
   }
 
   /** Resolves when nothing is being read. */
   idle(): Promise<void> {
     return this.gets.idle();
   }
+}
+
+/** Shorter lists are looked through faster than a set is made. */
+const SHORT = 24;
+
+/** Each number once. */
+function unique(numbers: readonly number[]): readonly number[] {
+  if (numbers.length > SHORT) return [...new Set(numbers)];
+  return numbers.filter((number, i) => numbers.indexOf(number) === i);
 }
 
 /** A read of a few manifests that others may wait for. */

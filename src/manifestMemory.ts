@@ -3,7 +3,7 @@
  * made it is today's: each says of which manifest and by which rule it is, and carries a checksum over all of that.
  */
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { isDigest } from "./digest.js";
 import { type ManifestDocument, property } from "./manifest.js";
 import type { ManifestInfo } from "./options.js";
@@ -36,7 +36,7 @@ export function fromEntry(digest: string, bytes: Uint8Array): KnownManifest | un
 }
 
 function checksum(digest: string, body: string): string {
-  return createHash("sha256").update(`${RULE} ${digest}\n${body}`).digest("hex");
+  return hash("sha256", `${RULE} ${digest}\n${body}`, "hex");
 }
 
 function isKnown(value: unknown): value is KnownManifest {

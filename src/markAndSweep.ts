@@ -50,7 +50,7 @@ async function collect(run: Run): Promise<void> {
 
   // What nothing keeps is to go, unless that is too much to be true.
   let plan = await makePlan(run, found.looks);
-  const blobs = account(run, found, plan);
+  const blobs = await account(run, found, plan);
   refuseEmptyMark(run, found.repositories, blobs);
   refuseRatio(run, blobs);
 
@@ -59,7 +59,7 @@ async function collect(run: Run): Promise<void> {
     const again = await run.phase("look", () => lookAtRegistry(run, "look", found));
     refuseDamage(run);
     plan = await makePlan(run, again.looks, plan);
-    account(run, again, plan);
+    await account(run, again, plan);
   }
   await announce(run, plan);
   if (dryRun) return;

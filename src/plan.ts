@@ -4,7 +4,7 @@
  * A second plan of the same run names nothing that the first did not: whatever has appeared or changed since leaves it.
  */
 
-import { filterInTurns } from "./internal/turn.js";
+import { eachInTurns, filterInTurns } from "./internal/turn.js";
 import { ASIDE, DOOMED, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { TagIndexEntry, Upload } from "./namespace.js";
 import type { LooseLink, RepositoryLook } from "./repositoryLook.js";
@@ -74,12 +74,10 @@ export async function lookAtCandidates(run: Run, candidates: readonly number[]):
     const gone = await run.lookAtBlobs(unknown.slice(start, start + LOOKED_AT_TOGETHER));
     for (const number of gone) run.marks.remove(number, PRESENT);
   }
-  await filterInTurns(candidates, (number) => {
+  await eachInTurns(candidates, (number) => {
     // Of what is gone no time is known: that makes it none of the young.
-    if (!run.marks.has(number, PRESENT)) return false;
-    const isYoung = run.isYoung(run.times.get(number)) || run.aside?.wasRestored(run.digests.digest(number)) === true;
-    if (isYoung) run.marks.add(number, YOUNG);
-    return isYoung;
+    if (!run.marks.has(number, PRESENT)) return;
+    if (run.isYoung(run.times.get(number)) || run.aside?.wasRestored(run.digests.digest(number)) === true) run.marks.add(number, YOUNG);
   });
 }
 
@@ -150,14 +148,14 @@ async function indexEntries(run: Run, look: RepositoryLook, manifests: readonly 
 }
 
 /** Counts the blobs of the inventory by why they stay. */
-export function tally(run: Run): Tally {
+export async function tally(run: Run): Promise<Tally> {
   const counts = { present: 0, live: 0, young: 0, protected: 0 };
-  for (const number of run.digests.numbers()) {
-    if (!run.marks.has(number, PRESENT)) continue;
+  await eachInTurns(run.digests.numbers(), (number) => {
+    if (!run.marks.has(number, PRESENT)) return;
     counts.present++;
     if (run.marks.has(number, LIVE)) counts.live++;
     else if (run.marks.has(number, PROTECTED)) counts.protected++;
     else if (run.marks.has(number, YOUNG)) counts.young++;
-  }
+  });
   return counts;
 }

@@ -1,6 +1,6 @@
 /** The blob store that all repositories share. */
 
-import { isAlgorithm, isHexOf } from "../digest.js";
+import { type Algorithm, isAlgorithm, isHexOf } from "../digest.js";
 import { join } from "../driver.js";
 import { isPathNotFound } from "../errors.js";
 import { statAll } from "../internal/manyAtOnce.js";
@@ -41,32 +41,46 @@ function isPrefix(name: string): boolean {
 }
 
 async function* listPrefixes(
-  { driver, options }: Access,
+  access: Access,
   layout: Layout,
   isMeant: (prefix: string) => boolean,
-  beside: LookOptions = options,
+  beside: LookOptions = access.options,
 ): AsyncIterable<readonly BlobInfo[]> {
+  const { driver } = access;
   for (const algorithm of await knownDirectories(driver, layout.blobs, isAlgorithm, beside)) {
     if (!isAlgorithm(algorithm)) continue;
     const base = join(layout.blobs, algorithm);
     const prefixes = (await knownDirectories(driver, base, isPrefix, beside)).filter(isMeant);
-    for (let start = 0; start < prefixes.length; start += PREFIXES_AT_ONCE) {
-      const some = prefixes.slice(start, start + PREFIXES_AT_ONCE);
-      yield* await Promise.all(
-        some.map(async (prefix) => {
-          const blobs: BlobInfo[] = [];
-          for await (const page of children(driver, join(base, prefix), options)) {
-            for (const { name, info } of page) {
-              if (info.isDirectory && isHexOf(algorithm, name) && name.startsWith(prefix))
-                blobs.push({ digest: digestOf(algorithm, name) });
-              else options.onUnrecognized?.(info.path);
-            }
-          }
-          return blobs;
-        }),
-      );
+    // The next are listed while these are worked off.
+    let listed = listDirectories(access, base, algorithm, prefixes.slice(0, PREFIXES_AT_ONCE));
+    for (let next = PREFIXES_AT_ONCE; next < prefixes.length + PREFIXES_AT_ONCE; next += PREFIXES_AT_ONCE) {
+      const pages = await listed;
+      listed = listDirectories(access, base, algorithm, prefixes.slice(next, next + PREFIXES_AT_ONCE));
+      // Whoever stops here doesn't ask whether the next could be listed.
+      listed.catch(() => undefined);
+      yield* pages;
     }
   }
+}
+
+function listDirectories(
+  { driver, options }: Access,
+  base: string,
+  algorithm: Algorithm,
+  prefixes: readonly string[],
+): Promise<BlobInfo[][]> {
+  return Promise.all(
+    prefixes.map(async (prefix) => {
+      const blobs: BlobInfo[] = [];
+      for await (const page of children(driver, join(base, prefix), options)) {
+        for (const { name, info } of page) {
+          if (info.isDirectory && isHexOf(algorithm, name) && name.startsWith(prefix)) blobs.push({ digest: digestOf(algorithm, name) });
+          else options.onUnrecognized?.(info.path);
+        }
+      }
+      return blobs;
+    }),
+  );
 }
 
 async function* walkBlobs({ driver, options }: Access, layout: Layout, below: string): AsyncIterable<readonly BlobInfo[]> {

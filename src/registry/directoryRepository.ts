@@ -63,9 +63,13 @@ export class DirectoryRepository implements Repository {
   async *layerLinks(options: LookOptions = {}): AsyncIterable<readonly LayerLink[]> {
     const access = this.access(options);
     for await (const digests of this.digestsBelow(this.paths.layers, access)) {
-      const isNamed = (digest: string) => digest.startsWith("sha256:");
-      yield digests.filter(isNamed).map((digest) => ({ digest, nameOnly: true }));
-      const others = digests.filter((digest) => !isNamed(digest));
+      const named: LayerLink[] = [];
+      const others: string[] = [];
+      for (const digest of digests) {
+        if (digest.startsWith("sha256:")) named.push({ digest, nameOnly: true });
+        else others.push(digest);
+      }
+      yield named;
       const links = await mapAll(others, (digest) => this.layerLink(digest, access));
       yield links.filter((link) => link !== undefined);
     }

@@ -23,14 +23,15 @@ export async function* children(driver: StorageDriver, path: string, options: Lo
     const entries: Entry[] = [];
     for (const info of page) {
       const name = info.path.slice(before.length);
-      if (name === "" || name.includes("/") || !info.path.startsWith(before)) {
+      const isPlain = isName(name);
+      if ((!isPlain && (name === "" || name.includes("/"))) || !info.path.startsWith(before)) {
         throw new DriverError(`${driver.name}: listing ${path} named ${info.path}, which is no direct child of it`, {
           driverName: driver.name,
           path,
         });
       }
       if (info.isDirectory && info.isLink === true) options.onLinkedDirectory?.(info.path);
-      if (isName(name)) entries.push({ name, info });
+      if (isPlain) entries.push({ name, info });
       else options.onUnrecognized?.(info.path);
     }
     yield entries;
