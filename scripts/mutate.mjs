@@ -16,6 +16,7 @@ const TESTS = {
   digestSet: ["digestSet"],
   guards: ["guards"],
   marks: ["marks"],
+  repositoryLook: ["repositoryLook", "plan"],
 };
 
 /** Mutants that change nothing that anyone could see, and why: the line as it is, what takes the place of its mutated part, the reason. */
