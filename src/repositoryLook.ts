@@ -92,7 +92,10 @@ export class RepositoryLook {
 
   /** Keeps these manifests after all, with all that they reach. */
   async keep(manifests: Iterable<number>): Promise<void> {
-    await this.follow(manifests, LIVE, "alive-elsewhere");
+    const kept = [...manifests];
+    await this.follow(kept, LIVE, "alive-elsewhere");
+    // Whatever had reached them before: who keeps until nothing more is to be kept must come to an end.
+    for (const number of kept) this.doomed.delete(number);
     this.run.watched?.take(this);
   }
 

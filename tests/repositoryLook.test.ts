@@ -25,7 +25,7 @@ import {
 } from "./support/planning.js";
 import { DAY } from "./support/stores.js";
 import { currentLink, image, layer, repo, revision, sha512 } from "./support/tree.js";
-import { blobPath, digestOf, World } from "./support/world.js";
+import { blobPath, digestOf, ROOT, World } from "./support/world.js";
 
 const IMAGE = image(digestOf("l"));
 const OTHER = image(digestOf("other"));
@@ -265,6 +265,22 @@ describe("a layer by another name", () => {
     const { run, plan } = await planOf(world, ONLINE);
     expect(taken(run, plan, "r")).toEqual({ manifests: [], layerLinks: [sha512("gone")] });
   });
+});
+
+test("a manifest that a repository has by two names, one linked to the other, is kept by both", async () => {
+  const top = index(sha512(IMAGE));
+  const world = await oldWorld(async (w) => {
+    await pushTo(w, "r", top, [], "t");
+    await pushTo(w, "r", IMAGE, ["l"]);
+    const [algorithm, hex] = sha512(IMAGE).split(":") as [string, string];
+    await w.put(`${ROOT}/blobs/${algorithm}/${hex.slice(0, 2)}/${hex}/data`, IMAGE);
+    await w.put(revision("r", sha512(IMAGE)), sha512(IMAGE));
+    await w.put(layer("r", sha512(IMAGE)), digestOf(IMAGE));
+  });
+  for (const options of [QUIET, ONLINE]) {
+    const { run, plan } = await planOf(world, options);
+    expect([plan.blobs, taken(run, plan, "r")]).toEqual([[], NOTHING]);
+  }
 });
 
 describe("what an earlier run put aside", () => {
