@@ -1,5 +1,6 @@
 /** What one look keeps of one repository. Each test tries to make it let go of something that is still needed. */
 
+import { dirname } from "node:path";
 import { type GcOptions, type Namespace, openRegistry, type Upload } from "oci-registry-gc";
 import { FlatDriver } from "oci-registry-gc/testing";
 import { describe, expect, test, vi } from "vitest";
@@ -24,7 +25,7 @@ import {
   taken,
 } from "./support/planning.js";
 import { DAY } from "./support/stores.js";
-import { currentLink, image, layer, repo, revision, sha512 } from "./support/tree.js";
+import { currentLink, image, layer, linkOf, repo, revision, sha512 } from "./support/tree.js";
 import { blobPath, digestOf, ROOT, World } from "./support/world.js";
 
 const IMAGE = image(digestOf("l"));
@@ -167,6 +168,19 @@ describe("links that are gone when they are looked at", () => {
     expect(doomed(run, plan, [IMAGE, "l"])).toEqual([IMAGE, "l"]);
   });
 
+  test("a revision that is gone when its time is looked up is not named, and keeps nothing", async () => {
+    const world = await oldWorld((w) => pushTo(w, "r", IMAGE, ["l"]));
+    const registry = changing(world, {
+      async *revisions() {
+        yield [{ digest: digestOf(IMAGE) }];
+      },
+      lookAtRevision: async () => undefined,
+    });
+    const { run, plan } = await planOf(world, ONLINE, { registry });
+    expect(taken(run, plan, "r")).toEqual({ manifests: [], layerLinks: [digestOf("l")] });
+    expect(doomed(run, plan, [IMAGE, "l"])).toEqual([IMAGE, "l"]);
+  });
+
   test("a damaged manifest is not explained by a layer link of which the directory alone is left", async () => {
     const world = await directories();
     await pushTo(world, "r", IMAGE);
@@ -238,6 +252,23 @@ describe("damage", () => {
     expect([needs("r", "l"), needs("r", "anything")]).toEqual([true, true]);
     expect([needs("whole", "other"), needs("whole", "loose")]).toEqual([true, false]);
   });
+});
+
+test("what belongs to a manifest, and what is about it", async () => {
+  const schema1 = JSON.stringify({ schemaVersion: 1, fsLayers: [{ blobSum: digestOf("l") }] });
+  const referrer = JSON.stringify({ schemaVersion: 2, subject: { digest: digestOf(IMAGE) }, layers: [] });
+  const world = await oldWorld(async (w) => {
+    for (const manifest of [schema1, IMAGE, referrer]) await pushTo(w, "r", manifest, ["l"]);
+    await orphan(w, "signature");
+    await w.put(linkOf(`${dirname(revision("r", digestOf(schema1)))}/signatures`, digestOf("signature")), digestOf("signature"));
+  });
+  const { run, found } = await planOf(world, QUIET);
+  const [look] = found.looks;
+  const number = (content: string) => run.digests.find(digestOf(content));
+  expect(look?.signaturesOf(number(schema1)).map(({ digest }) => digest)).toEqual([digestOf("signature")]);
+  expect(look?.signaturesOf(number(IMAGE))).toEqual([]);
+  expect(look?.referrersOf(number(IMAGE))).toEqual([number(referrer)]);
+  expect(look?.referrersOf(number(referrer))).toEqual([]);
 });
 
 describe("a layer by another name", () => {
@@ -566,14 +597,14 @@ describe("keep", () => {
 });
 
 describe("the way to a digest, for who watches", () => {
-  const ways = async (world: World, options: GcOptions, content: string) => {
+  const ways = async (world: World, options: GcOptions, digest: string) => {
     const told = vi.fn();
     const { run, found } = await planOf(world, options, {
       before: (each) => {
         each.watched = { take: told };
       },
     });
-    const number = run.digests.add(digestOf(content));
+    const number = run.digests.add(digest);
     const tell = (look: (typeof found.looks)[number]) => {
       const way = look.wayTo(number);
       return way && [way.why, ...way.way.map((each) => run.digests.digest(each))];
@@ -601,16 +632,17 @@ describe("the way to a digest, for who watches", () => {
     const untagged = await fill(async (w) => {
       for (const manifest of [parent, IMAGE]) await pushTo(w, "r", manifest, ["l"]);
     });
-    expect((await ways(untagged, { readOnly: true }, "l")).way("r")).toEqual(["revision", ...steps.slice(1)]);
-    expect((await ways(untagged, { ...QUIET, keep: ({ digest }) => digest === digestOf(parent) }, "l")).way("r")).toEqual([
+    expect((await ways(untagged, { readOnly: true }, digestOf("l"))).way("r")).toEqual(["revision", ...steps.slice(1)]);
+    expect((await ways(untagged, { ...QUIET, keep: ({ digest }) => digest === digestOf(parent) }, digestOf("l"))).way("r")).toEqual([
       "keep",
       ...steps,
     ]);
-    expect((await ways(untagged, { ...ONLINE, gracePeriodMs: 40 * DAY }, IMAGE)).way("r")?.[0]).toBe("young");
-    expect((await ways(untagged, QUIET, "l")).way("r")).toBeUndefined();
+    expect((await ways(untagged, { ...ONLINE, gracePeriodMs: 40 * DAY }, digestOf(IMAGE))).way("r")?.[0]).toBe("young");
+    expect((await ways(untagged, QUIET, digestOf("l"))).way("r")).toBeUndefined();
     await untagged.put(currentLink("r", "t"), digestOf(parent));
-    for (const options of [QUIET, { readOnly: true }]) expect((await ways(untagged, options, "l")).way("r")).toEqual(["tag", ...steps]);
-    expect((await ways(untagged, { readOnly: true }, parent)).way("r")).toEqual(["tag", digestOf(parent)]);
+    for (const options of [QUIET, { readOnly: true }])
+      expect((await ways(untagged, options, digestOf("l"))).way("r")).toEqual(["tag", ...steps]);
+    expect((await ways(untagged, { readOnly: true }, digestOf(parent))).way("r")).toEqual(["tag", digestOf(parent)]);
   });
 
   test("tells that a manifest lives elsewhere, and tells it again when that is known", async () => {
@@ -618,7 +650,7 @@ describe("the way to a digest, for who watches", () => {
       await pushTo(w, "a", parent, [], "t");
       for (const manifest of [parent, IMAGE]) await pushTo(w, "r", manifest, ["l"]);
     });
-    const { way, told } = await ways(world, ONLINE, "l");
+    const { way, told } = await ways(world, ONLINE, digestOf("l"));
     expect(way("r")?.[0]).toBe("alive-elsewhere");
     expect(told).toBe(3);
   });
@@ -631,13 +663,14 @@ describe("the way to a digest, for who watches", () => {
       await w.put(`${repo("r")}/_uploads/u/data`, "x");
     });
     const options = { ...QUIET, removeUploadsOlderThanMs: DAY };
-    expect((await ways(world, options, "l")).way("r")).toEqual(["damage", digestOf(IMAGE), digestOf("l")]);
-    for (const [content, isProtected] of [
-      ["linked", true],
-      ["loose", true],
-      ["unknown", false],
+    expect((await ways(world, options, digestOf("l"))).way("r")).toEqual(["damage", digestOf(IMAGE), digestOf("l")]);
+    for (const [digest, isProtected] of [
+      [digestOf("linked"), true],
+      [sha512("linked"), true],
+      [digestOf("loose"), true],
+      [digestOf("unknown"), false],
     ] as const) {
-      const { protects } = await ways(world, options, content);
+      const { protects } = await ways(world, options, digest);
       expect([protects("r"), protects("a")]).toEqual([isProtected, false]);
     }
   });
