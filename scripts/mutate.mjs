@@ -16,11 +16,16 @@ const TESTS = {
   digestSet: ["digestSet"],
   guards: ["guards"],
   marks: ["marks"],
+  repositoryLook: ["repositoryLook", "plan"],
 };
+
+const WAY = "for (let at = this.reach.cameFrom?.get(number); at !== undefined; at = this.reach.cameFrom?.get(at)) way.unshift(at);";
+const TIMES = "this.run.looksAtTimes ? this.view.lookAtRevision(number) : (this.view.revisions.get(number) ?? Number.NaN),";
+const SAME = "return a !== undefined && (a === b || (Number.isNaN(a) && Number.isNaN(b)));";
 
 /** Mutants that change nothing that anyone could see, and why: the line as it is, what takes the place of its mutated part, the reason. */
 const HARMLESS = {
-  mark: [["if (manifest !== undefined && graph.isRevision(manifest)) enter(manifest);", "true", "undefined is no revision"]],
+  mark: [["if (number === undefined || !graph.isRevision(number)) return false;", "false", "undefined is no revision"]],
   plan: [
     [
       "for (const number of earlier?.blobs ?? []) run.marks.remove(number, DOOMED);",
@@ -40,6 +45,41 @@ const HARMLESS = {
       '"Stryker was here!"',
       "a footprint has files",
     ],
+  ],
+  repositoryLook: [
+    ["private readonly looseByAnotherName: number[] = [];", '["Stryker was here"]', "a text is no digest's number"],
+    ["const reached: number[] = [];", '["Stryker was here"]', "a text is no digest's number"],
+    ["const young: number[] = [];", '["Stryker was here"]', "a text is no digest's number"],
+    ["this.reach = emptyReach(run.watched !== undefined);", "true", "remembers the ways though nobody asks: saves memory"],
+    ["if (this.reach.cameFrom !== undefined) {", "true", "remembers why roots are roots though nobody asks: saves memory"],
+    ["if (!view.isDamaged) await look.findLoose();", "true", "damage lets go of what it finds: saves the look"],
+    ["if (!this.reach.digests.has(number)) return undefined;", "false", "what is not reached is no root either, and has no way"],
+    [WAY, "this.reach.cameFrom.get", "what is asked for is remembered"],
+    [
+      "if (link === undefined || this.run.isYoung(link.time) || this.isUnnamed(layer, link)) return true;",
+      "false",
+      "only loose links are asked about",
+    ],
+    ["if (this.doomed.size > 0) for (const number of reached) this.doomed.delete(number);", "true", "saves a loop over nothing"],
+    [
+      "if (this.doomed.size > 0) for (const number of reached) this.doomed.delete(number);",
+      "this.doomed.size >= 0",
+      "saves a loop over nothing",
+    ],
+    ["if (this.loose.size === 0) return;", "false", "saves a loop over nothing"],
+    ['if (keep === undefined || this.earlier !== "first") return;', "false", "without keep nothing is known to ask with"],
+    [
+      "if (facts === undefined || this.reach.manifests.has(number)) continue;",
+      "false",
+      "where keep is asked, all manifests' facts are known",
+    ],
+    [TIMES, "this.view.revisions.get(number) && Number.NaN", "where times don't count nobody looks at this one"],
+    ["if (named.length === 0 && !aside.isAside(number)) return false;", "false", "saves a look at a blob: the answer is the same"],
+    ["const mustLook = removeLayerLinks || removeEmptyRepositories || this.run.looksAtTimes;", "true", "saves looks at links that stay"],
+    ["if (blob !== layer) this.looseByAnotherName.push(layer);", "true", "a link by its own name is let go of already"],
+    ["if (removeUploadsOlderThanMs === undefined && !removeEmptyRepositories) return;", "false", "saves listing uploads that stay"],
+    [SAME, "true", "an unknown time is young already"],
+    [SAME, "false", "an unknown time is young already"],
   ],
 };
 

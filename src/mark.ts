@@ -65,15 +65,23 @@ function follow(graph: Graph, roots: readonly number[], reach: Reach, onReach: (
   const enter = (manifest: number) => {
     need(manifest);
     if (!reach.manifests.add(manifest)) return;
+    const stored = graph.storedAs(manifest);
+    if (stored !== undefined) need(stored);
     stack.push(manifest);
+  };
+  const enterRevision = (number: number | undefined): boolean => {
+    if (number === undefined || !graph.isRevision(number)) return false;
+    enter(number);
+    return true;
   };
   const visit = (named: number, mayBeManifest: boolean) => {
     const stored = graph.storedAs(named);
     need(named);
     if (stored !== undefined) need(stored);
-    const manifest = graph.isRevision(named) ? named : stored;
-    if (manifest !== undefined && graph.isRevision(manifest)) enter(manifest);
-    else if (mayBeManifest) open.push(named);
+    // A repository may have it by either name, or by both.
+    const isNamed = enterRevision(named);
+    const isStored = enterRevision(stored);
+    if (!isNamed && !isStored && mayBeManifest) open.push(named);
   };
 
   for (const root of roots) enter(root);

@@ -153,7 +153,10 @@ export class RepositoryLook {
 
   /** Keeps these manifests after all, with all that they reach. */
   async keep(manifests: Iterable<number>): Promise<void> {
-    await this.follow(manifests, LIVE, "alive-elsewhere");
+    const kept = [...manifests];
+    await this.follow(kept, LIVE, "alive-elsewhere");
+    // Whatever had reached them before: who keeps until nothing more is to be kept must come to an end.
+    for (const number of kept) this.doomed.delete(number);
     this.run.watched?.take(this);
   }
 
@@ -260,13 +263,15 @@ export class RepositoryLook {
    * lies aside, and no journal names its link as it is now. What was restored lately counts as pushed.
    */
   private async wasPushedSince(number: number, time: number): Promise<boolean> {
-    const { aside, digests, registry, look } = this.run;
+    const { aside, digests, look, marks, registry } = this.run;
     if (aside === undefined) return false;
     const digest = digests.digest(number);
     if (aside.wasRestored(digest)) return true;
     const named = aside.linksNamed("manifest", this.repository.name, digest);
     if (named.length === 0 && !aside.isAside(number)) return false;
-    const isInPlace = (await registry.lookAtBlob?.(digest, look)) !== undefined;
+    // Where nobody can look, the inventory has: what it saw is taken to be in place.
+    const isInPlace =
+      registry.lookAtBlob === undefined ? marks.has(number, PRESENT) : (await registry.lookAtBlob(digest, look)) !== undefined;
     if (isInPlace) return named.length > 0;
     return aside.isAside(number) && !named.some((link) => isSame(link.time, time));
   }

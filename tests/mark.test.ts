@@ -103,6 +103,17 @@ describe("mark", () => {
     expect((await follow(registry, ["index"], { stored: { sha512: "child" } })).manifests).toEqual(["child", "index"]);
   });
 
+  test("a root keeps what is stored under its other name", async () => {
+    const result = await follow({ sha512: ["=a"] }, ["sha512"], { stored: { sha512: "sha256" } });
+    expect(result).toMatchObject({ manifests: ["sha512"], digests: ["a", "sha256", "sha512"] });
+  });
+
+  test("where both names are revisions, both are followed", async () => {
+    const registry = { index: ["sha512"], sha512: ["=a"], sha256: ["=b"] };
+    const result = await follow(registry, ["index"], { stored: { sha512: "sha256" } });
+    expect(result).toMatchObject({ manifests: ["index", "sha256", "sha512"], digests: ["a", "b", "index", "sha256", "sha512"], asked: [] });
+  });
+
   test("another name of what is no revision here is kept, and not followed", async () => {
     // The same manifest is a revision elsewhere: here it is bytes, and names nothing.
     const layerLinked = { sha256: ["=elsewhere"] };

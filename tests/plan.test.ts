@@ -1,91 +1,29 @@
 /** The plan: what is to go, and above all what isn't. Each test tries to make it name something that is still needed. */
 
-import { type GcOptions, type Namespace, openRegistry, type StorageDriver } from "oci-registry-gc";
+import { type Namespace, openRegistry } from "oci-registry-gc";
 import { describe, expect, test, vi } from "vitest";
-import { takeInventory } from "../src/inventory.js";
-import { lookAtRegistry } from "../src/look.js";
 import { ASIDE, PRESENT } from "../src/marks.js";
-import { AsideStore } from "../src/online/asideStore.js";
-import { makePlan, type Plan, tally } from "../src/plan.js";
-import { Run } from "../src/run.js";
+import { type Plan, tally } from "../src/plan.js";
+import type { Run } from "../src/run.js";
+import {
+  asideOf,
+  doomed,
+  index,
+  least,
+  link,
+  NOTHING,
+  ONLINE,
+  oldWorld,
+  orphan,
+  planAgain,
+  planOf,
+  pushTo,
+  QUIET,
+  taken,
+} from "./support/planning.js";
 import { DAY } from "./support/stores.js";
-import { image, layer, push, repo, revision, sha512 } from "./support/tree.js";
-import { blobPath, digestOf, ROOT, World } from "./support/world.js";
-
-const ONLINE: GcOptions = { removeUntagged: true };
-const QUIET: GcOptions = { removeUntagged: true, readOnly: true };
-
-/** Everything in it was written a month ago. */
-async function oldWorld(fill: (world: World) => Promise<unknown>): Promise<World> {
-  const world = new World();
-  await fill(world);
-  world.now += 30 * DAY;
-  return world;
-}
-
-const pushTo = (world: World, name: string, manifest: string, layers: readonly string[] = [], tag?: string) =>
-  push((path, content) => world.put(path, content), name, manifest, layers, tag);
-const orphan = (world: World, content: string) => world.put(blobPath(digestOf(content)), content);
-const link = (world: World, name: string, content: string) => world.put(layer(name, digestOf(content)), digestOf(content));
-const index = (...manifests: readonly string[]) =>
-  JSON.stringify({ schemaVersion: 2, manifests: manifests.map((digest) => ({ digest, mediaType: "x/not-told" })) });
-
-/** The five members that a driver must have: on such a store nothing can be put aside. */
-const least = ({ driver }: World): StorageDriver => ({
-  name: "least",
-  stat: (path, options) => driver.stat(path, options),
-  list: (path, options) => driver.list(path, options),
-  reader: (path, options) => driver.reader(path, options),
-  delete: (path, options) => driver.delete(path, options),
-});
-
-interface Surroundings {
-  readonly driver?: StorageDriver;
-  readonly registry?: Namespace;
-  /** What the run comes to know before its first look. */
-  readonly before?: (run: Run) => void;
-  /** What happens between the look and the plan. */
-  readonly between?: (run: Run) => void;
-  /** Repositories that come first, in this order. */
-  readonly first?: readonly string[];
-}
-
-/** A run's first plan, by everything that comes before it. */
-async function planOf(
-  world: World,
-  options: GcOptions,
-  { driver = world.driver, registry, before, between, first = [] }: Surroundings = {},
-) {
-  const run = Run.begin({ clock: world.clock }, driver, registry ?? openRegistry(driver), options);
-  before?.(run);
-  await takeInventory(run);
-  const found = await lookAtRegistry(run, "mark");
-  between?.(run);
-  const ahead = first.flatMap((name) => found.looks.filter(({ repository }) => repository.name === name));
-  const plan = await makePlan(run, [...new Set([...ahead, ...found.looks])]);
-  return { run, found, plan };
-}
-
-/** The contents of the blobs that are to go. */
-function doomed(run: Run, { blobs }: Plan, contents: readonly string[]): string[] {
-  const digests = new Set(blobs.map((number) => run.digests.digest(number)));
-  return contents.filter((content) => digests.has(digestOf(content)));
-}
-
-/** What is to go from a repository: digests. */
-function taken(run: Run, { repositories }: Plan, name: string) {
-  const plan = repositories.find(({ look }) => look.repository.name === name);
-  const digests = (numbers: readonly number[] = []) => numbers.map((number) => run.digests.digest(number)).sort();
-  return { manifests: digests(plan?.manifests), layerLinks: digests(plan?.layerLinks) };
-}
-
-const NOTHING = { manifests: [], layerLinks: [] };
-
-function asideOf(run: Run, { driver }: World): AsideStore {
-  const aside = new AsideStore(driver, `${ROOT}/_gc`, run.digests);
-  run.aside = aside;
-  return aside;
-}
+import { image, layer, repo, revision, sha512 } from "./support/tree.js";
+import { digestOf, type World } from "./support/world.js";
 
 /** A registry that tells of blobs their digests and what `told` says, and answers look-ups with `answer`. */
 function telling(
@@ -249,8 +187,7 @@ describe("a push in flight", () => {
     world.now -= 20 * DAY;
     await link(world, "r", "reused");
     world.now += 20 * DAY;
-    const again = await lookAtRegistry(run, "look", found);
-    const second = await makePlan(run, again.looks, plan);
+    const { plan: second } = await planAgain({ run, found, plan });
     expect(second.blobs).toEqual([]);
     expect(taken(run, second, "r").layerLinks).toEqual([digestOf("other")]);
   });
@@ -351,8 +288,7 @@ describe("layer links", () => {
     expect(taken(run, plan, "b").layerLinks).toEqual([digestOf("layer")]);
     // The client finds the layer by a's link, and sends the manifest alone.
     await pushTo(world, "a", image(digestOf("layer")), [], "new");
-    const again = await lookAtRegistry(run, "look", found);
-    const second = await makePlan(run, again.looks, plan);
+    const { plan: second } = await planAgain({ run, found, plan });
     expect(second.blobs).toEqual([]);
     expect(taken(run, second, "b")).toEqual(NOTHING);
   });
