@@ -95,7 +95,8 @@ export class Lead {
     if (missing.length > 0) await this.execute(missing, { signal: run.signal });
     run.signal.throwIfAborted();
     const [lost] = await this.missing(name, parts);
-    if (lost !== undefined) throw new PartDamagedError(`${name}/${lost.part}`, "it is said to be made, and is not there");
+    if (lost !== undefined)
+      throw new PartDamagedError(this.store.doneAt(name, lost.part), "its part is said to be made, and it is not there");
     const outputs = await store.close(name, parts);
     this.current = undefined;
     run.progress({ phase: PHASES[kind], done: parts, total: parts }, true);
