@@ -127,17 +127,17 @@ test("a push that a worker's removal crosses is kept, though the worker dies bef
     {},
     {
       make: async (worker, job) => {
-        let isDead = false;
+        const fate = { isDead: false };
         const mortal = watched(worker.driver, async (method, path) => {
-          if (isDead) throw new Error("dead");
+          if (fate.isDead) throw new Error("dead");
           if (method !== "delete" || path !== link || isCrossed) return;
           // Between the look at the link and its removal, a client pushes what it belongs to.
-          isDead = true;
+          fate.isDead = true;
           isCrossed = true;
           await push((file, content) => world.put(file, content), "old", manifest, ["old 1", "shared"]);
         });
         await runPart({ ...worker, driver: mortal, registry: openRegistry(mortal) }, job).catch(() => undefined);
-        if (isDead) await runPart(worker, job);
+        if (fate.isDead) await runPart(worker, job);
       },
     },
   );
