@@ -147,7 +147,12 @@ export class PartStore {
   }
 
   async isDone(stage: string, part: number): Promise<boolean> {
-    return (await this.sizeOf(this.pathOf(`${stage}/${part}.done`))) !== undefined;
+    return (await this.sizeOf(this.doneAt(stage, part))) !== undefined;
+  }
+
+  /** Where it is said which attempt at a part counts. */
+  doneAt(stage: string, part: number): string {
+    return this.pathOf(`${stage}/${part}.done`);
   }
 
   /**

@@ -3,13 +3,13 @@
 import { randomUUID } from "node:crypto";
 import { symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { type GcReport, markAndSweep, openRegistry } from "oci-registry-gc";
-import { type PartedOptions, runPart } from "oci-registry-gc/parts";
+import { type GcReport, markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
+import { type PartedOptions, type PartJob, type PartWorker, runPart } from "oci-registry-gc/parts";
 import { describe, expect, test } from "vitest";
 import { contentOf, filesystemStore } from "../support/stores.js";
 import { push, repo, revision } from "../support/tree.js";
-import { blobPath, digestOf } from "../support/world.js";
-import { collectParted, collectSingle, countsOf, DEGREES, dying, image, lay, leftOf, partFiles, watched } from "./attackers.js";
+import { blobPath, digestOf, type World } from "../support/world.js";
+import { collectParted, collectSingle, countsOf, DEGREES, dying, image, lay, leftOf, PARTS, partFiles, watched } from "./attackers.js";
 import { collectInProcess } from "./inProcess.js";
 
 /** Of all calls at which somebody may die, every how many is tried; 1: all. */
@@ -129,17 +129,17 @@ test("a push that a worker's removal crosses is kept, though the worker dies bef
     {},
     {
       make: async (worker, job) => {
-        let isDead = false;
+        const fate = { isDead: false };
         const mortal = watched(worker.driver, async (method, path) => {
-          if (isDead) throw new Error("dead");
+          if (fate.isDead) throw new Error("dead");
           if (method !== "delete" || path !== link || isCrossed) return;
           // Between the look at the link and its removal, a client pushes what it belongs to.
-          isDead = true;
+          fate.isDead = true;
           isCrossed = true;
           await push((file, content) => world.put(file, content), "old", manifest, ["old 1", "shared"]);
         });
         await runPart({ ...worker, driver: mortal, registry: openRegistry(mortal) }, job).catch(() => undefined);
-        if (isDead) await runPart(worker, job);
+        if (fate.isDead) await runPart(worker, job);
       },
     },
   );
@@ -176,5 +176,122 @@ describe("who leads the run dies", () => {
       } else expect(countsOf(again as GcReport), `dead before call ${n}`).toEqual(expected);
       expect(await leftOf(world), `dead before call ${n}`).toEqual(end);
     }
+  });
+});
+
+/** What may become of a file. `others`: what lies beside it, and what another run of the same wrote there. */
+const DAMAGES: Readonly<Record<string, (bytes: Buffer, others: Others) => Buffer | undefined>> = {
+  deleted: () => undefined,
+  "cut short": (bytes) => bytes.subarray(0, bytes.length >> 1),
+  emptied: () => Buffer.alloc(0),
+  "one bit flipped": (bytes, { at }) => {
+    const changed = Buffer.from(bytes);
+    const place = (at * 7919) % bytes.length;
+    changed[place] = changed[place]! ^ (1 << (at % 8));
+    return changed;
+  },
+  "another run's": (_, { foreign }) => foreign,
+  "another file's": (_, { beside }) => beside,
+};
+
+interface Others {
+  readonly at: number;
+  readonly foreign: Buffer;
+  readonly beside: Buffer;
+}
+
+/** Files of parts by names that are the same in every run: what attempts wrote, in order. */
+async function namedFiles(driver: StorageDriver): Promise<Map<string, readonly [path: string, bytes: Buffer]>> {
+  const files = new Map<string, readonly [string, Buffer]>();
+  const counts = new Map<string, number>();
+  for (const [path, content] of [...(await contentOf(driver))].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    if (!PARTS.test(path)) continue;
+    const short = path.replace(/.*\/parts\//, "");
+    const [stem = ""] = short.split(/\.[0-9a-f]{8}-/);
+    const place = counts.get(stem) ?? 0;
+    counts.set(stem, place + 1);
+    files.set(short === stem ? short : `${stem}#${place}`, [path, Buffer.from(content, "latin1")]);
+  }
+  return files;
+}
+
+/** Of all files, stages and kinds of damage, every how many is tried; 1: all. */
+const DAMAGE_STEP = Number(process.env["DAMAGE_STEP"] ?? 97);
+
+describe("a file of a part that is damaged before any stage", () => {
+  test.each(DEGREES)("ends the run, which says which; or is not needed any more, %s", async (_, options) => {
+    // Every part is made twice, so that there are attempts that don't count.
+    const twice = async (worker: PartWorker, job: PartJob) => {
+      await Promise.all([runPart(worker, job), runPart(worker, job)]);
+    };
+    /** `before(n)`: told before the n-th stage is made. */
+    const collect = async (world: World, before: (n: number, stage: string) => Promise<void>) => {
+      let stages = 0;
+      let stage = "";
+      return collectParted(world, options, {
+        shards: 1,
+        make: async (worker, job) => {
+          if (job.stage !== stage) {
+            stage = job.stage;
+            await before(stages++, stage);
+          }
+          await twice(worker, job);
+        },
+      });
+    };
+    const whole = await lay();
+    const snapshots: Map<string, readonly [string, Buffer]>[] = [];
+    const stages: string[] = [];
+    const expected = countsOf(
+      await collect(whole.world, async (n, stage) => {
+        snapshots[n] = await namedFiles(whole.world.driver);
+        stages[n] = stage;
+      }),
+    );
+    const end = await leftOf(whole.world);
+    const settled = stages.findIndex((stage) => /^(sweep|settle.putBackLinks|purge)/.test(stage));
+
+    let tried = 0;
+    const outcomes = { right: 0, refused: 0 };
+    for (const [n, files] of snapshots.entries()) {
+      for (const name of files.keys()) {
+        for (const [kind, damage] of Object.entries(DAMAGES)) {
+          if (tried++ % DAMAGE_STEP !== 0) continue;
+          const { world, live } = await lay();
+          const start = await contentOf(world.driver);
+          let damaged = "";
+          let reached = 0;
+          const result = await collect(world, async (stage) => {
+            reached = stage;
+            if (stage !== n) return;
+            const now = await namedFiles(world.driver);
+            const [path, bytes] = now.get(name)!;
+            const all = [...now.values()];
+            const [, beside] = all[(tried * 31) % all.length]!;
+            const changed = damage(bytes, { at: tried, foreign: files.get(name)![1], beside });
+            damaged = path;
+            if (changed === undefined) await world.driver.delete(path);
+            else await world.driver.putContent(path, changed);
+          }).catch((error: unknown) => error);
+          const what = `${name} ${kind} before ${stages[n]}`;
+          expect(damaged, what).not.toBe("");
+          const after = await contentOf(world.driver);
+          for (const path of live) expect(after.get(path), `${what}: ${path}`).toBe(start.get(path));
+          if (result instanceof Error) {
+            outcomes.refused++;
+            expect(result.message, what).toContain(damaged.replace(/\.[0-9a-f-]{36}\.\d+$/, ""));
+            // Until the first chapter of a sweep or of a purge, nothing is deleted, and all that was put aside is back.
+            if (reached < settled || settled < 0) for (const path of start.keys()) expect(after.has(path), `${what}: ${path}`).toBe(true);
+          } else {
+            outcomes.right++;
+            expect(countsOf(result as GcReport), what).toEqual(expected);
+            expect(await leftOf(world), what).toEqual(end);
+          }
+        }
+      }
+    }
+    expect(tried).toBeGreaterThan(1000);
+    expect(outcomes.refused).toBeGreaterThan(0);
+    expect(outcomes.right).toBeGreaterThan(0);
   });
 });
