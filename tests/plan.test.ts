@@ -55,7 +55,7 @@ describe("blobs", () => {
     world.now -= DAY / 200;
     const { run, plan } = await planOf(world, ONLINE, driverOf && { driver: driverOf(world) });
     expect(doomed(run, plan, ["orphan", "young", "future"])).toEqual(["orphan"]);
-    expect(tally(run)).toEqual({ present: 3, live: 0, young: 2, protected: 0 });
+    expect(await tally(run)).toEqual({ present: 3, live: 0, young: 2, protected: 0 });
   });
 
   test("where nobody writes, the young go, too; with a grace they stay", async () => {
@@ -166,7 +166,7 @@ describe("a push in flight", () => {
     const { run, plan } = await planOf(world, ONLINE, driverOf && { driver: driverOf(world) });
     expect(doomed(run, plan, ["reused", "orphan"])).toEqual(["orphan"]);
     expect(taken(run, plan, "r").layerLinks).toEqual([digestOf("orphan")]);
-    expect(tally(run)).toMatchObject({ present: 2, young: 1 });
+    expect(await tally(run)).toMatchObject({ present: 2, young: 1 });
   });
 
   test("keeps the link that it wrote to a blob that is not there yet", async () => {
@@ -196,7 +196,7 @@ describe("a push in flight", () => {
     const world = await oldWorld((w) => pushTo(w, "a", image(digestOf("shared")), ["shared"], "keep"));
     await link(world, "b", "shared");
     const { run } = await planOf(world, ONLINE);
-    expect(tally(run)).toEqual({ present: 2, live: 2, young: 0, protected: 0 });
+    expect(await tally(run)).toEqual({ present: 2, live: 2, young: 0, protected: 0 });
   });
 });
 
@@ -440,5 +440,5 @@ test("the tally says of every blob that is there why it stays, the strongest rea
   await pushTo(world, "young", image(digestOf("y"), digestOf("shared")), ["y", "shared"]);
   const { run } = await planOf(world, ONLINE);
   // alive: manifest, shared. broken: manifest, x. young: manifest, y. And the orphan.
-  expect(tally(run)).toEqual({ present: 7, live: 2, young: 2, protected: 2 });
+  expect(await tally(run)).toEqual({ present: 7, live: 2, young: 2, protected: 2 });
 });
