@@ -25,7 +25,6 @@ const SAME = "return a !== undefined && (a === b || (Number.isNaN(a) && Number.i
 
 /** Mutants that change nothing that anyone could see, and why: the line as it is, what takes the place of its mutated part, the reason. */
 const HARMLESS = {
-  mark: [["if (number === undefined || !graph.isRevision(number)) return false;", "false", "undefined is no revision"]],
   plan: [
     [
       "for (const number of earlier?.blobs ?? []) run.marks.remove(number, DOOMED);",

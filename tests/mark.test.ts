@@ -127,6 +127,8 @@ describe("mark", () => {
 
   test("where nothing is open, nothing is asked", async () => {
     expect((await follow({ m: ["=l"] }, ["m"])).questions).toBe(0);
+    expect((await follow({ index: ["m"], m: ["=l"] }, ["index"])).questions).toBe(0);
+    expect((await follow({ index: ["sha512"], m: [] }, ["index"], { stored: { sha512: "m" } })).questions).toBe(0);
     expect((await follow({ index: ["a", "b"], a: ["c"] }, ["index"])).questions).toBe(1);
   });
 

@@ -254,6 +254,30 @@ describe("damage", () => {
   });
 });
 
+test("what something young reaches stays where nobody writes, too: its link is not named", async () => {
+  const top = index(digestOf(IMAGE));
+  const world = await oldWorld(async (w) => {
+    await pushTo(w, "r", IMAGE, ["l"]);
+    await pushTo(w, "r", OTHER, ["other"]);
+  });
+  await pushTo(world, "r", top);
+  const { run, plan } = await planOf(world, { ...QUIET, gracePeriodMs: DAY });
+  expect(taken(run, plan, "r")).toEqual({ manifests: [digestOf(OTHER)], layerLinks: [digestOf("other")] });
+});
+
+test("a manifest whose link is stuck keeps all that it reaches, links included", async () => {
+  const top = index(digestOf(IMAGE));
+  const world = await oldWorld(async (w) => {
+    for (const manifest of [top, IMAGE, OTHER]) await pushTo(w, "r", manifest, ["l"]);
+  });
+  const { run, found } = await planOf(world, QUIET);
+  const [look] = found.looks;
+  expect([look?.doomed.size, look?.loose.size]).toEqual([3, 1]);
+  await look?.keep([run.digests.find(digestOf(top))]);
+  expect([...(look?.doomed.keys() ?? [])]).toEqual([run.digests.find(digestOf(OTHER))]);
+  expect(look?.loose.size).toBe(0);
+});
+
 test("what belongs to a manifest, and what is about it", async () => {
   const schema1 = JSON.stringify({ schemaVersion: 1, fsLayers: [{ blobSum: digestOf("l") }] });
   const referrer = JSON.stringify({ schemaVersion: 2, subject: { digest: digestOf(IMAGE) }, layers: [] });
