@@ -4,9 +4,10 @@ import { attachReport, end, isRefusal } from "../conduct.js";
 import type { StorageDriver } from "../driver.js";
 import { isPathNotFound, messageOf, UnsupportedError } from "../errors.js";
 import type { Namespace } from "../namespace.js";
+import { AsideStore } from "../online/asideStore.js";
 import { undo } from "../online/putBack.js";
 import { RunLock } from "../online/runLock.js";
-import { closeSession, openAside, sayDegree } from "../online/session.js";
+import { closeSession, sayDegree } from "../online/session.js";
 import { measureOffset, refuseSkew } from "../online/storageClock.js";
 import type { GcContext, GcOptions } from "../options.js";
 import type { GcReport } from "../report.js";
@@ -204,11 +205,13 @@ async function takeLock(run: Run, { store, plan }: Lead): Promise<void> {
   if (isTaken) run.lock ??= await RunLock.share(run.settlingDriver, path, plan.lock, run.clock);
 }
 
-/** What fails here, the next run does. */
+/** Nothing here is stopped by an abort, which may be why it is done. What fails, the next run does. */
 async function undoAll(run: Run, lead: Lead): Promise<void> {
   try {
     await lead.breakOff();
-    await openAside(run);
+    const { settlingDriver, registry, digests } = run;
+    if (registry.online === undefined) return;
+    run.aside = await AsideStore.open(settlingDriver, registry.online.aside, digests, { journalDriver: settlingDriver });
     await undo(run, run.settlingDriver);
   } catch (error) {
     run.log.error(`what run ${run.ledger.runId} took could not be put back: ${messageOf(error)}; the next run does`, { error });
