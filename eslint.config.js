@@ -114,6 +114,22 @@ export default tseslint.config(
               "Drivers know contracts only.",
             ),
             zone(src(chapters), ["./src/drivers", "./src/testing", "./src/report"], "The collector knows no driver."),
+            zone(
+              "./src/bullmq",
+              [
+                ...src(chapters.filter((name) => name !== "report")),
+                ...["registry", "internal", "drivers", "testing", "report", "online"].map((room) => `./src/${room}`),
+              ],
+              "The engine knows contracts and parts only, and what a report is.",
+            ),
+            zone(
+              [
+                ...src([...contracts, ...chapters]),
+                ...["registry", "internal", "drivers", "testing", "report", "online", "parts"].map((room) => `./src/${room}`),
+              ],
+              "./src/bullmq",
+              "Nobody needs an engine but its users.",
+            ),
             {
               ...zone("./src/report", "./src", "A report for people is made of the face's types only."),
               except: ["./index.ts", "./report"],
