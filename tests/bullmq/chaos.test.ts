@@ -14,6 +14,7 @@ const FIRST = Number(process.env["CHAOS_SEED"] ?? 1);
 
 describeRedis("whatever happens to those who make it, a run ends as a single run does, or deletes nothing", () => {
   let crew: Crew;
+  const sums = { happened: 0, begunAgain: 0 };
   beforeAll(() => {
     crew = new Crew(4);
   });
@@ -21,12 +22,14 @@ describeRedis("whatever happens to those who make it, a run ends as a single run
 
   test.each(Array.from({ length: RUNS }, (_, i) => FIRST + i))("seed %i", { timeout: 300_000 }, async (seed) => {
     const scenario = scenarioOf(seed);
-    const { state, expected, start, ending, expectedEnding, starts, happened, followUp } = await prove(scenario, crew);
+    const { state, expected, start, ending, expectedEnding, starts, happened, begunAgain, followUp } = await prove(scenario, crew);
     const { storage, isDurable, mishaps } = scenario;
     const plan = mishaps.map(({ kind, afterStages }) => `${kind} after stage ${afterStages}`).join(", ");
     console.log(
-      `seed ${seed}: ${storage}, Redis ${isDurable ? "keeps" : "loses"} its data; ${plan}; ${happened} of ${mishaps.length} happened; started ${starts} times, ended ${ending.code ?? ending.report?.status}; ${start.files.size} files before, ${state.files.size} after`,
+      `seed ${seed}: ${storage}, Redis ${isDurable ? "keeps" : "loses"} its data; ${plan}; ${happened} of ${mishaps.length} happened; ${begunAgain} parts begun again; started ${starts} times, ended ${ending.code ?? ending.report?.status}; ${start.files.size} files before, ${state.files.size} after`,
     );
+    sums.happened += happened;
+    sums.begunAgain += begunAgain;
     // Nothing that a single run leaves is missing, whatever happened.
     for (const [path, content] of expected.files) expect(state.files.get(path), path).toBe(content);
     if (followUp === undefined) {
@@ -38,5 +41,10 @@ describeRedis("whatever happens to those who make it, a run ends as a single run
     expect(state.files).toEqual(start.files);
     expect(followUp.ending.code).toBe(expectedEnding.code);
     expect(followUp.state).toEqual(expected);
+  });
+
+  test("something happened to them", () => {
+    expect(sums.happened).toBeGreaterThanOrEqual(RUNS);
+    expect(sums.begunAgain).toBeGreaterThan(0);
   });
 });

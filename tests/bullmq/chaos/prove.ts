@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Queue } from "bullmq";
 import { type GcReport, markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
 import { startCollection } from "oci-registry-gc/bullmq";
 import type { PartedOptions } from "oci-registry-gc/parts";
@@ -41,6 +42,8 @@ export interface Verdict {
   readonly starts: number;
   /** How many of the mishaps came before its end. */
   readonly happened: number;
+  /** How many parts were begun more than once, as far as Redis still knows. */
+  readonly begunAgain: number;
   readonly followUp: { readonly state: State; readonly ending: Ending } | undefined;
 }
 
@@ -72,10 +75,11 @@ export async function prove(scenario: Scenario, crew: Crew): Promise<Verdict> {
     await sleep(1000);
     const state = await stateOf(world.store.driver);
 
+    const begunAgain = await countBegunAgain(redis, queue);
     const isAsExpected = ending.code === expectedEnding.code;
     const again = isAsExpected ? undefined : await collect(randomUUID(), scenario.options);
     const followUp = again && { state: await stateOf(world.store.driver), ending: again };
-    return { state, expected, start, ending, expectedEnding, starts, happened: run.happened, followUp };
+    return { state, expected, start, ending, expectedEnding, starts, happened: run.happened, begunAgain, followUp };
   } finally {
     await crew.rest();
     await redis.stop();
@@ -93,6 +97,13 @@ function collector(redis: RedisServer, queue: string, { shards }: Scenario) {
     backoffMs: 100,
   };
   return (runId: string, options: PartedOptions) => endingOf(startCollection({ ...settings, runId }, options));
+}
+
+async function countBegunAgain(redis: RedisServer, queue: string): Promise<number> {
+  const parts = new Queue(`${queue}-parts`, { connection: redis.connection });
+  const jobs = await parts.getJobs(["completed", "failed"]);
+  await parts.close();
+  return jobs.filter(({ attemptsStarted }) => attemptsStarted > 1).length;
 }
 
 async function endingOf(work: Promise<GcReport>): Promise<Ending> {

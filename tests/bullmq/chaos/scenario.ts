@@ -49,7 +49,8 @@ const options: fc.Arbitrary<PartedOptions> = fc.record({
   maxDeleteRatio: fc.constant(1),
 });
 
-const moment = { afterStages: fc.nat(20), afterMs: fc.nat(500) };
+/** A run has ten to thirty stages. */
+const moment = { afterStages: fc.oneof(fc.nat(7), fc.nat(24)), afterMs: fc.nat(400) };
 const which = fc.nat(3);
 const mishap: fc.Arbitrary<Mishap> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ ...moment, kind: fc.constant("kill" as const), which }) },
@@ -65,7 +66,7 @@ const scenario = fc.record({
   shards: fc.constantFrom(2, 4, 8),
   young: fc.constantFrom(0, 10),
   isDamaged: fc.constantFrom(false, false, false, false, false, true),
-  mishaps: fc.array(mishap, { minLength: 2, maxLength: 5 }),
+  mishaps: fc.array(mishap, { minLength: 3, maxLength: 6 }),
 });
 
 export function scenarioOf(seed: number): Scenario {
