@@ -124,12 +124,26 @@ export default tseslint.config(
               [...src(chapters), "./src/registry", "./src/internal", "./src/testing", "./src/report", "./src/parts", "./src/bullmq"],
               "Drivers know contracts only.",
             ),
-            zone(["./src/parts", "./src/testing"], ["./src/bullmq"], "Parts know no engine."),
-            zone("./src/bullmq", ["./src/drivers", "./src/testing", "./src/report"], "The engine makes parts, wherever bytes live."),
             zone(
               src(chapters),
-              ["./src/drivers", "./src/testing", "./src/report", "./src/parts", "./src/bullmq"],
-              "The collector knows no driver.",
+              ["./src/drivers", "./src/testing", "./src/report", "./src/parts"],
+              "The collector knows no driver, and who makes a part of it knows it.",
+            ),
+            zone(
+              "./src/bullmq",
+              [
+                ...src(chapters.filter((name) => name !== "report")),
+                ...["registry", "internal", "drivers", "testing", "report", "online"].map((room) => `./src/${room}`),
+              ],
+              "The engine knows contracts and parts only, and what a report is.",
+            ),
+            zone(
+              [
+                ...src([...contracts, ...chapters]),
+                ...["registry", "internal", "drivers", "testing", "report", "online", "parts"].map((room) => `./src/${room}`),
+              ],
+              "./src/bullmq",
+              "Nobody needs an engine but its users.",
             ),
             {
               ...zone("./src/report", "./src", "A report for people is made of the face's types only."),

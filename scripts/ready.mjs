@@ -1,9 +1,10 @@
-// Makes a fresh clone ready to run: `node scripts/ready.mjs [--interop]`. It needs nothing but Node itself.
+// Makes a fresh clone ready to run: `node scripts/ready.mjs [--interop | --redis]`. It needs nothing but Node itself.
 //
 // - `npm ci`, where node_modules is missing or is not what package-lock.json says.
-// - With --interop also Debian's docker-registry and skopeo, chromium for the report's page, redis-server for caches, and OpenStack Swift
-//   for a real S3 server, where they are missing and apt-get may install them. Where it may not, the tests that need them are skipped, by
-//   name; with INTEROP=required that is an error.
+// - With --interop also Debian's docker-registry and skopeo, chromium for the report's page, redis-server for caches and for runs in
+//   parts, and OpenStack Swift for a real S3 server, where they are missing and apt-get may install them. Where it may not, the tests that
+//   need them are skipped, by name; with INTEROP=required that is an error.
+// - With --redis only redis-server of these.
 
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
@@ -13,6 +14,7 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 if (!isInstalled()) run("npm", ["ci", "--no-audit", "--no-fund"]);
+if (process.argv.includes("--redis")) readyInterop({ "redis-server": ["redis-server"] });
 if (process.argv.includes("--interop")) {
   readyInterop({ "docker-registry": ["docker-registry"], skopeo: ["skopeo"] });
   readyInterop({ chromium: ["chromium"] });

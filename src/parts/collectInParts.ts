@@ -4,10 +4,10 @@ import { attachReport, end, isRefusal } from "../conduct.js";
 import type { StorageDriver } from "../driver.js";
 import { isPathNotFound, LockedError, messageOf, UnsupportedError } from "../errors.js";
 import type { Namespace } from "../namespace.js";
-import { isRunId } from "../online/asideStore.js";
+import { AsideStore, isRunId } from "../online/asideStore.js";
 import { undo } from "../online/putBack.js";
 import { RunLock } from "../online/runLock.js";
-import { closeSession, openAside, sayDegree } from "../online/session.js";
+import { closeSession, sayDegree } from "../online/session.js";
 import { measureOffset, refuseSkew } from "../online/storageClock.js";
 import type { GcContext, GcOptions } from "../options.js";
 import type { GcReport } from "../report.js";
@@ -225,11 +225,13 @@ async function takeLock(run: Run, { store, plan }: Lead): Promise<void> {
   if (isTaken) run.lock ??= await RunLock.share(run.settlingDriver, path, plan.lock, run.clock);
 }
 
-/** What fails here, the next run does. */
+/** Nothing here is stopped by an abort, which may be why it is done. What fails, the next run does. */
 async function undoAll(run: Run, lead: Lead): Promise<boolean> {
   try {
     await lead.breakOff();
-    await openAside(run);
+    const { settlingDriver, registry, digests } = run;
+    if (registry.online === undefined) return true;
+    run.aside = await AsideStore.open(settlingDriver, registry.online.aside, digests, { journalDriver: settlingDriver });
     await undo(run, run.settlingDriver);
     return true;
   } catch (error) {

@@ -18,6 +18,7 @@ export const describeRedis = describe.skipIf(isMissing);
 
 export class RedisServer {
   private child: ChildProcess | undefined;
+  private restarting: Promise<void> = Promise.resolve();
   private readonly folder = mkdtempSync(join(tmpdir(), "oci-registry-gc-redis-"));
   private readonly kill = () => this.child?.kill("SIGKILL");
 
@@ -58,6 +59,16 @@ export class RedisServer {
     const closed = once(child, "close");
     child.kill("SIGKILL");
     await closed;
+  }
+
+  /** Ends it and begins it anew, one restart after the other. */
+  restart(downMs: number): Promise<void> {
+    this.restarting = this.restarting.then(async () => {
+      await this.end();
+      await new Promise((resolve) => setTimeout(resolve, downMs));
+      await this.begin();
+    });
+    return this.restarting;
   }
 
   async stop(): Promise<void> {

@@ -1,0 +1,50 @@
+/**
+ * Runs by four worker processes, to which everything happens at once: a worker is killed, frozen past its lock, Redis is restarted, with
+ * its data or without. CHAOS_RUNS says how many runs; CHAOS_SEED the first one's seed. What happens in a run, its seed tells.
+ */
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Crew } from "./chaos/crew.js";
+import { prove } from "./chaos/prove.js";
+import { scenarioOf } from "./chaos/scenario.js";
+import { describeRedis } from "./redis.js";
+
+const RUNS = Number(process.env["CHAOS_RUNS"] ?? 4);
+const FIRST = Number(process.env["CHAOS_SEED"] ?? 1);
+
+describeRedis("whatever happens to those who make it, a run ends as a single run does, or deletes nothing", () => {
+  let crew: Crew;
+  const sums = { happened: 0, begunAgain: 0 };
+  beforeAll(() => {
+    crew = new Crew(4);
+  });
+  afterAll(() => crew.disband());
+
+  test.each(Array.from({ length: RUNS }, (_, i) => FIRST + i))("seed %i", { timeout: 300_000 }, async (seed) => {
+    const scenario = scenarioOf(seed);
+    const { state, expected, start, ending, expectedEnding, starts, happened, begunAgain, followUp } = await prove(scenario, crew);
+    const { storage, isDurable, mishaps } = scenario;
+    const plan = mishaps.map(({ kind, afterStages }) => `${kind} after stage ${afterStages}`).join(", ");
+    console.log(
+      `seed ${seed}: ${storage}, Redis ${isDurable ? "keeps" : "loses"} its data; ${plan}; ${happened} of ${mishaps.length} happened; ${begunAgain} parts begun again; started ${starts} times, ended ${ending.code ?? ending.report?.status}; ${start.files.size} files before, ${state.files.size} after`,
+    );
+    sums.happened += happened;
+    sums.begunAgain += begunAgain;
+    // Nothing that a single run leaves is missing, whatever happened.
+    for (const [path, content] of expected.files) expect(state.files.get(path), path).toBe(content);
+    if (followUp === undefined) {
+      expect(state).toEqual(expected);
+      expect(ending.code).toBe(expectedEnding.code);
+      expect(ending.report?.eligible).toEqual(expectedEnding.report?.eligible);
+      return;
+    }
+    expect(state.files).toEqual(start.files);
+    expect(followUp.ending.code).toBe(expectedEnding.code);
+    expect(followUp.state).toEqual(expected);
+  });
+
+  test("something happened to them", () => {
+    expect(sums.happened).toBeGreaterThanOrEqual(RUNS);
+    expect(sums.begunAgain).toBeGreaterThan(0);
+  });
+});

@@ -1,0 +1,162 @@
+/** Who leads a run in parts: he may be aborted, let go of it, find that another leads it, or die right after its end. */
+
+import { randomUUID } from "node:crypto";
+import { type GcReport, openRegistry, type StorageDriver } from "oci-registry-gc";
+import { collectInParts, type PartedOptions, type PartedRun, type PartJob, runPart, Suspension, tidyUp } from "oci-registry-gc/parts";
+import { InterceptedDriver } from "oci-registry-gc/testing";
+import { beforeEach, describe, expect, test } from "vitest";
+import { contentOf, memoryStore } from "../support/stores.js";
+import { layOut, vector } from "../support/vectors.js";
+
+const OPTIONS: PartedOptions = { removeUntagged: true, drainMs: 0 };
+const LOCK = "/docker/registry/lockfiles/gc-in-progress";
+
+let driver: StorageDriver;
+let before: Map<string, string>;
+beforeEach(async () => {
+  ({ driver } = await layOut(vector("siblings"), memoryStore()));
+  before = await contentOf(driver);
+});
+
+const make = async (jobs: readonly PartJob[], through = driver) => {
+  for (const job of jobs) await runPart({ driver: through, registry: openRegistry(through) }, job);
+};
+
+function lead(runId: string, parted: Partial<PartedRun> = {}, { signal }: { signal?: AbortSignal } = {}): Promise<GcReport> {
+  const run = { runId, shards: 2, execute: (jobs: readonly PartJob[]) => make(jobs), ...parted };
+  return collectInParts({ signal }, driver, openRegistry(driver), OPTIONS, run);
+}
+
+const paths = async () => [...(await contentOf(driver)).keys()];
+const parts = async () => (await paths()).filter((path) => path.includes("/parts/"));
+const registry = async () => new Map([...(await contentOf(driver))].filter(([path]) => !/\/_gc\/|\/lockfiles\//.test(path)));
+
+describe("aborted after something was moved aside", () => {
+  test("it puts back what it took, and leaves neither parts nor lock", async () => {
+    const control = new AbortController();
+    const reason = new Error("enough");
+    const execute = async (jobs: readonly PartJob[]) => {
+      await make(jobs);
+      if (jobs[0]?.stage === "aside.links") control.abort(reason);
+    };
+    await expect(lead(randomUUID(), { execute }, control)).rejects.toBe(reason);
+    expect(reason).toMatchObject({ report: { status: "aborted" } });
+    expect(await registry()).toEqual(before);
+    expect(await parts()).toEqual([]);
+    expect(await paths()).not.toContain(LOCK);
+  });
+
+  test("by a suspension, all stays as it is, and who takes it up goes on", async () => {
+    const control = new AbortController();
+    const runId = randomUUID();
+    const made: string[] = [];
+    const execute = async (jobs: readonly PartJob[]) => {
+      made.push(...jobs.map(({ stage }) => stage));
+      await make(jobs);
+      if (jobs[0]?.stage === "aside.blobs") control.abort(new Suspension("later"));
+    };
+    await expect(lead(runId, { execute }, control)).rejects.toBeInstanceOf(Suspension);
+    expect((await registry()).size).toBeLessThan(before.size);
+    expect(await paths()).toContain(LOCK);
+    const first = [...made];
+    const report = await lead(runId, {
+      execute: (jobs) => {
+        made.push(...jobs.map(({ stage }) => stage));
+        return make(jobs);
+      },
+    });
+    expect(report).toMatchObject({ runId, status: "completed", quarantined: { blobs: 3 } });
+    expect(made.slice(first.length).filter((stage) => first.includes(stage))).toEqual([]);
+  });
+});
+
+describe("another leads the run by now", () => {
+  const confirm = () => Promise.reject(new Suspension("another leads it"));
+
+  test("its end is left to him", async () => {
+    const runId = randomUUID();
+    await expect(lead(runId, { confirm })).rejects.toBeInstanceOf(Suspension);
+    expect(await paths()).toContain(LOCK);
+    expect(await lead(runId)).toMatchObject({ status: "completed", quarantined: { blobs: 3 } });
+  });
+
+  test("and so is its breaking off", async () => {
+    const runId = randomUUID();
+    const execute = async (jobs: readonly PartJob[]) => {
+      if (jobs[0]?.stage === "aside.links") throw new Error("no");
+      await make(jobs);
+    };
+    await expect(lead(runId, { execute, confirm })).rejects.toBeInstanceOf(Suspension);
+    expect((await registry()).size).toBeLessThan(before.size);
+    expect(await lead(runId)).toMatchObject({ status: "completed", quarantined: { blobs: 3 } });
+  });
+});
+
+describe("the end of a run", () => {
+  test("is told while its parts and its lock are there; whoever died then is tidied up after", async () => {
+    const runId = randomUUID();
+    const ended = async (report: GcReport) => {
+      expect(report.quarantined.blobs).toBe(3);
+      expect((await parts()).length).toBeGreaterThan(0);
+      throw new Suspension("dead");
+    };
+    await expect(lead(runId, { ended })).rejects.toBeInstanceOf(Suspension);
+    await tidyUp(driver, openRegistry(driver), runId);
+    expect(await parts()).toEqual([]);
+    expect(await paths()).not.toContain(LOCK);
+    await tidyUp(driver, openRegistry(driver), randomUUID());
+  });
+
+  test("tidying up leaves another run's lock", async () => {
+    const runId = randomUUID();
+    await expect(lead(runId, { ended: () => Promise.reject(new Suspension("dead")) })).rejects.toBeInstanceOf(Suspension);
+    await driver.putContent?.(LOCK, Buffer.from("another"));
+    await tidyUp(driver, openRegistry(driver), runId);
+    expect(await paths()).toContain(LOCK);
+  });
+
+  test("is told of an error, too, with the report", async () => {
+    const told: unknown[] = [];
+    const execute = () => Promise.reject(new Error("no"));
+    const ended = async (report: GcReport, error?: unknown) => void told.push([report.status, (error as Error).message]);
+    await expect(lead(randomUUID(), { execute, ended })).rejects.toThrow("no");
+    expect(told).toEqual([["aborted", "no"]]);
+  });
+
+  test("what can't be taken away after it does not undo it", async () => {
+    const stubborn = new InterceptedDriver(driver, async ({ method, paths: [path = ""] }, proceed) => {
+      if (method === "delete" && path.endsWith("/parts")) throw new Error("no");
+      return proceed();
+    });
+    const warnings: string[] = [];
+    const ignore = () => undefined;
+    const logger = { debug: ignore, info: ignore, error: ignore, warn: (message: string) => void warnings.push(message) };
+    const run = { runId: randomUUID(), shards: 2, execute: (jobs: readonly PartJob[]) => make(jobs) };
+    const report = await collectInParts({ logger }, stubborn, openRegistry(stubborn), OPTIONS, run);
+    expect(report).toMatchObject({ status: "completed", quarantined: { blobs: 3 } });
+    expect(warnings.join()).toContain("left could not be removed");
+  });
+});
+
+test("a name that a run with a journal has used up is not used again: the journal stays what it was", async () => {
+  const runId = randomUUID();
+  expect((await lead(runId)).runId).toBe(runId);
+  const journal = [...(await contentOf(driver))].filter(([path]) => path.includes("/journal/"));
+  expect(journal.length).toBeGreaterThan(0);
+  const again = await lead(runId);
+  expect(again).toMatchObject({ runId: `${runId}-2`, status: "completed" });
+  const after = await contentOf(driver);
+  for (const [path, content] of journal) expect(after.get(path)).toBe(content);
+});
+
+test("a part of a run that has ended is no part any more", async () => {
+  const runId = randomUUID();
+  let late: PartJob | undefined;
+  await lead(runId, {
+    execute: async (jobs) => {
+      late = jobs[0];
+      await make(jobs);
+    },
+  });
+  await expect(make([late!])).rejects.toMatchObject({ code: "PART_DAMAGED" });
+});
