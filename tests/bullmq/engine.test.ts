@@ -77,8 +77,8 @@ describeRedis("a run on BullMQ", () => {
 
   test("tells how far it is", async () => {
     const { driver } = await siblings();
-    const slow = new InterceptedDriver(driver, async (_, proceed) => {
-      await sleep(10);
+    const slow = new InterceptedDriver(driver, async ({ method }, proceed) => {
+      if (method === "list") await sleep(20);
       return proceed();
     });
     work(slow);
@@ -219,6 +219,14 @@ describeRedis("a run on BullMQ", () => {
     const error = await start(UNTAGGED, { runId }).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: "WORKER_REFUSED" });
     expect((error as Error).message).toMatch(new RegExp(`run ${runId} was started by oci-registry-gc 0\\.0\\.1, and this worker is \\d`));
+    const part = { runId, version: "0.0.1", plan: "p", stage: "mark", part: 0 };
+    const refused = await partJobs(async (parts) => {
+      const job = await parts.add("mark", { start: "s", run: `run-${runId}`, trace: {}, part }, { attempts: 5 });
+      while (!(await job.isFailed())) await sleep(50);
+      return parts.getJob(job.id ?? "");
+    });
+    expect(refused).toMatchObject({ attemptsMade: 1, failedReason: expect.stringContaining("WORKER_REFUSED: run") as string });
+    expect(refused?.failedReason).toContain("0.0.1");
     expect(await contentOf(driver)).toEqual(before);
   });
 
