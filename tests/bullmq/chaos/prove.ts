@@ -23,6 +23,8 @@ const STARTS = 8;
 interface State {
   /** What the registry holds, `_gc` aside. */
   readonly files: ReadonlyMap<string, string>;
+  /** What a process that was killed in the middle of a write had not yet given its name: no registry reads it. */
+  readonly unnamed: readonly string[];
   /** Digests of which a copy lies aside. */
   readonly aside: readonly string[];
 }
@@ -185,10 +187,12 @@ async function fill({ driver, put }: Pick<Store, "driver" | "put">, files: Reado
 async function stateOf(driver: StorageDriver): Promise<State> {
   const files = new Map<string, string>();
   const aside = new Set<string>();
+  const unnamed: string[] = [];
   for (const [path, content] of await contentOf(driver)) {
     const [, digest] = /\/_gc\/[^/]+\/blobs\/(.+)\/data$/.exec(path) ?? [];
     if (digest !== undefined) aside.add(digest);
-    if (!path.includes("/_gc/") && !path.includes("/lockfiles/")) files.set(path, content);
+    if (/\/\.[0-9a-f-]{36}\.tmp$/.test(path)) unnamed.push(path);
+    else if (!path.includes("/_gc/") && !path.includes("/lockfiles/")) files.set(path, content);
   }
-  return { files, aside: [...aside].sort() };
+  return { files, unnamed, aside: [...aside].sort() };
 }
