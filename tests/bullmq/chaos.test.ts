@@ -48,6 +48,6 @@ describeRedis("whatever happens to those who make it, a run ends as a single run
 
   test("something happened to them", () => {
     expect(sums.happened).toBeGreaterThanOrEqual(RUNS);
-    expect(sums.begunAgain).toBeGreaterThan(0);
+    if (RUNS >= 10) expect(sums.begunAgain).toBeGreaterThan(0);
   });
 });

@@ -294,11 +294,32 @@ describeRedis("a run on BullMQ", () => {
     const { driver } = await siblings();
     const { stopped, isReached } = stopping(driver);
     const first = work(stopped);
-    const run = start(QUARANTINE);
+    // That is no attempt that failed.
+    const run = start(QUARANTINE, { attempts: 1 });
     await isReached;
     work(driver);
     await first.close({ graceMs: 50 });
     expect((await run).quarantined.blobs).toBe(3);
+  });
+
+  test("a worker that closes while it leads the run lets go of it, and another leads it on", async () => {
+    const { driver } = await siblings();
+    let reached: () => void = () => undefined;
+    const drains = new Promise<void>((resolve) => {
+      reached = resolve;
+    });
+    const first = work(
+      new InterceptedDriver(driver, async ({ paths }, proceed) => {
+        if (paths.some((path) => path.endsWith("aside.listing.closed"))) reached();
+        return proceed();
+      }),
+    );
+    const run = start({ ...QUARANTINE, drainMs: 2000 });
+    await drains;
+    await sleep(300);
+    await first.close({ graceMs: 50 });
+    work(driver);
+    expect(await run).toMatchObject({ status: "completed", quarantined: { blobs: 3 } });
   });
 
   test("one trace shows the run, across all that make it", async () => {
