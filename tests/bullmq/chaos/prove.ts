@@ -9,7 +9,7 @@ import { type GcReport, markAndSweep, openRegistry, type StorageDriver } from "o
 import { startCollection } from "oci-registry-gc/bullmq";
 import type { PartedOptions } from "oci-registry-gc/parts";
 import { S3StandIn } from "../../s3/standIn.js";
-import { contentOf, DAY, filesystemStore, flatStore, MONTH_AGO, memoryStore, type Store } from "../../support/stores.js";
+import { contentOf, DAY, filesystemStore, MONTH_AGO, type Store } from "../../support/stores.js";
 import { RedisServer } from "../redis.js";
 import type { Crew } from "./crew.js";
 import { filesOf, isYoung, type Mishap, type Scenario } from "./scenario.js";
