@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { context } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";
-import { Queue } from "bullmq";
+import { Queue, UnrecoverableError, Worker } from "bullmq";
 import fc from "fast-check";
 import { type GcReport, LockedError, markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
 import {
@@ -154,6 +154,29 @@ describeRedis("a run on BullMQ", () => {
     expect(failed.map((job) => job.attemptsMade)).toContain(2);
     // The storage is well again, and so is the run: what failed then does not stand for it now.
     await Promise.all(workers.splice(0).map((worker) => worker.close()));
+    work(driver);
+    expect((await start(UNTAGGED, { runId })).deleted.blobs).toBe(3);
+  });
+
+  test("a part that the queue has given up ends the run, and says so", async () => {
+    const { driver } = await siblings();
+    const before = await contentOf(driver);
+    const isRead = { method: "getContent" as const, path: (path: string) => path.includes("/v2/blobs/") };
+    work(new FaultyDriver(driver, [{ on: { ...isRead, andAfter: true, nth: 1 }, does: "fail" }]), { bullmq: { maxStartedAttempts: 1 } });
+    const error = await start(UNTAGGED, { attempts: 5 }).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "QUEUE_FAILED", name: "QueueError", report: { status: "aborted" } });
+    expect((error as Error).message).toMatch(/the queue has given up part mark\.mark\/\d of run .*: /);
+    expect(await contentOf(driver)).toEqual(before);
+  });
+
+  test("a run that the queue has given up can be gone on with", async () => {
+    const { driver } = await siblings();
+    const runId = randomUUID();
+    const bad = new Worker(queue, () => Promise.reject(new UnrecoverableError("no")), { connection: connection() });
+    const error = await start(UNTAGGED, { runId }).catch((thrown: unknown) => thrown);
+    await bad.close();
+    expect(error).toMatchObject({ code: "QUEUE_FAILED", runId });
+    expect((error as Error).message).toContain(`the queue has given up run ${runId}: no`);
     work(driver);
     expect((await start(UNTAGGED, { runId })).deleted.blobs).toBe(3);
   });
