@@ -17,7 +17,7 @@ import {
   type WorkerSettings,
 } from "oci-registry-gc/bullmq";
 import type { PartedOptions } from "oci-registry-gc/parts";
-import { FaultyDriver, InterceptedDriver } from "oci-registry-gc/testing";
+import { type DriverCall, FaultyDriver, InterceptedDriver } from "oci-registry-gc/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { fill, outcomeOf, options as someOptions } from "../parts/outcomes.js";
 import { layOutRecipe, recipe } from "../property/registries.js";
@@ -156,6 +156,22 @@ describeRedis("a run on BullMQ", () => {
     await Promise.all(workers.splice(0).map((worker) => worker.close()));
     work(driver);
     expect((await start(UNTAGGED, { runId })).deleted.blobs).toBe(3);
+  });
+
+  test("what a part left that can't be believed ends the run by its path, once, and nothing is deleted", async () => {
+    const { driver } = await siblings();
+    const before = await contentOf(driver);
+    const rotten = new InterceptedDriver(driver, async <T>({ method, paths: [path = ""] }: DriverCall, proceed: () => Promise<T>) => {
+      const isLooks = method === "getContent" && /\/parts\/mark\.mark\/\d+\.[0-9a-f-]{36}\.\d+$/.test(path);
+      return isLooks ? (Buffer.from("[]") as T) : proceed();
+    });
+    work(rotten);
+    const error = await start(UNTAGGED).catch((thrown: unknown) => thrown);
+    const path = expect.stringMatching(/_gc\/.*\/parts\/mark\.mark\/\d+\./) as string;
+    expect(error).toMatchObject({ code: "PART_DAMAGED", name: "PartDamagedError", path, report: { status: "aborted" } });
+    expect(await contentOf(driver)).toEqual(before);
+    const attempts = await partJobs(async (parts) => (await parts.getJobs(["failed"])).map((job) => job.attemptsMade));
+    expect(Math.max(...attempts)).toBe(1);
   });
 
   test("a part that the queue has given up ends the run, and says so", async () => {
