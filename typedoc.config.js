@@ -15,7 +15,7 @@ const PAGES = [
     "docs/namespace.md",
     "docs/examples.md",
   ],
-  ...["docs/scale.md"],
+  ...["docs/parts.md", "docs/scale.md"],
   ...["docs/report.md", "docs/telemetry.md", "docs/damage.md", "docs/errors.md", "docs/performance.md", "docs/online-model.md"],
   ...["CONTRIBUTING.md", "CHANGELOG.md"],
 ];

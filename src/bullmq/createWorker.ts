@@ -60,7 +60,8 @@ export function createWorker(settings: WorkerSettings): CollectionWorker {
     lockMs: bullmq.lockDuration ?? LOCK_MS,
   };
 
-  const { limiter, ...forRuns } = bullmq;
+  // A run is taken up again and again, and at once: what holds back parts must not hold it back.
+  const { limiter, maxStartedAttempts, ...forRuns } = bullmq;
   const leader = new Worker<RunData>(
     queue,
     (job: Job<RunData>, token?: string, lock?: AbortSignal) => processRun(all, job, token ?? "", lock),
@@ -69,7 +70,14 @@ export function createWorker(settings: WorkerSettings): CollectionWorker {
   const maker = new Worker<PartData>(
     partsQueueOf(queue),
     (job: Job<PartData>, token?: string, lock?: AbortSignal) => processPart(all, job, token ?? "", lock),
-    { maxStalledCount: STALLS, ...forRuns, ...(limiter !== undefined && { limiter }), ...common, concurrency },
+    {
+      maxStalledCount: STALLS,
+      ...forRuns,
+      ...(limiter !== undefined && { limiter }),
+      ...(maxStartedAttempts !== undefined && { maxStartedAttempts }),
+      ...common,
+      concurrency,
+    },
   );
   const complain = (error: Error) => log.warn(`queue ${queue}: ${messageOf(error)}`, { error });
   for (const each of [runs, parts]) each.on("error", complain);

@@ -89,7 +89,7 @@ async function reach<T>({ runId, patienceMs, trouble }: Watch, call: () => Promi
       const why = messageOf(trouble() ?? cause) || messageOf(cause);
       throw new QueueError(
         runId,
-        `Redis did not answer for ${patienceMs / 1000} seconds: ${why}. Whatever run ${runId} has begun waits until workers reach Redis again; start it again with this runId to go on`,
+        `Redis did not answer for ${patienceMs / 1000} seconds: ${why}. Workers that reach it go on with run ${runId}, others wait; start it again with this runId to go on, or to learn how it ended`,
         { cause },
       );
     }

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { context } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";
-import { Queue } from "bullmq";
+import { Queue, UnrecoverableError, Worker } from "bullmq";
 import fc from "fast-check";
 import { type GcReport, LockedError, markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
 import {
@@ -17,7 +17,7 @@ import {
   type WorkerSettings,
 } from "oci-registry-gc/bullmq";
 import type { PartedOptions } from "oci-registry-gc/parts";
-import { FaultyDriver, InterceptedDriver } from "oci-registry-gc/testing";
+import { type DriverCall, FaultyDriver, InterceptedDriver } from "oci-registry-gc/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { fill, outcomeOf, options as someOptions } from "../parts/outcomes.js";
 import { layOutRecipe, recipe } from "../property/registries.js";
@@ -77,8 +77,8 @@ describeRedis("a run on BullMQ", () => {
 
   test("tells how far it is", async () => {
     const { driver } = await siblings();
-    const slow = new InterceptedDriver(driver, async (_, proceed) => {
-      await sleep(10);
+    const slow = new InterceptedDriver(driver, async ({ method }, proceed) => {
+      if (method === "list") await sleep(20);
       return proceed();
     });
     work(slow);
@@ -158,6 +158,45 @@ describeRedis("a run on BullMQ", () => {
     expect((await start(UNTAGGED, { runId })).deleted.blobs).toBe(3);
   });
 
+  test("what a part left that can't be believed ends the run by its path, once, and nothing is deleted", async () => {
+    const { driver } = await siblings();
+    const before = await contentOf(driver);
+    const rotten = new InterceptedDriver(driver, async <T>({ method, paths: [path = ""] }: DriverCall, proceed: () => Promise<T>) => {
+      const isLooks = method === "getContent" && /\/parts\/mark\.mark\/\d+\.[0-9a-f-]{36}\.\d+$/.test(path);
+      return isLooks ? (Buffer.from("[]") as T) : proceed();
+    });
+    work(rotten);
+    const error = await start(UNTAGGED).catch((thrown: unknown) => thrown);
+    const path = expect.stringMatching(/_gc\/.*\/parts\/mark\.mark\/\d+\./) as string;
+    expect(error).toMatchObject({ code: "PART_DAMAGED", name: "PartDamagedError", path, report: { status: "aborted" } });
+    expect(await contentOf(driver)).toEqual(before);
+    const attempts = await partJobs(async (parts) => (await parts.getJobs(["failed"])).map((job) => job.attemptsMade));
+    expect(Math.max(...attempts)).toBe(1);
+  });
+
+  test("a part that the queue has given up ends the run, and says so", async () => {
+    const { driver } = await siblings();
+    const before = await contentOf(driver);
+    const isRead = { method: "getContent" as const, path: (path: string) => path.includes("/v2/blobs/") };
+    work(new FaultyDriver(driver, [{ on: { ...isRead, andAfter: true, nth: 1 }, does: "fail" }]), { bullmq: { maxStartedAttempts: 1 } });
+    const error = await start(UNTAGGED, { attempts: 5 }).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "QUEUE_FAILED", name: "QueueError", report: { status: "aborted" } });
+    expect((error as Error).message).toMatch(/the queue has given up part mark\.mark\/\d of run .*: /);
+    expect(await contentOf(driver)).toEqual(before);
+  });
+
+  test("a run that the queue has given up can be gone on with", async () => {
+    const { driver } = await siblings();
+    const runId = randomUUID();
+    const bad = new Worker(queue, () => Promise.reject(new UnrecoverableError("no")), { connection: connection() });
+    const error = await start(UNTAGGED, { runId }).catch((thrown: unknown) => thrown);
+    await bad.close();
+    expect(error).toMatchObject({ code: "QUEUE_FAILED", runId });
+    expect((error as Error).message).toContain(`the queue has given up run ${runId}: no`);
+    work(driver);
+    expect((await start(UNTAGGED, { runId })).deleted.blobs).toBe(3);
+  });
+
   test("a job of an earlier time does not stand for a part", async () => {
     const { driver } = await siblings();
     const runId = randomUUID();
@@ -219,6 +258,14 @@ describeRedis("a run on BullMQ", () => {
     const error = await start(UNTAGGED, { runId }).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: "WORKER_REFUSED" });
     expect((error as Error).message).toMatch(new RegExp(`run ${runId} was started by oci-registry-gc 0\\.0\\.1, and this worker is \\d`));
+    const part = { runId, version: "0.0.1", plan: "p", stage: "mark", part: 0 };
+    const refused = await partJobs(async (parts) => {
+      const job = await parts.add("mark", { start: "s", run: `run-${runId}`, trace: {}, part }, { attempts: 5 });
+      while (!(await job.isFailed())) await sleep(50);
+      return parts.getJob(job.id ?? "");
+    });
+    expect(refused).toMatchObject({ attemptsMade: 1, failedReason: expect.stringContaining("WORKER_REFUSED: run") as string });
+    expect(refused?.failedReason).toContain("0.0.1");
     expect(await contentOf(driver)).toEqual(before);
   });
 
@@ -286,11 +333,32 @@ describeRedis("a run on BullMQ", () => {
     const { driver } = await siblings();
     const { stopped, isReached } = stopping(driver);
     const first = work(stopped);
-    const run = start(QUARANTINE);
+    // That is no attempt that failed.
+    const run = start(QUARANTINE, { attempts: 1 });
     await isReached;
     work(driver);
     await first.close({ graceMs: 50 });
     expect((await run).quarantined.blobs).toBe(3);
+  });
+
+  test("a worker that closes while it leads the run lets go of it, and another leads it on", async () => {
+    const { driver } = await siblings();
+    let reached: () => void = () => undefined;
+    const drains = new Promise<void>((resolve) => {
+      reached = resolve;
+    });
+    const first = work(
+      new InterceptedDriver(driver, async ({ paths }, proceed) => {
+        if (paths.some((path) => path.endsWith("aside.listing.closed"))) reached();
+        return proceed();
+      }),
+    );
+    const run = start({ ...QUARANTINE, drainMs: 2000 });
+    await drains;
+    await sleep(300);
+    await first.close({ graceMs: 50 });
+    work(driver);
+    expect(await run).toMatchObject({ status: "completed", quarantined: { blobs: 3 } });
   });
 
   test("one trace shows the run, across all that make it", async () => {

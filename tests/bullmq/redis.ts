@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe } from "vitest";
 import { freePorts } from "../interop/s3/support/processes.js";
-import { isOnPath } from "../interop/support/tools.js";
+import { isOnPath } from "../support/programs.js";
 
 const isMissing = !isOnPath("redis-server");
 if (isMissing && process.env["INTEROP"] === "required") throw new Error("INTEROP=required, but there is no redis-server here");

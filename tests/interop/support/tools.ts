@@ -1,9 +1,10 @@
 /** Debian's docker-registry and skopeo: whether they are here, and how a program is run to its end. */
 
 import { execFile } from "node:child_process";
-import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
 import { describe } from "vitest";
+import { isOnPath } from "../../support/programs.js";
+
+export { isOnPath };
 
 export const missingTools: readonly string[] = ["docker-registry", "skopeo"].filter((tool) => !isOnPath(tool));
 
@@ -30,17 +31,5 @@ export function runTool(file: string, args: readonly string[], env = process.env
       if (error === null) resolve(stdout);
       else reject(new Error(`${[file, ...args].join(" ")}: ${stderr.trim() || error.message}`));
     });
-  });
-}
-
-/** Whether a program of this name can be run. */
-export function isOnPath(program: string): boolean {
-  return (process.env["PATH"] ?? "").split(delimiter).some((directory) => {
-    try {
-      accessSync(join(directory, program), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
   });
 }
