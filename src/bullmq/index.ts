@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 
+export type { PartedOptions, PlannedOptions, WorkerHooks } from "../parts/index.js";
 export { type CancelSettings, cancelCollection } from "./cancelCollection.js";
 export { type CollectionWorker, createWorker, type WorkerSettings } from "./createWorker.js";
 export { QueueError } from "./errors.js";
