@@ -1,7 +1,7 @@
 // What a page holds: its code blocks, and its text without them.
 
 const FENCE = /^(\s*)(`{3,})([^\s`]*)/;
-const GIVEN = /<!-- given: ([^]*?) -->\s*$/;
+const GIVEN = /<!-- given: ((?:(?!-->)[^])*) -->\s*$/;
 const NAME = /<!-- file: (\S+) -->\s*$/;
 
 /**
