@@ -194,7 +194,7 @@ describe("links that are gone when they are looked at", () => {
     await link(world, "r", "l");
     const { run, plan } = await planOf(world, QUIET, { driver: least(world) });
     expect(plan.blobs).toEqual([]);
-    expect(tally(run)).toMatchObject({ present: 2, protected: 2 });
+    expect(await tally(run)).toMatchObject({ present: 2, protected: 2 });
   });
 });
 
@@ -216,7 +216,7 @@ describe("damage", () => {
     expect(doomed(run, plan, [IMAGE, "l", "linked", "orphan"])).toEqual(["orphan"]);
     expect(plan.repositories).toEqual([]);
     for (const digest of [digestOf("linked"), sha512("linked")]) expect(run.marks.has(run.digests.find(digest), PROTECTED)).toBe(true);
-    expect(tally(run)).toMatchObject({ live: chosen.removeUntagged === false ? 2 : 0 });
+    expect(await tally(run)).toMatchObject({ live: chosen.removeUntagged === false ? 2 : 0 });
   });
 
   test("nobody is asked what to keep of it", async () => {
