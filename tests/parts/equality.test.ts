@@ -9,7 +9,7 @@ import { flatStore, memoryStore } from "../support/stores.js";
 import { collectInProcess } from "./inProcess.js";
 import { fill, options, outcomeOf } from "./outcomes.js";
 
-const RUNS = Number(process.env["RUNS"] ?? 300);
+const RUNS = Number(process.env["RUNS"] ?? 120);
 
 const single = (driver: StorageDriver, chosen: PartedOptions) => outcomeOf(driver, markAndSweep({}, driver, openRegistry(driver), chosen));
 const parted = (driver: StorageDriver, chosen: PartedOptions, shards: number) =>
