@@ -11,6 +11,8 @@ import { push } from "../support/tree.js";
 import { digestOf } from "../support/world.js";
 import { collectParted, collectSingle, countsOf, DEGREES, image, lay, leftOf, PARTS, partFiles, watched } from "./attackers.js";
 
+/** Of all parts before which the lock is attacked, every how many is tried; 1: all. */
+const STEP = Number(process.env["STEP"] ?? 11);
 const LOCK = "/docker/registry/lockfiles/gc-in-progress";
 
 describe("a worker that falls asleep in a part which another then makes", () => {
@@ -65,7 +67,7 @@ describe("the lock", () => {
     const whole = await lay();
     let count = 0;
     await collectParted(whole.world, { quarantineMs: 0 }, { make: async (worker, job) => (count++, runPart(worker, job)) });
-    for (let at = 1; at <= count; at += 3) {
+    for (let at = 1; at <= count; at += STEP) {
       const { world, live } = await lay();
       let parts = 0;
       const make: typeof runPart = async (worker, job) => {
