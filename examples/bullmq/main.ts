@@ -10,6 +10,7 @@ import { formatReport } from "oci-registry-gc/report";
 import { describeContents } from "../collect/contents.js";
 import { withDemoRegistry } from "../collect/demoRegistry.js";
 import { Interrupted, interruptible } from "../collect/interrupt.js";
+import { readWords, runProgram } from "../shared/program.js";
 import { withRedis } from "./redis.js";
 
 const WORKERS = 4;
@@ -65,8 +66,17 @@ async function collect(root: string, url: string, signal: AbortSignal): Promise<
   console.log(`\nAfter:\n${await describeContents(registry)}`);
 }
 
+const HELP = `Usage: npm run example:bullmq -- [--help]
+
+A small registry in a temporary folder, collected by ${WORKERS} processes as jobs on BullMQ. A redis-server is started for it; with
+REDIS_URL set, the one that is there is used.`;
+
 /** The exit code. */
-async function main(): Promise<number> {
+async function main(argv: readonly string[]): Promise<number> {
+  if (readWords(argv, {}).switches.has("help")) {
+    console.log(HELP);
+    return 0;
+  }
   try {
     await interruptible((signal) => withDemoRegistry((root) => withRedis((url) => collect(root, url, signal))));
     return 0;
@@ -78,4 +88,4 @@ async function main(): Promise<number> {
   }
 }
 
-process.exitCode = await main();
+await runProgram("example:bullmq", main);
