@@ -43,13 +43,17 @@ function* blobsBetween(blobs: number, from: number, to: number): Iterable<number
 /** A registry of which everything is made up when it is asked for. */
 function madeUp(driver: FilesystemDriver, blobs: number): Namespace {
   const real = openRegistry(driver);
-  return {
+  const whole = {
     ...real,
     repositories: () => {
       throw new Error("only pieces are asked for");
     },
+  };
+  return {
+    ...whole,
     lookAtBlob: async (digest) => ({ digest, size: 1000, modTime: new Date(0) }),
     pieces: {
+      of: whole,
       surveyRoots: async () => [],
       async *survey() {},
       repository: (name) => repositoryOf(name, blobs),

@@ -171,6 +171,11 @@ export interface SurveyedRepository {
 
 /** For collections that several processes make together: the registry told in pieces, each by itself. */
 export interface NamespacePieces {
+  /**
+   * The members that the pieces stand for. Where the namespace's own are others, a wrapper's that hides something or adds it, these are
+   * not asked: what they don't tell would be taken for garbage.
+   */
+  readonly of: Pick<Namespace, "repositories" | "blobs">;
   /** Where a survey may begin, each of these a piece of it. */
   surveyRoots(options?: LookOptions): Promise<readonly string[]>;
   /** The repositories of one such piece. */
@@ -200,6 +205,6 @@ export interface Namespace {
   readonly online?: OnlinePlaces | undefined;
   /** Whether this storage may be collected at all; rejects where not, and answers with what is to be warned of. */
   guard?(options?: LookOptions): Promise<readonly string[]>;
-  /** Without it the registry can be collected by one process only. */
+  /** Without it, or with those of another namespace, the registry can be collected by one process only. */
   readonly pieces?: NamespacePieces | undefined;
 }

@@ -29,9 +29,13 @@ export async function goOnInterrupted(lead: Lead, aside: string | undefined): Pr
     store.add(await store.readJournal(journal.runId, run.settlingDriver, { ...run.look, holds: () => true }));
   }
   await recoverLinks(run, store);
-  const interrupted = [...store.journals.values()].filter((journal) => journal.isInterrupted && journal.runId !== run.ledger.runId);
+  // Kept as they were first seen: whoever tells the run again finds them settled, and has to go through the same.
+  const runIds = await lead.store.once("again.runs", async () =>
+    [...store.journals.values()].filter((journal) => journal.isInterrupted).map(({ runId }) => runId),
+  );
+  const interrupted = runIds.map((runId) => store.journals.get(runId)).filter((journal) => journal !== undefined);
   if (interrupted.length === 0) return aside;
-  run.log.info(`going on with ${interrupted.length} interrupted runs: ${interrupted.map(({ runId }) => runId).join(", ")}`);
+  run.log.info(`going on with ${interrupted.length} interrupted runs: ${runIds.join(", ")}`);
   if (!run.settings.readOnly) await drainOnce(lead, "again");
   const { after } = await lookAndPutBack(lead, "again", aside);
   await lead.store.once("again.settled", async () => {

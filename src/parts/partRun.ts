@@ -41,7 +41,8 @@ export interface PartRun {
 /** The pieces that a registry is told in. */
 export function piecesOf(run: Run): NonNullable<Run["registry"]["pieces"]> {
   const { pieces } = run.registry;
-  if (pieces === undefined) throw new UnsupportedError("this namespace has no pieces: its registry can be collected by markAndSweep only");
+  if (pieces === undefined)
+    throw new UnsupportedError("this namespace has no pieces of its own: its registry can be collected by markAndSweep only");
   return pieces;
 }
 

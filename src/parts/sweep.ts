@@ -1,10 +1,11 @@
 /** Parts `sweep`, `aside` and `asideLinks`: a plan carried out, for a group of repositories or for a shard of the blobs. */
 
 import { AsideStore } from "../online/asideStore.js";
-import type { JournalBlob, JournalLink } from "../online/journal.js";
+import type { Journal, JournalBlob, JournalLink } from "../online/journal.js";
 import { moveBlobs, removeTakenLinks } from "../online/moveAside.js";
 import type { Plan } from "../plan.js";
 import { type SweepChapter, sweepChapter } from "../sweep.js";
+import { PartDamagedError } from "./errors.js";
 import { adoptState, marksNow, type PartRun, writeNewMarks } from "./partRun.js";
 import { type ActInput, groupOf, recallGroup, recallShard } from "./plan.js";
 import { shardOf } from "./sortedRun.js";
@@ -34,24 +35,26 @@ async function plannedBlobs(part: PartRun, { planned, join }: SweepInput): Promi
 
 /** Moves the data of a shard's blobs aside, as the journal names them. */
 export async function asidePart(part: PartRun, { shards }: { readonly shards: number }): Promise<void> {
-  const { run } = part;
-  const aside = ownAside(part);
-  const isOurs = (item: JournalBlob | JournalLink) => item.kind === "blob" && shardOf(item.digest, shards) === part.part;
-  const { blobs } = await aside.readJournal(run.ledger.runId, run.settlingDriver, { ...run.look, holds: isOurs });
-  await moveBlobs(run, aside, blobs);
+  const { aside, journal } = await ownJournal(part, (item) => item.kind === "blob" && shardOf(item.digest, shards) === part.part);
+  await moveBlobs(part.run, aside, journal.blobs);
 }
 
 /** Removes the layer links of a group that the journal names as taken. */
 export async function asideLinksPart(part: PartRun, { plans }: { readonly plans: string }): Promise<void> {
-  const { run } = part;
   const group = await groupOf(part, plans);
-  const isOurs = (item: JournalBlob | JournalLink) => item.kind === "layerLink" && item.taken === true && group.has(item.repository);
-  const { links } = await ownAside(part).readJournal(run.ledger.runId, run.settlingDriver, { ...run.look, holds: isOurs });
-  await removeTakenLinks(run, links);
+  const { journal } = await ownJournal(part, (item) => item.kind === "layerLink" && item.taken === true && group.has(item.repository));
+  await removeTakenLinks(part.run, journal.links);
 }
 
-function ownAside({ run }: PartRun): AsideStore {
+/** What this run is to put aside. What is taken must be found by its journal: one that can't be read is no ground to take anything. */
+async function ownJournal(
+  { run }: PartRun,
+  holds: (item: JournalBlob | JournalLink) => boolean,
+): Promise<{ readonly aside: AsideStore; readonly journal: Journal }> {
+  const { runId } = run.ledger;
   const aside = new AsideStore(run.driver, run.registry.online?.aside ?? "", run.digests);
+  const journal = await aside.readJournal(runId, run.settlingDriver, { ...run.look, holds });
+  if (journal.damage !== undefined) throw new PartDamagedError(`${aside.runDirectory(runId)}/journal`, journal.damage);
   run.aside = aside;
-  return aside;
+  return { aside, journal };
 }

@@ -18,8 +18,7 @@ export function completeRegistry(registry: Namespace, driver: StorageDriver): Co
     blobs: (options) => registry.blobs(options),
     blobFootprint: (digest) => inner.blobFootprint?.(digest) ?? { files: [] },
     online: registry.online ?? inner.online,
-    // A wrapper's own listings count: what it hides or adds, the pieces of another would not.
-    pieces: registry.pieces,
+    pieces: isWhole(registry) ? registry.pieces : undefined,
     ...(inner.lookAtBlob && { lookAtBlob: (digest, options) => inner.lookAtBlob?.(digest, options) ?? Promise.resolve(undefined) }),
     ...(inner.manyOf !== undefined &&
       inner.manyOf.lookAtBlob === inner.lookAtBlob && {
@@ -27,4 +26,9 @@ export function completeRegistry(registry: Namespace, driver: StorageDriver): Co
       }),
     ...(inner.guard && { guard: (options) => inner.guard?.(options) ?? Promise.resolve([]) }),
   };
+}
+
+/** Whether a namespace's pieces are its own: a wrapper that has put listings of its own in their place has none. */
+function isWhole({ repositories, blobs, pieces }: Namespace): boolean {
+  return pieces !== undefined && pieces.of.repositories === repositories && pieces.of.blobs === blobs;
 }

@@ -24,10 +24,13 @@ export function openRegistry(driver: StorageDriver, options: { readonly root?: s
 
   const lookAtOne = (digest: string, look: LookOptions = {}) => lookAtBlob(access(look), layout, digest);
 
-  return {
+  const whole: Pick<Namespace, "repositories" | "blobs"> = {
     repositories: (look = {}) =>
       driver.walk === undefined ? directoryRepositories(driver, layout, access(look)) : walkedRepositories(driver, layout, access(look)),
     blobs: (look = {}) => listBlobs(access(look), layout),
+  };
+  return {
+    ...whole,
     blobFootprint: (digest) => layout.blobFootprint(digest),
     lookAtBlob: lookAtOne,
     manyOf: { lookAtBlob: lookAtOne },
@@ -35,6 +38,7 @@ export function openRegistry(driver: StorageDriver, options: { readonly root?: s
     online: { lock: layout.runLock, aside: layout.aside },
     guard: (look = {}) => guard(access(look), layout),
     pieces: {
+      of: whole,
       surveyRoots: (look = {}) => surveyRoots(access(look), layout),
       survey: (piece, look = {}) => survey(driver, layout, access(look), piece),
       repository: (name) =>
