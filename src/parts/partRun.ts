@@ -9,7 +9,8 @@ import type { RememberedLook } from "../rememberedLook.js";
 import { RepositoryLook } from "../repositoryLook.js";
 import type { Run } from "../run.js";
 import { type Merged, mergeRuns, type Source } from "./merge.js";
-import type { PartAttempt, PartOutput, PartStore } from "./partStore.js";
+import type { PartAttempt, PartOutput } from "./partAttempt.js";
+import type { PartStore } from "./partStore.js";
 import { shardOf } from "./sortedRun.js";
 
 /** What the listing of what lies aside says, beside its copies. */

@@ -9,30 +9,14 @@
  * - `<stage>.closed`: what each part of a stage has left. A stage begins once those before it are closed, and what comes late is not seen.
  */
 
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { StorageDriver } from "../driver.js";
 import { codeOf, isPathNotFound, UnsupportedError } from "../errors.js";
 import { mapAll } from "../internal/mapAll.js";
 import { readBounded } from "../internal/readBounded.js";
 import { property } from "../manifest.js";
 import { PartDamagedError } from "./errors.js";
-import type { RunFile } from "./sortedRun.js";
-import { SortedRunWriter } from "./sortedRun.js";
-
-/** A list that a part wrote. */
-interface ListFile {
-  readonly path: string;
-  readonly bytes: number;
-  readonly sha256: string;
-}
-
-/** What one part left. */
-export interface PartOutput {
-  readonly runs: Readonly<Record<string, readonly RunFile[]>>;
-  readonly lists: Readonly<Record<string, readonly ListFile[]>>;
-  /** Its numbers. */
-  readonly result: unknown;
-}
+import { checksumOf, type ListFile, PartAttempt, type PartOutput } from "./partAttempt.js";
 
 /** What a stage is. */
 export interface StageOpening {
@@ -42,8 +26,6 @@ export interface StageOpening {
 }
 
 const MAX_DOCUMENT_BYTES = 1024 * 1024 * 1024;
-/** Items of a list in one file. */
-const ITEMS_A_LIST = 1000;
 
 export class PartStore {
   /** What closed stages left: it never changes. */
@@ -288,54 +270,9 @@ export class PartStore {
   }
 }
 
-/** One attempt at a part. Nothing that it writes counts before it is finished, and then only if it is the first. */
-export class PartAttempt {
-  private readonly writers = new Map<string, SortedRunWriter>();
-  private readonly lists = new Map<string, { readonly files: ListFile[]; waiting: unknown[] }>();
-
-  constructor(
-    private readonly write: (content: Buffer) => Promise<string>,
-    private readonly done: (output: PartOutput) => Promise<void>,
-  ) {}
-
-  run(name: string): SortedRunWriter {
-    const writer = this.writers.get(name) ?? new SortedRunWriter(this.write);
-    this.writers.set(name, writer);
-    return writer;
-  }
-
-  async addToList(name: string, item: unknown): Promise<void> {
-    const list = this.lists.get(name) ?? { files: [], waiting: [] };
-    this.lists.set(name, list);
-    list.waiting.push(item);
-    if (list.waiting.length >= ITEMS_A_LIST) await this.flush(list);
-  }
-
-  async finish(result: unknown): Promise<void> {
-    const runs: Record<string, readonly RunFile[]> = {};
-    for (const [name, writer] of this.writers) runs[name] = await writer.finish();
-    const lists: Record<string, readonly ListFile[]> = {};
-    for (const [name, list] of this.lists) {
-      if (list.waiting.length > 0) await this.flush(list);
-      lists[name] = list.files;
-    }
-    await this.done({ runs, lists, result });
-  }
-
-  private async flush(list: { readonly files: ListFile[]; waiting: unknown[] }): Promise<void> {
-    const content = Buffer.from(JSON.stringify(list.waiting));
-    list.waiting = [];
-    list.files.push({ path: await this.write(content), bytes: content.length, sha256: checksumOf(content) });
-  }
-}
-
 /** A text with its checksum. */
 function sealed(text: string): Buffer {
   return Buffer.from(JSON.stringify({ sha256: checksumOf(Buffer.from(text)), text }));
-}
-
-function checksumOf(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }
 
 function parse(bytes: Uint8Array): unknown {
