@@ -29,6 +29,7 @@ export function completeRegistry(registry: Namespace, driver: StorageDriver): Co
 }
 
 /** Whether a namespace's pieces are its own: a wrapper that has put listings of its own in their place has none. */
-function isWhole({ repositories, blobs, pieces }: Namespace): boolean {
-  return pieces !== undefined && pieces.of.repositories === repositories && pieces.of.blobs === blobs;
+function isWhole(registry: Namespace): boolean {
+  const whole = registry.pieces?.of;
+  return whole !== undefined && whole.repositories === registry.repositories && whole.blobs === registry.blobs;
 }

@@ -216,7 +216,7 @@ async function namedFiles(driver: StorageDriver): Promise<Map<string, readonly [
 }
 
 /** Of all files, stages and kinds of damage, every how many is tried; 1: all. */
-const DAMAGE_STEP = Number(process.env["DAMAGE_STEP"] ?? 1499);
+const DAMAGE_STEP = Number(process.env["DAMAGE_STEP"] ?? 197);
 
 describe("a file of a part that is damaged before any stage", () => {
   test.each(DEGREES)("ends the run, which says which; or is not needed any more, %s", async (_, options) => {
