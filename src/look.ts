@@ -16,7 +16,7 @@ export interface RegistryLook {
   readonly repositories: number;
   readonly tags: number;
   readonly revisions: number;
-  /** The names of all repositories that the listing told. */
+  /** The names of all repositories that were there when they were looked at. */
   readonly names: ReadonlySet<string>;
 }
 
@@ -69,6 +69,8 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
       await run.telemetry.repositorySpan(repository.name, async () => {
         run.log.debug(`marking repository ${repository.name}`, { repository: repository.name });
         const view = await RepositoryView.read(run, repository);
+        // One that is gone by now is not one that was seen empty.
+        if (view.isBare && repository.again !== undefined && (await repository.again(run.look)) === undefined) return;
         if (view.isPassing && !run.settings.readOnly) again.push(repository);
         else await settleOn(view);
       });

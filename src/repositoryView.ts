@@ -250,6 +250,11 @@ export class RepositoryView implements Graph {
     return this.stored.get(layer) ?? layer;
   }
 
+  /** Whether the listings named nothing: perhaps there is no such repository any more. */
+  get isBare(): boolean {
+    return this.revisions.size === 0 && this.tags === 0 && this.layers.size === 0;
+  }
+
   /** The layer links, as far as listings told them. */
   layerNumbers(): Iterable<number> {
     return this.layers.keys();

@@ -146,6 +146,15 @@ export class DirectoryRepository implements Repository {
     }
   }
 
+  async again(options: LookOptions = {}): Promise<Repository | undefined> {
+    const access = this.access({ ...options, onUnrecognized: undefined });
+    const entries = await allChildren(access.driver, this.paths.directory, access.options);
+    const parts = entries.filter(({ name, info }) => info.isDirectory && REPOSITORY_PARTS.some((part) => part === name));
+    if (parts.length === 0) return undefined;
+    const hasUploads = parts.some(({ name }) => name === "_uploads");
+    return new DirectoryRepository(this.name, this.driver, this.layout, hasUploads);
+  }
+
   async emptyFootprint(options: LookOptions = {}): Promise<Footprint | undefined> {
     const access = this.access(options);
     const entries = await allChildren(access.driver, this.paths.directory, access.options);
