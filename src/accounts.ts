@@ -1,6 +1,6 @@
 /** The plan's numbers, told to the report, to the caller and to the log. */
 
-import { turn } from "./internal/turn.js";
+import { isTurnLong, turn } from "./internal/turn.js";
 import type { RegistryLook } from "./look.js";
 import { DOOMED } from "./marks.js";
 import type { ItemKind } from "./options.js";
@@ -8,9 +8,6 @@ import { type Plan, tally } from "./plan.js";
 import { countItem, noCounts, type RepositoryCounts } from "./report.js";
 import type { Run } from "./run.js";
 import { doomedLayerLinks, itemsOf, REASON } from "./sweepItems.js";
-
-/** Items that are told in one turn of the event loop: a few milliseconds. */
-const ITEMS_A_TURN = 500;
 
 /** Writes the plan's numbers into the report, and answers with how many blobs there are. */
 export async function account(run: Run, { repositories, tags, revisions, looks }: RegistryLook, plan: Plan): Promise<number> {
@@ -114,10 +111,9 @@ export function sayPlan(run: Run): void {
 export async function tellItems(run: Run, plan: Plan): Promise<void> {
   const { log, settings } = run;
   if (settings.onItem === undefined && !run.isLogged) return;
-  let told = 0;
   for (const { planned } of itemsOf(run, plan)) {
     // A hook that doesn't wait must not hold up the caller's event loop for the whole plan.
-    if (++told % ITEMS_A_TURN === 0) await turn();
+    if (isTurnLong()) await turn();
     log.debug(`${planned.kind} eligible for deletion: ${planned.path}`, { reason: planned.reason });
     await settings.onItem?.(planned);
   }

@@ -1,5 +1,6 @@
 /** The inventory: every blob that is there, enumerated before the mark, so that a blob that appears later is never a candidate. */
 
+import { isTurnLong, turn } from "./internal/turn.js";
 import { PRESENT } from "./marks.js";
 import type { BlobInfo, LookOptions } from "./namespace.js";
 import type { Run } from "./run.js";
@@ -36,6 +37,7 @@ export async function listBlobs(
     for (const blob of page) if (take(blob)) blobs++;
     run.progress({ phase: "inventory", done: blobs });
     await betweenPages();
+    if (isTurnLong()) await turn();
   }
   run.progress({ phase: "inventory", done: blobs, total: blobs }, true);
   return blobs;

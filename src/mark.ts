@@ -6,6 +6,7 @@
  */
 
 import { NumberSet } from "./internal/numberMap.js";
+import { isTurnLong, turn } from "./internal/turn.js";
 
 /** What a manifest names, as numbers. */
 export interface References {
@@ -46,13 +47,13 @@ export function emptyReach(tellsWay = false): Reach {
 export async function mark(graph: Graph, roots: Iterable<number>, reach: Reach, onReach: (number: number) => void): Promise<void> {
   let frontier: readonly number[] = [...roots];
   while (frontier.length > 0) {
-    const open = follow(graph, frontier, reach, onReach);
+    const open = await follow(graph, frontier, reach, onReach);
     frontier = open.length === 0 ? [] : await graph.servedAsManifests(open);
   }
 }
 
 /** Follows all that is known, and returns what might be a manifest though it is no revision. */
-function follow(graph: Graph, roots: readonly number[], reach: Reach, onReach: (number: number) => void): number[] {
+async function follow(graph: Graph, roots: readonly number[], reach: Reach, onReach: (number: number) => void): Promise<number[]> {
   const stack: number[] = [];
   const open: number[] = [];
   let from: number | undefined;
@@ -86,6 +87,7 @@ function follow(graph: Graph, roots: readonly number[], reach: Reach, onReach: (
 
   for (const root of roots) enter(root);
   for (let manifest = stack.pop(); manifest !== undefined; manifest = stack.pop()) {
+    if (isTurnLong()) await turn();
     from = manifest;
     const { children, blobs } = graph.references(manifest);
     for (const child of children) visit(child, true);

@@ -2,6 +2,7 @@
 
 import { DamagedRegistryError } from "./errors.js";
 import { mapAll } from "./internal/mapAll.js";
+import { filterInTurns } from "./internal/turn.js";
 import { emptyReach, mark, type Reach } from "./mark.js";
 import { type KeepMark, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { Repository, Signature, Upload } from "./namespace.js";
@@ -285,7 +286,7 @@ export class RepositoryLook {
   private async findLoose(): Promise<void> {
     const { removeLayerLinks, removeEmptyRepositories } = this.run.settings;
     const mustLook = removeLayerLinks || removeEmptyRepositories || this.run.looksAtTimes;
-    const layers = [...this.view.layerNumbers()].filter((layer) => !this.isReached(layer));
+    const layers = await filterInTurns(this.view.layerNumbers(), (layer) => !this.isReached(layer));
     const times = await mapAll(layers, async (layer) => (mustLook ? this.view.lookAtLayer(layer, this.run.looksAtTimes) : Number.NaN));
     layers.forEach((layer, i) => {
       const time = times[i];

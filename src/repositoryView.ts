@@ -3,6 +3,7 @@
 import { addTo } from "./internal/addTo.js";
 import { mapAll } from "./internal/mapAll.js";
 import { NumberMap, NumberSet } from "./internal/numberMap.js";
+import { isTurnLong, turn } from "./internal/turn.js";
 import { MAX_MANIFEST_BYTES } from "./manifest.js";
 import type { Graph } from "./mark.js";
 import { ABSENT, PRESENT } from "./marks.js";
@@ -120,6 +121,7 @@ export class RepositoryView implements Graph {
   private async judgeManifests(): Promise<void> {
     const { catalog, digests, marks, settings } = this.run;
     for (const number of this.revisions.keys()) {
+      if (isTurnLong()) await turn();
       const problem = catalog.problem(number);
       if (problem !== undefined) {
         const digest = digests.digest(number);

@@ -5,13 +5,14 @@ import { Readable } from "node:stream";
 import type { StorageDriver } from "oci-registry-gc";
 import { fromPino, isRegistryGcError, PathNotFoundError, RegistryGcError, VERSION } from "oci-registry-gc";
 import pino from "pino";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import manifest from "../package.json" with { type: "json" };
 import { systemClock } from "../src/clock.js";
 import { Column } from "../src/internal/column.js";
 import { meteredDriver } from "../src/internal/meteredDriver.js";
 import { readBounded } from "../src/internal/readBounded.js";
 import { TaskQueue } from "../src/internal/taskQueue.js";
+import { eachInTurns, isTurnLong, turn } from "../src/internal/turn.js";
 import { safeLogger } from "../src/logger.js";
 
 const pause = (ms = 1) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -245,4 +246,53 @@ describe("the rest", () => {
   });
 
   test("the version is the package's", () => expect(VERSION).toBe(manifest.version));
+});
+
+describe("a turn of the event loop", () => {
+  const hold = (ms: number) => {
+    const end = performance.now() + ms;
+    while (performance.now() < end);
+  };
+
+  test("is long once it has been held for a while, and a new one is not", async () => {
+    await turn();
+    expect(isTurnLong()).toBe(false);
+    hold(5);
+    expect(isTurnLong()).toBe(true);
+    await turn();
+    expect(isTurnLong()).toBe(false);
+  });
+
+  test("lets others in while many items are looked at", async () => {
+    let isDone = false;
+    let turns = 0;
+    const count = () => {
+      turns++;
+      if (!isDone) setImmediate(count);
+    };
+    setImmediate(count);
+    await eachInTurns(
+      Array.from({ length: 20_000 }, (_, i) => i),
+      (i) => {
+        if (i % 1000 === 0) hold(3);
+      },
+    );
+    isDone = true;
+    expect(turns).toBeGreaterThan(5);
+  });
+
+  test("comes where a test fakes the timers", async () => {
+    await turn();
+    vi.useFakeTimers({ toFake: ["setImmediate", "setTimeout"] });
+    try {
+      hold(5);
+      expect(isTurnLong()).toBe(false);
+      hold(5);
+      expect(isTurnLong()).toBe(true);
+      await turn();
+      expect(isTurnLong()).toBe(false);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
 });
