@@ -122,7 +122,7 @@ export async function measureMemory(blobs: number): Promise<void> {
 
     const make = async (stage: string, kind: string, input: unknown, assignment?: unknown) => {
       if (assignment !== undefined) await store.assign(stage, 0, assignment);
-      await store.open(stage, { kind, parts: SHARDS, input });
+      await store.open(stage, { kind, parts: SHARDS, input, openedAt: 0 });
       const job: PartJob = { runId: RUN_ID, version: VERSION, plan: store.plan, stage, part: 0 };
       const { megabytes, ms } = await inProcess(root, blobs, job);
       console.log(`${kind}: ${megabytes} MiB at most, ${Math.round(ms)} ms`);

@@ -6,9 +6,8 @@ import { AsideStore } from "../online/asideStore.js";
 import type { Phase } from "../options.js";
 import type { LedgerEntries } from "../report.js";
 import type { Run } from "../run.js";
-import type { PartOutput } from "./partAttempt.js";
 import type { AsideResult } from "./partRun.js";
-import type { PartStore } from "./partStore.js";
+import type { ClosedStage, PartStore } from "./partStore.js";
 import type { InputOf, PartKind, ResultOf } from "./runPart.js";
 import type { PartJob, RunPlan } from "./runPlan.js";
 import { shardOf } from "./sortedRun.js";
@@ -81,7 +80,8 @@ export class Lead {
     input: InputOf<K>,
     assign?: (part: number) => unknown,
   ): Promise<readonly ResultOf<K>[]> {
-    const outputs = (await this.store.closed(name)) ?? (await this.make(name, kind, parts, input, assign));
+    const { outputs, ms } = (await this.store.closed(name)) ?? (await this.make(name, kind, parts, input, assign));
+    this.run.ledger.addDuration(PHASES[kind], ms);
     const left = outputs.map(({ result }) => result as Left<K>);
     for (const { entries } of left) this.run.ledger.takeIn(entries);
     return left.map(({ result }) => result);
@@ -93,7 +93,7 @@ export class Lead {
     parts: number,
     input: unknown,
     assign: ((part: number) => unknown) | undefined,
-  ): Promise<readonly PartOutput[]> {
+  ): Promise<ClosedStage> {
     const { run, store } = this;
     await run.mayChange();
     this.current = name;
@@ -104,15 +104,18 @@ export class Lead {
         (part) => store.assign(name, part, assign(part)),
       );
     }
-    const isNew = await store.open(name, { kind, parts, input });
+    const now = run.clock.now();
+    const isNew = await store.open(name, { kind, parts, input, openedAt: now });
     const jobs = Array.from({ length: parts }, (_, part) => this.jobFor(name, part));
     const missing = isNew ? jobs : await this.missing(jobs);
     if (missing.length > 0) await this.execute(missing, { signal: run.signal, phase: PHASES[kind], total: parts });
     run.signal.throwIfAborted();
-    const outputs = await store.close(name, parts);
+    // Whoever leads it by now may not be who opened it.
+    const openedAt = isNew ? now : (await store.opening(name)).openedAt;
+    const closed = await store.close(name, parts, Math.max(0, run.clock.now() - openedAt));
     this.current = undefined;
     run.progress({ phase: PHASES[kind], done: parts, total: parts }, true);
-    return outputs;
+    return closed;
   }
 
   private jobFor(stage: string, part: number): PartJob {

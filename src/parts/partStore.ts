@@ -23,6 +23,15 @@ export interface StageOpening {
   readonly kind: string;
   readonly parts: number;
   readonly input: unknown;
+  /** Milliseconds since 1970, by the clock of who leads the run. */
+  readonly openedAt: number;
+}
+
+/** What a stage came to. */
+export interface ClosedStage {
+  readonly outputs: readonly PartOutput[];
+  /** Milliseconds from its opening to its end. */
+  readonly ms: number;
 }
 
 const MAX_DOCUMENT_BYTES = 1024 * 1024 * 1024;
@@ -105,10 +114,10 @@ export class PartStore {
   }
 
   /** What a closed stage left, part by part; `undefined` where it isn't closed. */
-  async closed(stage: string): Promise<readonly PartOutput[] | undefined> {
-    const outputs = (await this.look(`${stage}.closed`)) as readonly PartOutput[] | null | undefined;
-    if (outputs === null) throw new PartDamagedError(this.pathOf(`${stage}.closed`), "the stage was broken off");
-    return outputs;
+  async closed(stage: string): Promise<ClosedStage | undefined> {
+    const closed = (await this.look(`${stage}.closed`)) as ClosedStage | null | undefined;
+    if (closed === null) throw new PartDamagedError(this.pathOf(`${stage}.closed`), "the stage was broken off");
+    return closed;
   }
 
   /** @throws PartDamagedError where it isn't closed. */
@@ -119,9 +128,9 @@ export class PartStore {
   }
 
   private async readOutputs(stage: string): Promise<readonly PartOutput[]> {
-    const outputs = await this.closed(stage);
-    if (outputs === undefined) throw new PartDamagedError(this.pathOf(`${stage}.closed`), "it is not there");
-    return outputs;
+    const closed = await this.closed(stage);
+    if (closed === undefined) throw new PartDamagedError(this.pathOf(`${stage}.closed`), "it is not there");
+    return closed.outputs;
   }
 
   async isClosed(stage: string): Promise<boolean> {
@@ -140,9 +149,10 @@ export class PartStore {
   /**
    * Closes a stage of which every part is done, with every file that they name there and as long as it was written.
    *
+   * @param ms - How long it took.
    * @throws PartDamagedError which names what is missing, short or of another run.
    */
-  async close(stage: string, parts: number): Promise<readonly PartOutput[]> {
+  async close(stage: string, parts: number, ms = 0): Promise<ClosedStage> {
     const all = Array.from({ length: parts }, (_, part) => part);
     const outputs = await mapAll(all, async (part) => {
       const output = (await this.get(`${stage}/${part}.done`)) as PartOutput;
@@ -155,8 +165,8 @@ export class PartStore {
       });
       return output;
     });
-    await this.put(`${stage}.closed`, outputs);
-    return this.outputs(stage);
+    await this.put(`${stage}.closed`, { outputs, ms });
+    return { outputs: await this.outputs(stage), ms };
   }
 
   /** Closes a stage that is not to come to its end. */

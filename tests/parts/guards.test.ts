@@ -2,7 +2,7 @@
 
 import { markAndSweep, openRegistry } from "oci-registry-gc";
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
-import { runPart } from "oci-registry-gc/parts";
+import { runPart, Suspension } from "oci-registry-gc/parts";
 import { describe, expect, test } from "vitest";
 import { ABSENT, ASIDE, DOOMED, LIVE, PRESENT, YOUNG } from "../../src/marks.js";
 import { ASKED, LEASED, LEASED_IF_AWAY } from "../../src/parts/flags.js";
@@ -14,7 +14,7 @@ import type { RunPlan } from "../../src/parts/runPlan.js";
 import { type RunFile, SortedRunWriter } from "../../src/parts/sortedRun.js";
 import { VERSION } from "../../src/version.js";
 import { contentOf, DAY } from "../support/stores.js";
-import { IMAGE, push, repo, revision } from "../support/tree.js";
+import { currentLink, IMAGE, push, repo, revision } from "../support/tree.js";
 import { blobPath, digestOf, World } from "../support/world.js";
 import { collectParted, collectSingle, countsOf, image, lay, watched } from "./attackers.js";
 
@@ -42,7 +42,7 @@ const known = ({ digest, flags }: Told) => ({ digest, flags, size: 1, time: 0 })
 
 /** A stage of one part that left this. */
 async function leave(store: PartStore, stage: string, run: string, told: readonly Told[]): Promise<void> {
-  await store.open(stage, { kind: "mark", parts: 1, input: {} });
+  await store.open(stage, { kind: "mark", parts: 1, input: {}, openedAt: 0 });
   const attempt: PartAttempt = store.attempt(stage, 0);
   for (const each of told) attempt.run(run).add(0, known(each));
   await attempt.finish({});
@@ -59,10 +59,10 @@ async function joined(
   await leave(store, "mark", "marks", told.marks ?? []);
   await leave(store, "ask", "questions", told.questions ?? []);
   const input: JoinInput = { states: ["state"], marks: ["mark"], questions: "ask", aside: undefined, candidates };
-  await store.open("join", { kind: "join", parts: 1, input });
+  await store.open("join", { kind: "join", parts: 1, input, openedAt: 0 });
   for (const { digest } of told.state) await driver.putContent(blobPath(digest), Buffer.from("x"));
   await runPart({ driver, registry: openRegistry(driver) }, { runId: RUN, version: VERSION, plan: store.plan, stage: "join", part: 0 });
-  const [output] = await store.close("join", 1);
+  const [output] = (await store.close("join", 1)).outputs;
   const flagsIn = async (name: string) => {
     const flags = new Map<string, number>();
     const sources = (output?.runs[name] ?? []).map((file) => ({ file, from: 0 }));
@@ -339,4 +339,45 @@ describe("a purge", () => {
     expect(await run(false)).toBeGreaterThan(0);
     expect(await run(true)).toBe(0);
   });
+});
+
+test("a report tells how long each phase took, though the run was let go of and taken up in between", async () => {
+  const { world } = await lay(false);
+  const runId = "taken-up";
+  let parts = 0;
+  const make: typeof runPart = async (worker, job) => {
+    world.now += 1000;
+    parts++;
+    await runPart(worker, job);
+    if (parts === 4) throw new Suspension();
+  };
+  await expect(collectParted(world, {}, { runId, make })).rejects.toThrow(Suspension);
+  const { durationsMs } = await collectParted(world, {}, { runId, make });
+  expect(durationsMs.inventory).toBe(2000);
+  for (const phase of ["mark", "sweep"] as const) expect(durationsMs[phase], phase).toBeGreaterThanOrEqual(1000);
+  const told = Object.entries(durationsMs).filter(([name]) => name !== "total");
+  expect(told.reduce((sum, [, ms]) => sum + ms, 0)).toBeLessThanOrEqual(durationsMs.total);
+});
+
+test("a look that finds no repository any more purges nothing", async () => {
+  const { world } = await lay();
+  let isGone = false;
+  world.meanwhile = async () => {
+    if (!isGone) await world.driver.delete(repo("").slice(0, -1));
+    isGone = true;
+  };
+  const aside = async () => [...(await contentOf(world.driver)).keys()].filter((path) => /_gc\/.*\/blobs\//.test(path)).sort();
+  const before = await aside();
+  expect(before.length).toBeGreaterThan(0);
+  await expect(collectParted(world, {})).rejects.toMatchObject({ code: "EMPTY_MARK" });
+  expect(await aside()).toEqual(expect.arrayContaining(before));
+});
+
+test("what was put back is not counted as purged", async () => {
+  const [single, parted] = [await lay(), await lay()];
+  const manifest = digestOf(image("old 1", "shared"));
+  for (const { world } of [single, parted]) world.meanwhile = () => world.put(currentLink("old", "again"), manifest);
+  const counts = countsOf(await collectParted(parted.world, {}));
+  expect(counts.returned.blobs).toBeGreaterThan(0);
+  expect(counts).toEqual(countsOf(await collectSingle(single.world, {})));
 });

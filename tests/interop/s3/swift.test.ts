@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { PutObjectCommand } from "@aws-sdk/client-s3";
 import { openRegistry, purge } from "oci-registry-gc";
 import { S3Driver } from "oci-registry-gc/drivers/s3";
+import { storageDriverConformance } from "oci-registry-gc/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { image, layer, list } from "../support/content.js";
 import { RegistryClient } from "../support/registryClient.js";
@@ -28,6 +29,14 @@ describeSwift("on Swift's S3", { timeout: 240_000 }, () => {
   afterAll(async () => {
     for (const bucket of buckets) await bucket.remove();
     await swift.stop();
+  });
+
+  describe("the conformance suite", () => {
+    beforeAll(() => swift.makeBucket("conformance"));
+    test.each(storageDriverConformance().map((check, i) => [check.name, check, i] as const))("%s", async (_, check, i) => {
+      const driver = new S3Driver({ client: swift.client(), bucket: "conformance", prefix: `check-${i}` });
+      if (check.needs.every((member) => member in driver)) await check.run({ driver });
+    });
   });
 
   describe("the driver", () => {
