@@ -92,6 +92,10 @@ export class Telemetry {
     count("items.marked", "{item}", "What is kept because something keeps it", kinds({ ...report.marked }));
     count("items.eligible", "{item}", "What the plan names", kinds(report.eligible));
     count("items.deleted", "{item}", "What was confirmed gone", kinds(report.deleted));
+    for (const [how, description] of Object.entries(ASIDE) as [keyof typeof ASIDE, string][]) {
+      count(`items.${how}`, "{item}", description, kinds({ ...report[how] }));
+      count(`bytes.${how}`, "By", `Bytes of the blobs among it: ${description}`, [[report[how].bytes, {}]]);
+    }
     count("bytes.eligible", "By", "Bytes of the blobs that the plan names", [[report.eligible.bytes, {}]]);
     count("bytes.deleted", "By", "Bytes of the blobs that were confirmed gone", [[report.deleted.bytes, {}]]);
     count("failures", "{failure}", "Deletes that failed", failureCounts(report));
@@ -110,6 +114,14 @@ export class Telemetry {
       .record(report.durationsMs.total / 1000, { ...this.common, "registry_gc.status": report.status, ...failed });
   }
 }
+
+/** What became of what went aside, by the report's names. */
+const ASIDE = {
+  quarantined: "What was put aside, for a later run to delete",
+  restored: "What this run put aside and brought back",
+  returned: "What earlier runs put aside and this one brought back",
+  purged: "What earlier runs put aside and this one deleted",
+} as const;
 
 function failureCounts(report: GcReport): (readonly [number, Attributes])[] {
   const byCode = new Map<string, number>();

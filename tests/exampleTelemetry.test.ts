@@ -86,7 +86,19 @@ describe("what is scraped", () => {
     const empty = new MemoryDriver();
     await new RegistryBuilder(empty).blob("orphan");
     const driver = await registry();
-    const { samples } = await observed([driver, { ...NOW, dryRun: true }], [driver, NOW], [busy, NOW], [empty, NOW]);
+    const served = await registry();
+    const online: GcOptions = { removeUntagged: true, gracePeriodMs: 0, drainMs: 0 };
+    const purging: GcOptions = { ...online, quarantineMs: 0 };
+    const { samples } = await observed(
+      ...([
+        [driver, { ...NOW, dryRun: true }],
+        [driver, NOW],
+        [busy, NOW],
+        [empty, NOW],
+        [served, online],
+        [served, purging],
+      ] as const),
+    );
     for (const { title, query } of DASHBOARD) {
       const selectors = [...query.matchAll(/(registry_gc_\w+(?:_total|_count|_sum|_bucket))(?:\{(\w+)(!?=)"(\w+)"\})?/g)];
       expect(selectors.length, title).toBeGreaterThan(0);

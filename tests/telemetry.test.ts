@@ -106,6 +106,28 @@ describe("spans", () => {
 });
 
 describe("metrics", () => {
+  test("what went aside, what came back, and what was purged, by the report's names", async () => {
+    const store = await layOut(vector("retag"), memoryStore());
+    const online: GcOptions = { removeUntagged: true, drainMs: 0 };
+    const totals: Awaited<ReturnType<typeof markAndSweep>>[] = [];
+    for (const options of [online, { ...online, removeUntagged: false }, online, { ...online, quarantineMs: 0 }]) {
+      const { values, outcome } = await observe(store, options);
+      const report = outcome as Awaited<ReturnType<typeof markAndSweep>>;
+      for (const how of ["quarantined", "restored", "returned", "purged"] as const) {
+        const told = values(`registry_gc.items.${how}`).map(({ value, attributes }) => [attributes["registry_gc.item.kind"], value]);
+        const { bytes, ...items } = report[how];
+        expect(Object.fromEntries(told), how).toEqual(Object.fromEntries(Object.entries(items).filter(([, value]) => value > 0)));
+        expect(values(`registry_gc.bytes.${how}`).map(({ value }) => value)).toEqual(bytes > 0 ? [bytes] : []);
+      }
+      totals.push(report);
+    }
+    for (const how of ["quarantined", "returned", "purged"] as const)
+      expect(
+        totals.some((report) => report[how].blobs > 0),
+        how,
+      ).toBe(true);
+  });
+
   test("what was marked, eligible and deleted, bytes, calls and durations, by the report's names", async () => {
     const { values, metrics, outcome } = await observe(await layOut(vector("retag"), memoryStore()), UNTAGGED);
     const report = outcome as Awaited<ReturnType<typeof markAndSweep>>;

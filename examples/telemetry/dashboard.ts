@@ -30,9 +30,17 @@ export const DASHBOARD: readonly Panel[] = [
   },
   { title: "What was deleted, by kind", query: "sum by (registry_gc_item_kind) (increase(registry_gc_items_deleted_total[1d]))" },
   {
+    title: "Bytes that were put aside, to be deleted by a later run",
+    query: "sum(increase(registry_gc_bytes_quarantined_total[1d]))",
+  },
+  {
+    title: "Bytes that were deleted after they had been aside",
+    query: "sum(increase(registry_gc_bytes_purged_total[1d]))",
+  },
+  {
     title: "Share of the plan that was carried out",
     query:
-      'sum(increase(registry_gc_items_deleted_total{registry_gc_dry_run="false"}[1d])) / sum(increase(registry_gc_items_eligible_total{registry_gc_dry_run="false"}[1d]))',
+      '((sum(increase(registry_gc_items_deleted_total{registry_gc_dry_run="false"}[1d])) or vector(0)) + (sum(increase(registry_gc_items_quarantined_total[1d])) or vector(0))) / sum(increase(registry_gc_items_eligible_total{registry_gc_dry_run="false"}[1d]))',
   },
   {
     title: "Blobs in use, as the day's runs saw them",
