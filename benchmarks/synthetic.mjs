@@ -32,21 +32,32 @@ function contentOf(manifest) {
   return JSON.stringify({ schemaVersion: 2, mediaType: "application/vnd.oci.image.manifest.v1+json", config, layers });
 }
 
-// The digests of all manifests, and by their first byte which they are: 36 bytes a manifest.
+// The digests of all manifests, which have the same first byte, and a hash table of them: some 50 bytes a manifest. What is looked up
+// must take no longer in a larger registry: it would be told as the collector's time.
 const digests = Buffer.alloc(manifests * 32);
 const byPrefix = Array.from({ length: 256 }, () => []);
+const slots = new Int32Array(2 ** Math.ceil(Math.log2(manifests * 2))).fill(-1);
+const firstSlot = (digest, at) => digest.readUInt32LE(at) & (slots.length - 1);
+const nextSlot = (slot) => (slot + 1) & (slots.length - 1);
 for (let i = 0; i < manifests; i++) {
   createHash("sha256")
     .update(contentOf(i))
     .digest()
     .copy(digests, i * 32);
   byPrefix[digests[i * 32]].push(i);
+  let slot = firstSlot(digests, i * 32);
+  while (slots[slot] >= 0) slot = nextSlot(slot);
+  slots[slot] = i;
 }
 const manifestHex = (i) => digests.toString("hex", i * 32, i * 32 + 32);
 const wanted = Buffer.alloc(32);
 function manifestOf(hex) {
   wanted.write(hex, "hex");
-  return byPrefix[wanted[0]].find((i) => digests.compare(wanted, 0, 32, i * 32, i * 32 + 32) === 0);
+  for (let slot = firstSlot(wanted, 0); slots[slot] >= 0; slot = nextSlot(slot)) {
+    const i = slots[slot];
+    if (digests.compare(wanted, 0, 32, i * 32, i * 32 + 32) === 0) return i;
+  }
+  return undefined;
 }
 
 const repositoryOf = (i) => `app-${String(i).padStart(6, "0")}`;
