@@ -146,6 +146,7 @@ export class DirectoryRepository implements Repository {
     }
   }
 
+  /** Gone is what has none of a repository's own directories any more. */
   async again(options: LookOptions = {}): Promise<Repository | undefined> {
     const access = this.access({ ...options, onUnrecognized: undefined });
     const entries = await allChildren(access.driver, this.paths.directory, access.options);
