@@ -51,36 +51,66 @@ async function* listPrefixes(
     if (!isAlgorithm(algorithm)) continue;
     const base = join(layout.blobs, algorithm);
     const prefixes = (await knownDirectories(driver, base, isPrefix, beside)).filter(isMeant);
-    // The next are listed while these are worked off.
-    let listed = listDirectories(access, base, algorithm, prefixes.slice(0, PREFIXES_AT_ONCE));
-    for (let next = PREFIXES_AT_ONCE; next < prefixes.length + PREFIXES_AT_ONCE; next += PREFIXES_AT_ONCE) {
-      const pages = await listed;
-      listed = listDirectories(access, base, algorithm, prefixes.slice(next, next + PREFIXES_AT_ONCE));
-      // Whoever stops here doesn't ask whether the next could be listed.
-      listed.catch(() => undefined);
-      yield* pages;
+    const open = (start: number) => openLanes(access, base, algorithm, prefixes.slice(start, start + PREFIXES_AT_ONCE));
+    let [lanes, next] = [open(0), [] as Lane[]];
+    try {
+      for (let start = PREFIXES_AT_ONCE; lanes.length > 0; start += PREFIXES_AT_ONCE) {
+        // The next are begun before these are worked off.
+        next = open(start);
+        yield* pagesOf(lanes);
+        lanes = next;
+      }
+    } finally {
+      // Whoever stops here doesn't ask whether the rest could be listed.
+      for (const { pages } of [...lanes, ...next]) pages.return(undefined).catch(() => undefined);
     }
   }
 }
 
-function listDirectories(
+/** A listing under way, of which one page at most waits to be taken: however many blobs there are, few are held. */
+interface Lane {
+  readonly pages: AsyncGenerator<readonly BlobInfo[]>;
+  readonly page: Promise<IteratorResult<readonly BlobInfo[], unknown>>;
+}
+
+function openLanes(access: Access, base: string, algorithm: Algorithm, prefixes: readonly string[]): Lane[] {
+  return prefixes.map((prefix) => laneOf(blobsOfPrefix(access, base, algorithm, prefix)));
+}
+
+function laneOf(pages: AsyncGenerator<readonly BlobInfo[]>): Lane {
+  const page = pages.next();
+  page.catch(() => undefined); // It is thrown when it is taken.
+  return { pages, page };
+}
+
+/** The pages of all these, in turns. */
+async function* pagesOf(lanes: readonly Lane[]): AsyncIterable<readonly BlobInfo[]> {
+  for (let open = lanes; open.length > 0; ) {
+    const left: Lane[] = [];
+    for (const { pages, page } of open) {
+      const { done, value } = await page;
+      if (done === true) continue;
+      left.push(laneOf(pages));
+      yield value;
+    }
+    open = left;
+  }
+}
+
+async function* blobsOfPrefix(
   { driver, options }: Access,
   base: string,
   algorithm: Algorithm,
-  prefixes: readonly string[],
-): Promise<BlobInfo[][]> {
-  return Promise.all(
-    prefixes.map(async (prefix) => {
-      const blobs: BlobInfo[] = [];
-      for await (const page of children(driver, join(base, prefix), options)) {
-        for (const { name, info } of page) {
-          if (info.isDirectory && isHexOf(algorithm, name) && name.startsWith(prefix)) blobs.push({ digest: digestOf(algorithm, name) });
-          else options.onUnrecognized?.(info.path);
-        }
-      }
-      return blobs;
-    }),
-  );
+  prefix: string,
+): AsyncGenerator<readonly BlobInfo[]> {
+  for await (const page of children(driver, join(base, prefix), options)) {
+    const blobs: BlobInfo[] = [];
+    for (const { name, info } of page) {
+      if (info.isDirectory && isHexOf(algorithm, name) && name.startsWith(prefix)) blobs.push({ digest: digestOf(algorithm, name) });
+      else options.onUnrecognized?.(info.path);
+    }
+    yield blobs;
+  }
 }
 
 async function* walkBlobs({ driver, options }: Access, layout: Layout, below: string): AsyncIterable<readonly BlobInfo[]> {
