@@ -384,7 +384,7 @@ export function describeSchedules({ collect, schedules, calls, stride = 1 }: Sch
         }),
         all,
       );
-    });
+    }, 180_000);
   });
 }
 
