@@ -17,6 +17,7 @@ const TESTS = {
   guards: ["guards"],
   marks: ["marks"],
   repositoryLook: ["repositoryLook", "plan"],
+  uploads: ["repositoryLook"],
 };
 
 const WAY = "for (let at = this.reach.cameFrom?.get(number); at !== undefined; at = this.reach.cameFrom?.get(at)) way.unshift(at);";

@@ -12,6 +12,7 @@ import { fromEntry, type KnownManifest, type ManifestFacts, toEntry } from "./ma
 import type { References } from "./mark.js";
 import type { DamageKind, LookOptions, Repository } from "./namespace.js";
 import type { ReferenceCache } from "./referenceCache.js";
+import { ReferenceLists } from "./referenceLists.js";
 
 /** Where manifests are read from. */
 type ManifestSource = Pick<Repository, "readManifest" | "readManifests" | "manyOf">;
@@ -36,11 +37,8 @@ const MAY_HAVE_SIGNATURES = 8;
 
 export class ManifestCatalog {
   private readonly states = Column.bytes();
-  /** Where in `lists` the references of a manifest begin, + 1. */
-  private readonly starts = Column.uint32();
-  /** For each manifest: how many children, blobs and subjects, then these. */
-  private readonly lists = Column.uint32();
-  private end = 0;
+  /** Children, blobs and subjects. */
+  private readonly lists = new ReferenceLists();
   private readonly problems = new Map<number, ManifestProblem>();
   private readonly facts = new Map<number, ManifestFacts>();
   private readonly reading = new Map<number, Reading>();
@@ -198,9 +196,7 @@ export class ManifestCatalog {
     const blobs: number[] = [];
     for (const { digest, mayBeManifest } of document.named) (mayBeManifest ? children : blobs).push(this.digests.add(digest));
     const subjects = document.subjects.map((digest) => this.digests.add(digest));
-    const lists = [unique(children), unique(blobs), unique(subjects)];
-
-    this.store(manifest, lists);
+    this.lists.set(manifest, [unique(children), unique(blobs), unique(subjects)]);
     if (this.options.keepFacts) this.facts.set(manifest, document.facts);
     this.states.set(manifest, WHOLE | (document.isManifest ? IS_MANIFEST : 0) | (document.mayHaveSignatures ? MAY_HAVE_SIGNATURES : 0));
   }
@@ -208,15 +204,8 @@ export class ManifestCatalog {
   /** Holds what another process has read of a manifest. */
   adopt(manifest: number, { children, blobs }: References): void {
     if (this.states.get(manifest) !== 0) return;
-    this.store(manifest, [children, blobs, []]);
+    this.lists.set(manifest, [[...children], [...blobs], []]);
     this.states.set(manifest, WHOLE | IS_MANIFEST);
-  }
-
-  private store(manifest: number, lists: readonly Iterable<number>[]): void {
-    this.starts.set(manifest, this.end + 1);
-    const arrays = lists.map((list) => [...list]);
-    for (const list of arrays) this.lists.set(this.end++, list.length);
-    for (const list of arrays) for (const number of list) this.lists.set(this.end++, number);
   }
 
   /** Whether the manifest was read and is whole. */
@@ -244,23 +233,12 @@ export class ManifestCatalog {
 
   /** What a manifest names; nothing where it is not whole. */
   references(manifest: number): References {
-    return { children: this.list(manifest, 0), blobs: this.list(manifest, 1) };
+    return { children: this.lists.get(manifest, 0), blobs: this.lists.get(manifest, 1) };
   }
 
   /** What a manifest is about. */
   subjects(manifest: number): readonly number[] {
-    return this.list(manifest, 2);
-  }
-
-  private list(manifest: number, which: 0 | 1 | 2): number[] {
-    const start = this.starts.get(manifest) - 1;
-    if (start < 0) return [];
-    let from = start + 3;
-    for (let i = 0; i < which; i++) from += this.lists.get(start + i);
-    const end = from + this.lists.get(start + which);
-    const numbers: number[] = [];
-    for (let at = from; at < end; at++) numbers.push(this.lists.get(at));
-    return numbers;
+    return this.lists.get(manifest, 2);
   }
 
   /** Resolves when nothing is being read. */

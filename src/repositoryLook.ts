@@ -9,6 +9,7 @@ import type { Repository, Signature, Upload } from "./namespace.js";
 import { type RememberedLook, recallTime, rememberTime } from "./rememberedLook.js";
 import { RepositoryView } from "./repositoryView.js";
 import type { Run } from "./run.js";
+import { uploadsOf } from "./uploads.js";
 
 /** Why a revision keeps what it reaches, though nothing else reaches it. `explain` says it in these words. */
 export type RootReason = "tag" | "revision" | "keep" | "young" | "damage" | "alive-elsewhere";
@@ -324,31 +325,10 @@ export class RepositoryLook {
   private async findUploads(): Promise<void> {
     const { removeUploadsOlderThanMs, removeEmptyRepositories } = this.run.settings;
     if (removeUploadsOlderThanMs === undefined && !removeEmptyRepositories) return;
-    for await (const upload of this.uploadsOf(this.repository)) {
-      if (this.isExpired(upload)) this.expiredUploads.push(upload);
+    for await (const { upload, isExpired } of uploadsOf(this.run, this.repository)) {
+      if (isExpired) this.expiredUploads.push(upload);
       else this.otherwiseEmpty = false;
     }
-  }
-
-  /** Looks at the expired uploads again: those to which nobody has added anything. */
-  async uploadsStillExpired(): Promise<Upload[]> {
-    const planned = new Set(this.expiredUploads.map(({ path }) => path));
-    const fresh = this.repository.again === undefined ? this.repository : await this.repository.again(this.run.look);
-    const uploads: Upload[] = [];
-    if (fresh === undefined) return uploads;
-    for await (const upload of this.uploadsOf(fresh)) if (planned.has(upload.path) && this.isExpired(upload)) uploads.push(upload);
-    return uploads;
-  }
-
-  private async *uploadsOf(repository: Repository): AsyncIterable<Upload> {
-    for await (const page of repository.uploads?.(this.run.look) ?? []) yield* page;
-  }
-
-  private isExpired({ newest }: Upload): boolean {
-    const { removeUploadsOlderThanMs = Number.POSITIVE_INFINITY } = this.run.settings;
-    // `startedat` is by the registry's clock, files' times are by the storage's: old is what is old by either.
-    const now = Math.min(this.run.clock.now(), this.run.storageNow());
-    return newest !== undefined && newest.getTime() < now - removeUploadsOlderThanMs;
   }
 }
 

@@ -19,6 +19,7 @@ import {
   uploadItems,
 } from "./sweepItems.js";
 import { tellDeleted, toDeleted } from "./tellDeleted.js";
+import { stillExpired } from "./uploads.js";
 import { Vacuum } from "./vacuum.js";
 
 /** Removes the uploads of a plan, and nothing else of it. */
@@ -89,7 +90,7 @@ class Sweep {
     if (this.of.settings.readOnly) return this.remove(each(this.plan, uploadItems));
     for (const repository of this.plan.repositories) {
       if (repository.uploads.length === 0) continue;
-      const uploads = await repository.look.uploadsStillExpired();
+      const uploads = await stillExpired(this.of, repository.look.repository, repository.uploads);
       await this.remove(uploadItems({ ...repository, uploads }));
     }
   }

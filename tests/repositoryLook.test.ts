@@ -7,7 +7,9 @@ import { describe, expect, test, vi } from "vitest";
 import { LIVE, PROTECTED } from "../src/marks.js";
 import type { JournalLink } from "../src/online/journal.js";
 import { tally } from "../src/plan.js";
+import type { RepositoryLook } from "../src/repositoryLook.js";
 import type { Run } from "../src/run.js";
+import { stillExpired } from "../src/uploads.js";
 import {
   asideOf,
   doomed,
@@ -494,6 +496,11 @@ describe("uploads", () => {
     const { found } = await planOf(world, { ...QUIET, ...options }, before && { before });
     return found.looks.flatMap((look) => look.expiredUploads.map(({ path }) => path.slice(path.lastIndexOf("/") + 1)));
   };
+  const lookAgain = async (run: Run, looks: readonly RepositoryLook[]) => {
+    const [look] = looks;
+    if (look === undefined) throw new Error("nothing was looked at");
+    return stillExpired(run, look.repository, look.expiredUploads);
+  };
   const upload = (w: World, id: string) => w.put(`${repo("r")}/_uploads/${id}/data`, "x");
 
   test("go when they are older than is said, by the registry's clock and by the storage's", async () => {
@@ -529,23 +536,23 @@ describe("uploads", () => {
   test("a layout without uploads has none", async () => {
     const world = await oldWorld((w) => link(w, "r", "l"));
     const registry = changing(world, { uploads: undefined });
-    const { found } = await planOf(world, { ...QUIET, removeUploadsOlderThanMs: 0 }, { registry });
+    const { run, found } = await planOf(world, { ...QUIET, removeUploadsOlderThanMs: 0 }, { registry });
     expect(found.looks[0]?.expiredUploads).toEqual([]);
-    expect(await found.looks[0]?.uploadsStillExpired()).toEqual([]);
+    expect(await lookAgain(run, found.looks)).toEqual([]);
   });
 
   test("looked at again, those that came to life stay, and those that were not planned do", async () => {
     const world = await oldWorld(async (w) => {
       for (const id of ["alive", "dead", "gone"]) await upload(w, id);
     });
-    const { found } = await planOf(world, { ...ONLINE, removeUploadsOlderThanMs: DAY });
+    const { run, found } = await planOf(world, { ...ONLINE, removeUploadsOlderThanMs: DAY });
     await upload(world, "alive");
     await writtenAt(world, world.now - 9 * DAY, () => upload(world, "new"));
     await world.driver.delete(`${repo("r")}/_uploads/gone`);
-    const still = await found.looks[0]?.uploadsStillExpired();
-    expect(still?.map(({ path }) => path)).toEqual([`${repo("r")}/_uploads/dead`]);
+    const still = await lookAgain(run, found.looks);
+    expect(still.map(({ path }) => path)).toEqual([`${repo("r")}/_uploads/dead`]);
     await world.driver.delete(repo("r"));
-    expect(await found.looks[0]?.uploadsStillExpired()).toEqual([]);
+    expect(await lookAgain(run, found.looks)).toEqual([]);
   });
 
   test("looked at again, those of a store that is walked are walked anew", async () => {
@@ -554,19 +561,19 @@ describe("uploads", () => {
     const put = (id: string) => driver.putContent(`${repo("r")}/_uploads/${id}/data`, Buffer.from("x"));
     for (const id of ["alive", "dead"]) await put(id);
     world.now += 30 * DAY;
-    const { found } = await planOf(world, { ...ONLINE, removeUploadsOlderThanMs: DAY }, { driver });
+    const { run, found } = await planOf(world, { ...ONLINE, removeUploadsOlderThanMs: DAY }, { driver });
     await put("alive");
-    const still = await found.looks[0]?.uploadsStillExpired();
-    expect(still?.map(({ path }) => path)).toEqual([`${repo("r")}/_uploads/dead`]);
+    const still = await lookAgain(run, found.looks);
+    expect(still.map(({ path }) => path)).toEqual([`${repo("r")}/_uploads/dead`]);
     await driver.delete(repo("r"));
-    expect(await found.looks[0]?.uploadsStillExpired()).toEqual([]);
+    expect(await lookAgain(run, found.looks)).toEqual([]);
   });
 
   test("of a layout that can't list afresh are asked for again", async () => {
     const world = await oldWorld((w) => upload(w, "u"));
     const registry = changing(world, { again: undefined });
-    const { found } = await planOf(world, { ...ONLINE, removeUploadsOlderThanMs: DAY }, { registry, driver: least(world) });
-    expect(await found.looks[0]?.uploadsStillExpired()).toHaveLength(1);
+    const { run, found } = await planOf(world, { ...ONLINE, removeUploadsOlderThanMs: DAY }, { registry, driver: least(world) });
+    expect(await lookAgain(run, found.looks)).toHaveLength(1);
   });
 });
 
