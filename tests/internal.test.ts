@@ -9,6 +9,7 @@ import { describe, expect, test, vi } from "vitest";
 import manifest from "../package.json" with { type: "json" };
 import { systemClock } from "../src/clock.js";
 import { Column } from "../src/internal/column.js";
+import { statAll } from "../src/internal/manyAtOnce.js";
 import { meteredDriver } from "../src/internal/meteredDriver.js";
 import { readBounded } from "../src/internal/readBounded.js";
 import { TaskQueue } from "../src/internal/taskQueue.js";
@@ -278,6 +279,23 @@ describe("a turn of the event loop", () => {
       },
     );
     isDone = true;
+    expect(turns).toBeGreaterThan(5);
+  });
+
+  test("comes between the answers of a driver that is never waited for", async () => {
+    let turns = 0;
+    const counting = setInterval(() => turns++, 0);
+    const stat = (path: string) => Promise.resolve({ path, isDirectory: false, size: 1 });
+    const driver = {
+      stat,
+      statMany: (paths: readonly string[]) => Promise.all(paths.map(stat)),
+      manyOf: { stat },
+    } as unknown as StorageDriver;
+    for (let i = 0; i < 20; i++) {
+      expect(await statAll(driver, ["/a", "/b"], {}, () => Promise.reject(new Error("asked singly")))).toHaveLength(2);
+      hold(3);
+    }
+    clearInterval(counting);
     expect(turns).toBeGreaterThan(5);
   });
 

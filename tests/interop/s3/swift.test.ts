@@ -33,9 +33,10 @@ describeSwift("on Swift's S3", { timeout: 240_000 }, () => {
 
   describe("the conformance suite", () => {
     beforeAll(() => swift.makeBucket("conformance"));
-    test.each(storageDriverConformance().map((check, i) => [check.name, check, i] as const))("%s", async (_, check, i) => {
-      const driver = new S3Driver({ client: swift.client(), bucket: "conformance", prefix: `check-${i}` });
-      if (check.needs.every((member) => member in driver)) await check.run({ driver });
+    // An object store has no directories to prune.
+    const checks = storageDriverConformance().filter(({ needs }) => !needs.includes("pruneDirectories"));
+    test.each(checks.map((check, i) => [check.name, check, i] as const))("%s", async (_, check, i) => {
+      await check.run({ driver: new S3Driver({ client: swift.client(), bucket: "conformance", prefix: `check-${i}` }) });
     });
   });
 
