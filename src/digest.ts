@@ -27,11 +27,12 @@ export function isHexOf(algorithm: Algorithm, hex: string): boolean {
   return all === 1;
 }
 
-/** Whether a value is a digest, to the letter: registries trim nothing and accept no upper case. */
+/** A digest, to the letter: registries trim nothing and accept no upper case. */
+export const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}|sha384:[0-9a-f]{96})$/;
+
+/** Whether a value is a digest. */
 export function isDigest(value: unknown): boolean {
-  if (typeof value !== "string" || value.charCodeAt(6) !== 58 /* : */) return false;
-  const algorithm = value.slice(0, 6);
-  return isAlgorithm(algorithm) && isHexOf(algorithm, value.slice(7));
+  return typeof value === "string" && DIGEST.test(value);
 }
 
 /**

@@ -55,7 +55,18 @@ class PackedTable {
 
   /** The number of the digest whose hex begins at `offset`; -1 where it is unknown and not to be added; -2 where this is no hex. */
   number(digest: string, offset: number, add: boolean): number {
-    if (!this.parse(digest, offset)) return -2;
+    return this.parse(digest, offset) ? this.numberOfKey(add) : -2;
+  }
+
+  /** The number of the digest whose bytes begin at `offset`; -1 where it is unknown and not to be added. */
+  numberOfBytes(bytes: Uint8Array, offset: number, add: boolean): number {
+    for (let i = 0, at = offset; i < this.words; i++, at += 4) {
+      this.key[i] = ((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0);
+    }
+    return this.numberOfKey(add);
+  }
+
+  private numberOfKey(add: boolean): number {
     const hash = hashOf(this.mix, this.key, 0, this.words);
     const bucket = this.directory[prefixOf(hash, this.depth)];
     if (bucket === undefined) return add ? this.insert(hash) : -1;
@@ -237,6 +248,22 @@ export class DigestIndex {
     return Math.max(-1, this.lookUp(digest, false));
   }
 
+  /**
+   * The same for a digest of so many bytes from `offset` on: their number tells the algorithm.
+   *
+   * @throws RangeError where no algorithm makes so many, or they are not all there.
+   */
+  addBytes(bytes: Uint8Array, offset: number, length: number): number {
+    const number = this.lookUpBytes(bytes, offset, length, true);
+    if (number === -2) throw new RangeError(`no digest of ${length} bytes at ${offset}`);
+    return number;
+  }
+
+  /** The number of a digest of so many bytes, or -1 where it was never added (or is no digest). */
+  findBytes(bytes: Uint8Array, offset: number, length: number): number {
+    return Math.max(-1, this.lookUpBytes(bytes, offset, length, false));
+  }
+
   /** The digest that has this number. */
   digest(number: number): string {
     if (number < RARE_BASE) return `sha256:${this.tables.sha256.hex(number)}`;
@@ -259,7 +286,17 @@ export class DigestIndex {
     const local = this.tables[algorithm].number(digest, 7, add);
     return local < 0 ? local : numberOf(algorithm, local);
   }
+
+  private lookUpBytes(bytes: Uint8Array, offset: number, length: number, add: boolean): number {
+    const algorithm = BY_LENGTH.get(length);
+    if (algorithm === undefined || offset + length > bytes.length) return -2;
+    const local = this.tables[algorithm].numberOfBytes(bytes, offset, add);
+    return local < 0 ? local : numberOf(algorithm, local);
+  }
 }
+
+/** Which algorithm's digests have so many bytes. */
+const BY_LENGTH: ReadonlyMap<number, Algorithm> = new Map(ALGORITHMS.map((algorithm) => [HEX_LENGTH[algorithm] / 2, algorithm]));
 
 function numberOf(algorithm: Algorithm, local: number): number {
   if (algorithm === "sha256") return local;

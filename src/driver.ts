@@ -100,6 +100,19 @@ export interface StorageDriver {
   listMany?(paths: readonly string[], options?: AbortOptions): Promise<readonly (Iterable<readonly FileInfo[]> | undefined)[]>;
 
   /**
+   * For stores that can have small objects understood where they are read, as in a thread: for each path what a function makes of its
+   * whole content, or `undefined` where {@link StorageDriver.getContent} is to be asked after all: since that could not be read, is
+   * larger than `maxBytes`, or the function made nothing of it or threw. `manyOf` holds for it, too.
+   *
+   * `extract` is the text of a JavaScript function that is given `node:crypto`, and returns the function of the content. It uses no
+   * other module, and keeps nothing of what it is given.
+   */
+  extractMany?(
+    paths: readonly string[],
+    options: AbortOptions & { readonly maxBytes: number; readonly extract: string },
+  ): Promise<readonly (Uint8Array | undefined)[]>;
+
+  /**
    * Writes a whole object, atomically. With `ifAbsent` only where nothing is, and the answer is whether it did; a store that
    * can't tell rejects with `UNSUPPORTED`.
    */

@@ -7,15 +7,17 @@ import type { DigestIndex } from "./digestIndex.js";
 import { Column } from "./internal/column.js";
 import { mapAll } from "./internal/mapAll.js";
 import { TaskQueue } from "./internal/taskQueue.js";
-import { MAX_MANIFEST_BYTES, type ManifestDamage, type ManifestDocument, property, readManifest } from "./manifest.js";
-import { fromEntry, type KnownManifest, type ManifestFacts, toEntry } from "./manifestMemory.js";
+import { isTurnLong, turn } from "./internal/turn.js";
+import { extractText, MAX_MANIFEST_BYTES, type ManifestDamage, packManifest, readManifest } from "./manifest.js";
+import { fromMemory, type KnownManifest, readEntry, toRemember } from "./manifestEntry.js";
+import type { ManifestDocument, ManifestFacts } from "./manifestRule.js";
 import type { References } from "./mark.js";
 import type { DamageKind, LookOptions, Repository } from "./namespace.js";
 import type { ReferenceCache } from "./referenceCache.js";
 import { ReferenceLists } from "./referenceLists.js";
 
 /** Where manifests are read from. */
-type ManifestSource = Pick<Repository, "readManifest" | "readManifests" | "manyOf">;
+type ManifestSource = Pick<Repository, "readManifest" | "readManifests" | "extractManifests" | "manyOf">;
 
 type ManifestLook = LookOptions & { readonly maxBytes: number };
 
@@ -24,11 +26,13 @@ export interface ManifestProblem {
   readonly message: string;
 }
 
-/** Manifests that are looked for in the memory together. */
-const RECALLED_TOGETHER = 256;
+/** Manifests that are asked for together: of the memory, and of a driver that understands them where it reads them. */
+const ASKED_TOGETHER = 256;
+/** Such questions under way: one is being answered while another's answer is taken in. */
+const QUESTIONS = 2;
 
-/** Where nobody asks for them. */
-const NO_FACTS: ManifestFacts = { annotations: {}, size: 0 };
+/** Of sha256: of others the driver understands nothing. */
+const DIGEST_BYTES = 32;
 
 const WHOLE = 1;
 const BROKEN = 2;
@@ -43,8 +47,12 @@ export class ManifestCatalog {
   private readonly facts = new Map<number, ManifestFacts>();
   private readonly reading = new Map<number, Reading>();
   private readonly gets: TaskQueue;
-  /** Manifests that are read together. */
-  private readonly together: number;
+  /** Manifests that are asked for together, and how many of them are held at once where they have to be read. */
+  private readonly askedTogether: number;
+  private readonly heldTogether: number;
+  private readonly withFacts: boolean;
+  private readonly extract: string;
+  private readonly look: ManifestLook;
 
   /** Bytes and documents read so far. */
   readonly read = { manifests: 0, bytes: 0 };
@@ -53,7 +61,7 @@ export class ManifestCatalog {
     private readonly digests: DigestIndex,
     private readonly options: {
       readonly maxParallelGets: number;
-      /** Whether many are read faster together; else each is read as soon as there is room for it. */
+      /** Whether manifests are understood where they are read, many at once; else each is read as soon as there is room for it. */
       readonly asksTogether: boolean;
       /** Whether to hold what `keep` asks for. */
       readonly keepFacts: boolean;
@@ -68,9 +76,14 @@ export class ManifestCatalog {
       readonly elsewhere: (manifest: number, look: ManifestLook) => Promise<Uint8Array | undefined>;
     },
   ) {
-    // Half of what may be held at once, so that some are read while others are understood.
-    this.together = options.asksTogether ? Math.max(1, Math.floor(options.maxParallelGets / 2)) : 1;
-    this.gets = new TaskQueue(Math.max(1, Math.floor(options.maxParallelGets / this.together)));
+    const { maxParallelGets, asksTogether, memory, keepFacts } = options;
+    const questions = asksTogether ? Math.min(QUESTIONS, Math.max(1, maxParallelGets)) : maxParallelGets;
+    this.gets = new TaskQueue(questions);
+    this.heldTogether = Math.max(1, Math.floor(maxParallelGets / questions));
+    this.askedTogether = asksTogether ? ASKED_TOGETHER : this.heldTogether;
+    this.withFacts = keepFacts || memory !== undefined;
+    this.extract = extractText(this.withFacts);
+    this.look = { ...options.look, maxBytes: MAX_MANIFEST_BYTES };
   }
 
   /** Reads those of the manifests that nobody has read yet, and waits for those that others are reading. */
@@ -92,7 +105,6 @@ export class ManifestCatalog {
 
   /** A few at a time, claimed when there is room to read them. */
   private *unread(manifests: Iterable<number>, own: Set<Reading>, others: Set<Promise<void>>): Iterable<Reading> {
-    const most = this.options.memory !== undefined && this.options.asksTogether ? RECALLED_TOGETHER : this.together;
     let next = newReading();
     for (const manifest of manifests) {
       const underWay = this.reading.get(manifest);
@@ -101,7 +113,7 @@ export class ManifestCatalog {
         this.reading.set(manifest, next);
         own.add(next);
         next.manifests.push(manifest);
-        if (next.manifests.length < most) continue;
+        if (next.manifests.length < this.askedTogether) continue;
         yield next;
         next = newReading();
       }
@@ -112,28 +124,48 @@ export class ManifestCatalog {
   private async readSome(repository: ManifestSource, reading: Reading): Promise<void> {
     const { memory } = this.options;
     const unknown = memory === undefined ? reading.manifests : await this.recall(reading.manifests, memory);
-    const learnt: [digest: string, known: KnownManifest][] = [];
-    for (let start = 0; start < unknown.length; start += this.together) {
-      await this.readTogether(repository, unknown.slice(start, start + this.together), learnt);
+    const learnt: Learnt[] = [];
+    const unread = await this.readExtracts(repository, unknown, learnt);
+    for (let start = 0; start < unread.length; start += this.heldTogether) {
+      await this.readTogether(repository, unread.slice(start, start + this.heldTogether), learnt);
     }
-    if (memory !== undefined) await mapAll(learnt, ([digest, known]) => this.remember(memory, digest, known));
+    if (memory !== undefined) await mapAll(learnt, ({ manifest, entry }) => this.remember(memory, this.digests.digest(manifest), entry));
     for (const manifest of reading.manifests) this.reading.delete(manifest);
     reading.resolve();
   }
 
-  private async readTogether(
-    repository: ManifestSource,
-    unknown: readonly number[],
-    learnt: [digest: string, known: KnownManifest][],
-  ): Promise<void> {
-    const digests = unknown.map((manifest) => this.digests.digest(manifest));
-    const look = { ...this.options.look, maxBytes: MAX_MANIFEST_BYTES };
+  /** Has manifests understood where they are read, and returns those that have to be read here: damage is judged by what was read. */
+  private async readExtracts(repository: ManifestSource, manifests: readonly number[], learnt: Learnt[]): Promise<readonly number[]> {
+    if (!mayAskTogether(repository, manifests) || repository.extractManifests === undefined) return manifests;
+    const digests = manifests.map((manifest) => this.digests.digest(manifest));
+    const extracts = await repository.extractManifests(digests, { ...this.look, extract: this.extract });
+    const unread: number[] = [];
+    for (const [i, manifest] of manifests.entries()) {
+      if (isTurnLong()) await turn();
+      if (!this.takeExtract(manifest, extracts[i], learnt)) unread.push(manifest);
+    }
+    return unread;
+  }
+
+  /** Whether it is an extract of this manifest, proved by what was hashed, and whole. */
+  private takeExtract(manifest: number, extract: Uint8Array | undefined, learnt: Learnt[]): boolean {
+    if (extract === undefined || this.digests.findBytes(extract, 0, DIGEST_BYTES) !== manifest) return false;
+    try {
+      this.learn(manifest, extract.subarray(DIGEST_BYTES), learnt);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  private async readTogether(repository: ManifestSource, unread: readonly number[], learnt: Learnt[]): Promise<void> {
+    const digests = unread.map((manifest) => this.digests.digest(manifest));
     const contents =
-      digests.length > 1 && repository.readManifests !== undefined && repository.manyOf?.readManifest === repository.readManifest
-        ? await repository.readManifests(digests, look)
-        : await mapAll(digests, (digest) => repository.readManifest(digest, look));
-    for (const [i, manifest] of unknown.entries()) {
-      const bytes = contents[i] ?? (await this.options.elsewhere(manifest, look));
+      mayAskTogether(repository, unread) && repository.readManifests !== undefined
+        ? await repository.readManifests(digests, this.look)
+        : await mapAll(digests, (digest) => repository.readManifest(digest, this.look));
+    for (const [i, manifest] of unread.entries()) {
+      const bytes = contents[i] ?? (await this.options.elsewhere(manifest, this.look));
       if (bytes === undefined) this.break(manifest, { kind: "missing-manifest", message: "is not there" });
       else this.understand(manifest, digests[i] ?? "", bytes, learnt);
     }
@@ -141,49 +173,53 @@ export class ManifestCatalog {
 
   /** Holds those that earlier runs have read, and returns the others. */
   private async recall(manifests: readonly number[], memory: ReferenceCache): Promise<number[]> {
-    const known = await mapAll(manifests, (manifest) => this.remembered(memory, this.digests.digest(manifest)));
-    const sizes = await this.options.listedSizes(manifests.filter((_, i) => known[i] !== undefined));
+    const entries = await mapAll(manifests, (manifest) => this.remembered(memory, this.digests.digest(manifest)));
+    const sizes = await this.options.listedSizes(manifests.filter((_, i) => entries[i] !== undefined));
     return manifests.filter((manifest, i) => {
-      const document = known[i];
-      if (document === undefined || sizes.get(manifest) !== document.facts.size) return true;
-      this.hold(manifest, document);
+      const entry = entries[i];
+      const known = entry && readEntry(entry, this.digests);
+      if (known === undefined || sizes.get(manifest) !== known.size) return true;
+      this.hold(manifest, known);
       return false;
     });
   }
 
-  private async remembered(memory: ReferenceCache, digest: string): Promise<KnownManifest | undefined> {
+  private async remembered(memory: ReferenceCache, digest: string): Promise<Uint8Array | undefined> {
     try {
-      const entry = await memory.get(digest);
-      return entry && fromEntry(digest, entry);
+      const bytes = await memory.get(digest);
+      return bytes && fromMemory(digest, bytes);
     } catch (error) {
       this.options.onMemoryFailure(error);
       return undefined;
     }
   }
 
-  private async remember(memory: ReferenceCache, digest: string, known: KnownManifest): Promise<void> {
+  private async remember(memory: ReferenceCache, digest: string, entry: Uint8Array): Promise<void> {
     try {
-      await memory.set(digest, toEntry(digest, known));
+      await memory.set(digest, toRemember(digest, entry));
     } catch (error) {
       this.options.onMemoryFailure(error);
     }
   }
 
-  private understand(manifest: number, digest: string, bytes: Uint8Array, learnt: [digest: string, known: KnownManifest][]): void {
-    this.read.manifests++;
-    this.read.bytes += bytes.length;
+  private understand(manifest: number, digest: string, bytes: Uint8Array, learnt: Learnt[]): void {
     const document = readManifest(digest, bytes);
     if (isDamage(document)) {
+      this.count(bytes.length);
       this.break(manifest, document);
-      return;
-    }
-    const { named, subjects, isManifest, mayHaveSignatures } = document;
-    const { memory, keepFacts } = this.options;
-    const isRemembered = memory !== undefined && isManifest;
-    const facts = keepFacts || isRemembered ? factsOf(document, bytes.length) : NO_FACTS;
-    const known = { named, subjects, isManifest, mayHaveSignatures, facts };
+    } else this.learn(manifest, packManifest(document, bytes.length, this.withFacts), learnt);
+  }
+
+  private learn(manifest: number, entry: Uint8Array, learnt: Learnt[]): void {
+    const known = readEntry(entry, this.digests);
+    this.count(known.size);
     this.hold(manifest, known);
-    if (isRemembered) learnt.push([digest, known]);
+    if (this.options.memory !== undefined && known.isManifest) learnt.push({ manifest, entry });
+  }
+
+  private count(bytes: number): void {
+    this.read.manifests++;
+    this.read.bytes += bytes;
   }
 
   private break(manifest: number, problem: ManifestProblem): void {
@@ -191,14 +227,10 @@ export class ManifestCatalog {
     this.states.set(manifest, BROKEN);
   }
 
-  private hold(manifest: number, document: KnownManifest): void {
-    const children: number[] = [];
-    const blobs: number[] = [];
-    for (const { digest, mayBeManifest } of document.named) (mayBeManifest ? children : blobs).push(this.digests.add(digest));
-    const subjects = document.subjects.map((digest) => this.digests.add(digest));
+  private hold(manifest: number, { children, blobs, subjects, facts, isManifest, mayHaveSignatures }: KnownManifest): void {
     this.lists.set(manifest, [unique(children), unique(blobs), unique(subjects)]);
-    if (this.options.keepFacts) this.facts.set(manifest, document.facts);
-    this.states.set(manifest, WHOLE | (document.isManifest ? IS_MANIFEST : 0) | (document.mayHaveSignatures ? MAY_HAVE_SIGNATURES : 0));
+    if (this.options.keepFacts && facts !== undefined) this.facts.set(manifest, facts);
+    this.states.set(manifest, WHOLE | (isManifest ? IS_MANIFEST : 0) | (mayHaveSignatures ? MAY_HAVE_SIGNATURES : 0));
   }
 
   /** Holds what another process has read of a manifest. */
@@ -256,6 +288,17 @@ function unique(numbers: readonly number[]): readonly number[] {
   return numbers.filter((number, i) => numbers.indexOf(number) === i);
 }
 
+/** One alone is faster asked as it is; and a wrapper that has put a member of its own in the single one's place is asked by that. */
+function mayAskTogether({ readManifest, manyOf }: ManifestSource, manifests: readonly number[]): boolean {
+  return manifests.length > 1 && manyOf?.readManifest === readManifest;
+}
+
+/** A manifest that was read, packed. */
+interface Learnt {
+  readonly manifest: number;
+  readonly entry: Uint8Array;
+}
+
 /** A read of a few manifests that others may wait for. */
 interface Reading {
   readonly manifests: number[];
@@ -277,18 +320,4 @@ function newReading(): Reading {
 
 function isDamage(document: ManifestDocument | ManifestDamage): document is ManifestDamage {
   return "kind" in document;
-}
-
-function factsOf({ content, subjects }: ManifestDocument, size: number): ManifestFacts {
-  const text = (value: unknown) => (typeof value === "string" ? value : undefined);
-  const annotations = property(content, "annotations");
-  const entries = typeof annotations === "object" && annotations !== null ? Object.entries(annotations) : [];
-  return {
-    mediaType: text(property(content, "mediaType")),
-    artifactType: text(property(content, "artifactType")),
-    configMediaType: text(property(property(content, "config"), "mediaType")),
-    subject: subjects.at(-1),
-    annotations: Object.fromEntries(entries.filter((entry): entry is [string, string] => typeof entry[1] === "string")),
-    size,
-  };
 }

@@ -125,12 +125,21 @@ export interface Repository {
 
   /**
    * The same for several manifests, in the order asked, where many are read faster together. `manyOf` holds the single member that it
-   * stands for: where a wrapper has put another in that one's place, this is not asked.
+   * stands for: where a wrapper has put another in that one's place, this and the next are not asked.
    */
   readonly manyOf?: Pick<Repository, "readManifest"> | undefined;
   readManifests?(
     digests: readonly string[],
     options: LookOptions & { readonly maxBytes: number },
+  ): Promise<readonly (Uint8Array | undefined)[]>;
+
+  /**
+   * For several manifests, in the order asked, what a function makes of their bytes where they are read: `maxBytes` and `extract` are for
+   * {@link StorageDriver.extractMany}. `undefined` for each that is to be read after all.
+   */
+  extractManifests?(
+    digests: readonly string[],
+    options: LookOptions & { readonly maxBytes: number; readonly extract: string },
   ): Promise<readonly (Uint8Array | undefined)[]>;
 
   /** What goes when this revision goes; `signatures` are those that belong to it. */

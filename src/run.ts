@@ -130,7 +130,7 @@ export class Run {
     this.telemetry = new Telemetry(ctx, driver.name, this.settings.dryRun);
     this.catalog = new ManifestCatalog(this.digests, {
       maxParallelGets: this.settings.maxParallelManifestGets,
-      asksTogether: mayAskMany(driver, "getContent"),
+      asksTogether: driver.extractMany !== undefined && mayAskMany(driver, "getContent"),
       keepFacts: this.settings.keep !== undefined,
       look: { signal: this.signal, through: (each) => this.throughGets(each) },
       memory: this.settings.referenceCache,

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { type ManifestDocument, readManifest } from "../src/manifest.js";
+import { readManifest } from "../src/manifest.js";
+import type { ManifestDocument } from "../src/manifestRule.js";
 
 const D = (name: string) => `sha256:${createHash("sha256").update(name).digest("hex")}`;
 const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";

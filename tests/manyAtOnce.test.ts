@@ -1,6 +1,7 @@
 /** Questions that go to a driver together: they get the answers that each alone would get. */
 
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -52,6 +53,29 @@ describe("the file system's driver", () => {
     expect(await driver.getContentMany([...NEITHER, "/full"], { maxBytes })).toEqual([...NEITHER, 0].map(() => undefined));
   });
 
+  test("has a function of any text work on each, and leaves the rest to the single call", async () => {
+    const driver = new FilesystemDriver({ root });
+    const extractAll = async (extract: string, maxBytes = 1000) => {
+      const made = await driver.extractMany([...FILES, ...NEITHER, "/full"], { maxBytes, extract });
+      return made.map((bytes) => bytes && Buffer.from(bytes).toString());
+    };
+    const none = [...NEITHER, 0].map(() => undefined);
+    const size = "() => (content) => Buffer.from(String(content.length))";
+    expect(await extractAll(size)).toEqual(["7", "0", undefined, "7", "7", ...none]);
+    expect(await extractAll(size, 200_000)).toEqual(["7", "0", "200000", "7", "7", ...none]);
+    expect(await extractAll(size, 6)).toEqual([undefined, "0", undefined, undefined, undefined, ...none]);
+    const md5 = '({ hash }) => (content) => content.length === 0 ? undefined : Buffer.from(hash("md5", content, "hex"))';
+    const hash = createHash("md5").update("content").digest("hex");
+    expect(await extractAll(md5)).toEqual([hash, undefined, undefined, hash, hash, ...none]);
+    // More than was read, by a multiple.
+    expect((await extractAll("() => () => Buffer.alloc(100_000, 120)"))[0]).toBe("x".repeat(100_000));
+    for (const broken of ["no function", "() => undefined", "() => () => { throw new Error() }", "throw 1", ""]) {
+      expect(await extractAll(broken)).toEqual([...FILES, ...none].map(() => undefined));
+    }
+    // The thread has outlived that.
+    expect(await driver.statMany(["/full"])).toEqual([await driver.stat("/full")]);
+  });
+
   test("lists many as each, and leaves links to the single call", async () => {
     const driver = new FilesystemDriver({ root });
     const single = async (path: string) => {
@@ -71,6 +95,7 @@ describe("the file system's driver", () => {
     await expect(driver.statMany(["/full"], { signal })).rejects.toThrow("stop");
     await expect(driver.getContentMany(["/full/file"], { signal, maxBytes: 1 })).rejects.toThrow("stop");
     await expect(driver.listMany(["/full"], { signal })).rejects.toThrow("stop");
+    await expect(driver.extractMany(["/full/file"], { signal, maxBytes: 1, extract: "" })).rejects.toThrow("stop");
     await expect(driver.statMany(["/full", "/../etc"])).rejects.toMatchObject({ code: "INVALID_PATH" });
   });
 

@@ -1,5 +1,6 @@
 /** What is remembered between runs: it saves reading, and never decides anything that reading would not have. */
 
+import { createHash } from "node:crypto";
 import { appendFile, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +8,9 @@ import { type GcOptions, type GcReport, markAndSweep, memoryReferenceCache, open
 import { fileReferenceCache } from "oci-registry-gc/drivers/filesystem";
 import { RecordingDriver } from "oci-registry-gc/testing";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { fromEntry, toEntry } from "../src/manifestMemory.js";
+import { DigestIndex } from "../src/digestIndex.js";
+import { packManifest, readManifest } from "../src/manifest.js";
+import { fromMemory, readEntry, toRemember } from "../src/manifestEntry.js";
 import { contentOf, flatStore, memoryStore, type Store } from "./support/stores.js";
 import { image, push, revision } from "./support/tree.js";
 import { allVectors, layOut, vector } from "./support/vectors.js";
@@ -105,25 +108,41 @@ describe("what is remembered of a manifest that is gone", () => {
 });
 
 describe("an entry", () => {
-  const digest = digestOf("one");
-  const known = { named: [], subjects: [digestOf("two")], isManifest: true, mayHaveSignatures: false, facts: { annotations: {}, size: 3 } };
-  const entry = Buffer.from(toEntry(digest, known));
+  const layers = [{ mediaType: "application/octet-stream", digest: digestOf("layer") }];
+  const manifest = JSON.stringify({ schemaVersion: 2, artifactType: "a/b", annotations: { a: "ö" }, layers });
+  const digest = digestOf(manifest);
+  const document = readManifest(digest, Buffer.from(manifest));
+  if ("kind" in document) throw new Error(document.message);
+  const packed = packManifest(document, manifest.length, true);
+  const remembered = Buffer.from(toRemember(digest, packed));
 
   test("is read back as it was", () => {
-    expect(fromEntry(digest, entry)).toEqual(known);
+    const entry = fromMemory(digest, remembered);
+    expect(entry && Buffer.from(entry)).toEqual(Buffer.from(packed));
+    const digests = new DigestIndex();
+    const known = readEntry(entry ?? new Uint8Array(), digests);
+    expect(known.facts).toMatchObject({ artifactType: "a/b", annotations: { a: "ö" }, size: manifest.length });
+    expect(known.blobs.map((number) => digests.digest(number))).toContain(digestOf("layer"));
   });
 
-  test.each([
-    ["cut short", entry.subarray(0, -1)],
-    ["changed by a bit", Buffer.from(entry.toString().replace('"size":3', '"size":7'))],
-    ["empty", Buffer.alloc(0)],
-    ["of another rule", Buffer.from(`${"0".repeat(64)}\n${JSON.stringify(known)}`)],
-  ])("that is %s is ignored", (_, bytes) => {
-    expect(fromEntry(digest, bytes)).toBeUndefined();
+  test("that is changed by any bit, or cut anywhere, is ignored", () => {
+    for (let bit = 0; bit < remembered.length * 8; bit++) {
+      const changed = Buffer.from(remembered);
+      changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+      expect(fromMemory(digest, changed)).toBeUndefined();
+    }
+    for (let end = 0; end < remembered.length; end++) expect(fromMemory(digest, remembered.subarray(0, end))).toBeUndefined();
+  });
+
+  test("of another rule is ignored", () => {
+    const checksum = createHash("sha256").update(`1 ${digest}\n`).update(packed).digest();
+    expect(fromMemory(digest, Buffer.concat([checksum, packed]))).toBeUndefined();
+    const today = createHash("sha256").update(`2 ${digest}\n`).update(packed).digest();
+    expect(fromMemory(digest, Buffer.concat([today, packed]))).toBeDefined();
   });
 
   test("of another manifest is ignored", () => {
-    expect(fromEntry(digestOf("another"), entry)).toBeUndefined();
+    expect(fromMemory(digestOf("another"), remembered)).toBeUndefined();
   });
 
   test("that is damaged has the manifest read again, and is made anew", async () => {

@@ -6,7 +6,7 @@ import { type AbortOptions, checkPath, dirname, type Failure, type FileInfo, isB
 import { DriverError, InvalidOffsetError, InvalidPathError, messageOf, PathNotFoundError } from "../errors.js";
 import { inParallel, isOnDisk, leadsNowhere, osCode, readUpTo, syncDirectory, syncFile, writeDurably } from "./filesystem/disk.js";
 import { FileWorkers } from "./filesystem/fileWorkers.js";
-import { listMany, readMany, rmdirMany, statMany, unlinkMany } from "./filesystem/manyFiles.js";
+import { extractMany, listMany, readMany, rmdirMany, statMany, unlinkMany } from "./filesystem/manyFiles.js";
 
 export { fileReferenceCache } from "./filesystem/fileReferenceCache.js";
 
@@ -96,6 +96,14 @@ export class FilesystemDriver implements StorageDriver {
   ): Promise<readonly (Uint8Array | undefined)[]> {
     this.beginMany(paths, options);
     return readMany(this.workers, paths, options.maxBytes + 1);
+  }
+
+  async extractMany(
+    paths: readonly string[],
+    options: AbortOptions & { readonly maxBytes: number; readonly extract: string },
+  ): Promise<readonly (Uint8Array | undefined)[]> {
+    this.beginMany(paths, options);
+    return extractMany(this.workers, paths, options);
   }
 
   async listMany(paths: readonly string[], options?: AbortOptions): Promise<readonly (Iterable<readonly FileInfo[]> | undefined)[]> {

@@ -29,6 +29,17 @@ export function readAll<A>(
   return askAll(many && ((some) => many(some, options)), paths, single);
 }
 
+/** What a function makes of each of these small files; `undefined` for those that are to be read. */
+export async function extractAll(
+  driver: StorageDriver,
+  paths: readonly string[],
+  options: AbortOptions & { readonly maxBytes: number; readonly extract: string },
+): Promise<(Uint8Array | undefined)[]> {
+  const many = mayAskMany(driver, "getContent") ? driver.extractMany?.bind(driver) : undefined;
+  if (many === undefined) return paths.map(() => undefined);
+  return toldOfAll((some) => many(some, options), paths);
+}
+
 /**
  * Whether questions may go together. A wrapper or a subclass that has put a member of its own in the single one's place is asked by
  * that.
@@ -47,12 +58,16 @@ async function askAll<A, B>(
 ): Promise<(A | B)[]> {
   // One alone is faster asked as it is.
   if (many === undefined || paths.length < 2) return mapAll(paths, (_, i) => single(i));
-  const starts = Array.from({ length: Math.ceil(paths.length / AT_ONCE) }, (_, i) => i * AT_ONCE);
-  const told = (await Promise.all(starts.map((start) => toldOf(many, paths.slice(start, start + AT_ONCE))))).flat();
+  const told = await toldOfAll(many, paths);
   const open = told.flatMap((answer, i) => (answer === undefined ? [i] : []));
   const singly = new Map<number, B>();
   await mapAll(open, async (i) => singly.set(i, await single(i)));
   return told.map((answer, i) => (answer === undefined ? (singly.get(i) as B) : answer));
+}
+
+async function toldOfAll<A>(many: Many<A>, paths: readonly string[]): Promise<(A | undefined)[]> {
+  const starts = Array.from({ length: Math.ceil(paths.length / AT_ONCE) }, (_, i) => i * AT_ONCE);
+  return (await Promise.all(starts.map((start) => toldOf(many, paths.slice(start, start + AT_ONCE))))).flat();
 }
 
 /** What many answer, `undefined` for each that they don't. */

@@ -109,40 +109,59 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
   return metered;
 }
 
-/**
- * The members whose questions are gathered, where the driver takes many at once, and those that take them together. What must be
- * brought to an end is asked singly: a thread that hangs would hold up everything that it was asked.
- */
-function gatheringMembers(
-  driver: StorageDriver,
-  single: SingleCalls,
-  meter: Meter,
-): Pick<StorageDriver, "stat" | "list" | "getContent" | "manyOf" | "statMany" | "getContentMany"> {
+/** How questions go together, where they do. */
+interface Gathering {
+  readonly takesMany: (method: "stat" | "list" | "getContent") => boolean;
+  /** Asks for many in one call, each of which counts. */
+  readonly counted: <A>(method: string, ask: Many<A>) => Many<A>;
+  /** Asks for one, together with those that are asked for at the same moment. */
+  readonly gathered: <A>(many: Many<A>, one: (path: string) => Promise<A>) => (path: string) => Promise<A>;
+}
+
+function gatheringOf(driver: StorageDriver, meter: Meter): Gathering {
   const { signal } = meter;
-  const takesMany = (method: "stat" | "list" | "getContent") => meter.patience === undefined && mayAskMany(driver, method);
-  const counted = <A>(method: string, ask: Many<A>): Many<A> => {
-    return (paths) =>
+  return {
+    // What must be brought to an end is asked singly: a thread that hangs would hold up everything that it was asked.
+    takesMany: (method) => meter.patience === undefined && mayAskMany(driver, method),
+    counted: (method, ask) => (paths) =>
       meter.queue.run(async () => {
         signal?.throwIfAborted();
         const answers = await untilAborted(ask(paths), signal);
         // What is not answered here is counted by the single call.
         for (const answer of answers) if (answer !== undefined) meter.count(method);
         return answers;
-      });
+      }),
+    gathered: (many, one) => {
+      const questions = new Gathered({ size: meter.gathered ?? GATHERED, many, single: one });
+      return (path) => questions.ask(path);
+    },
   };
-  const gathered = <A>(many: Many<A>, one: (path: string) => Promise<A>): ((path: string) => Promise<A>) => {
-    const questions = new Gathered<A>({ size: meter.gathered ?? GATHERED, many, single: one });
-    return (path) => questions.ask(path);
-  };
+}
 
+/** The members whose questions are gathered, where the driver takes many at once, and those that take them together. */
+function gatheringMembers(
+  driver: StorageDriver,
+  single: SingleCalls,
+  meter: Meter,
+): Pick<StorageDriver, "stat" | "list" | "getContent" | "manyOf" | "statMany" | "getContentMany" | "extractMany"> {
+  const gathering = gatheringOf(driver, meter);
+  const { stat, statMany, list } = lookingMembers(driver, single, meter, gathering);
+  const { getContent, ...contents } = readingMembers(driver, single, meter, gathering);
+  const manyOf = { stat, list, ...(getContent && { getContent }) };
+  return { ...manyOf, ...(statMany && { statMany }), ...contents, manyOf };
+}
+
+function lookingMembers(
+  driver: StorageDriver,
+  single: SingleCalls,
+  { signal }: Meter,
+  { takesMany, counted, gathered }: Gathering,
+): Pick<StorageDriver, "stat" | "list" | "statMany"> {
   const inner = {
-    stat: takesMany("stat") ? driver.statMany?.bind(driver) : undefined,
-    list: takesMany("list") ? driver.listMany?.bind(driver) : undefined,
-    getContent: takesMany("getContent") ? driver.getContentMany?.bind(driver) : undefined,
+    statMany: takesMany("stat") ? driver.statMany?.bind(driver) : undefined,
+    listMany: takesMany("list") ? driver.listMany?.bind(driver) : undefined,
   };
-  const statMany = inner.stat && counted<FileInfo>("stat", (paths) => inner.stat?.(paths, { signal }) ?? Promise.resolve([]));
-  const stat = statMany === undefined ? single.stat : gathered(statMany, single.stat);
-  const listMany = inner.list;
+  const { listMany } = inner;
   const list =
     listMany === undefined
       ? single.list
@@ -152,27 +171,52 @@ function gatheringMembers(
             async (path) => single.list(path),
           ),
         );
-  const many = { ...(statMany && { statMany: (paths: readonly string[]) => statMany(paths) }) };
-  if (driver.getContent === undefined) return { stat, list, ...many, manyOf: { stat, list } };
+  if (inner.statMany === undefined) return { stat: single.stat, list };
+  const { statMany } = inner;
+  const many = counted("stat", (paths) => statMany(paths, { signal }));
+  return { stat: gathered(many, single.stat), statMany: (paths) => many(paths), list };
+}
 
-  const getMany = inner.getContent;
+function readingMembers(
+  driver: StorageDriver,
+  single: SingleCalls,
+  { signal }: Meter,
+  { takesMany, counted, gathered }: Gathering,
+): Pick<StorageDriver, "getContent" | "getContentMany" | "extractMany"> {
+  if (driver.getContent === undefined) return {};
+  const read = takesMany("getContent") ? driver.getContentMany?.bind(driver) : undefined;
+  const extract = takesMany("getContent") ? driver.extractMany?.bind(driver) : undefined;
   const getContentMany: StorageDriver["getContentMany"] =
-    getMany && ((paths, { maxBytes }) => counted<Uint8Array>("getContent", (some) => getMany(some, { maxBytes, signal }))(paths));
+    read && ((paths, { maxBytes }) => counted("getContent", (some) => read(some, { maxBytes, signal }))(paths));
+  const extractMany: StorageDriver["extractMany"] =
+    extract && ((paths, options) => counted("getContent", (some) => extract(some, { ...options, signal }))(paths));
+  const getContent: StorageDriver["getContent"] =
+    getContentMany === undefined
+      ? (path, options) => single.getContent(path, options?.maxBytes)
+      : gatheredReads(getContentMany, single.getContent, gathered);
+  return { getContent, ...(getContentMany && { getContentMany }), ...(extractMany && { extractMany }) };
+}
+
+/** Reads that are gathered: those with the same limit. */
+function gatheredReads(
+  getContentMany: NonNullable<StorageDriver["getContentMany"]>,
+  single: SingleCalls["getContent"],
+  gathered: Gathering["gathered"],
+): NonNullable<StorageDriver["getContent"]> {
   const byLimit = new Map<number, (path: string) => Promise<Uint8Array>>();
-  const getContent: NonNullable<StorageDriver["getContent"]> = (path, options) => {
+  return (path, options) => {
     const maxBytes = options?.maxBytes;
-    if (getContentMany === undefined || maxBytes === undefined) return single.getContent(path, maxBytes);
+    if (maxBytes === undefined) return single(path, maxBytes);
     let get = byLimit.get(maxBytes);
     if (get === undefined) {
       get = gathered(
         (paths) => getContentMany(paths, { maxBytes }),
-        (each) => single.getContent(each, maxBytes),
+        (each) => single(each, maxBytes),
       );
       byLimit.set(maxBytes, get);
     }
     return get(path);
   };
-  return { stat, list, getContent, ...many, ...(getContentMany && { getContentMany }), manyOf: { stat, list, getContent } };
 }
 
 /** A listing, all told at once or page by page. */

@@ -8,8 +8,8 @@ import { pid } from "node:process";
 import type { Clock } from "../clock.js";
 import type { StorageDriver } from "../driver.js";
 import { codeOf, isPathNotFound, LockedError } from "../errors.js";
+import { property } from "../internal/property.js";
 import { readBounded } from "../internal/readBounded.js";
-import { property } from "../manifest.js";
 
 const BEAT_MS = 30_000;
 const LOST_MS = 60_000;

@@ -13,8 +13,8 @@ import { randomUUID } from "node:crypto";
 import type { StorageDriver } from "../driver.js";
 import { codeOf, isPathNotFound, UnsupportedError } from "../errors.js";
 import { mapAll } from "../internal/mapAll.js";
+import { property } from "../internal/property.js";
 import { readBounded } from "../internal/readBounded.js";
-import { property } from "../manifest.js";
 import { PartDamagedError } from "./errors.js";
 import { checksumOf, type ListFile, PartAttempt, type PartOutput } from "./partAttempt.js";
 

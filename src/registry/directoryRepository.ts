@@ -2,7 +2,7 @@
 
 import { isAlgorithm, isHexOf } from "../digest.js";
 import { type FileInfo, join, type StorageDriver } from "../driver.js";
-import { readAll, statAll } from "../internal/manyAtOnce.js";
+import { extractAll, readAll, statAll } from "../internal/manyAtOnce.js";
 import { mapAll } from "../internal/mapAll.js";
 import type { Footprint, LayerLink, LookOptions, Repository, Revision, Signature, Tag, TagIndexEntry, Upload } from "../namespace.js";
 import { readManifestBlob } from "./blobs.js";
@@ -88,6 +88,15 @@ export class DirectoryRepository implements Repository {
     const paths = digests.map((digest) => this.layout.blobData(digest));
     const { signal, maxBytes } = options;
     return readAll(access.driver, paths, { signal, maxBytes }, (i) => readManifestBlob(access, this.layout, digests[i] ?? "", maxBytes));
+  }
+
+  extractManifests(
+    digests: readonly string[],
+    options: LookOptions & { readonly maxBytes: number; readonly extract: string },
+  ): Promise<readonly (Uint8Array | undefined)[]> {
+    const { signal, maxBytes, extract } = options;
+    const paths = digests.map((digest) => this.layout.blobData(digest));
+    return extractAll(this.access(options).driver, paths, { signal, maxBytes, extract });
   }
 
   revisionFootprint(digest: string, signatures: readonly Signature[]): Footprint {

@@ -54,7 +54,7 @@ describe("what is in it", () => {
   });
 });
 
-test("the root entry has at most 135 kB, minified, its dependencies aside", async () => {
+test("the root entry has at most 136 kB, minified, its dependencies aside", async () => {
   const folder = join(await packed.project({}), "node_modules", manifest.name);
   const { outputFiles } = await build({
     entryPoints: [join(folder, "dist/index.js")],
@@ -68,7 +68,7 @@ test("the root entry has at most 135 kB, minified, its dependencies aside", asyn
   });
   const bytes = outputFiles.reduce((sum, { contents }) => sum + contents.length, 0);
   expect(bytes).toBeGreaterThan(10_000);
-  expect(bytes).toBeLessThanOrEqual(135_000);
+  expect(bytes).toBeLessThanOrEqual(136_000);
 });
 
 const imports = (specifiers: readonly string[]) => specifiers.map((specifier) => `await import(${JSON.stringify(specifier)})`);
@@ -132,6 +132,55 @@ describe("every entry, by import and by require", () => {
     const folder = await packed.project({ "check.mjs": check });
     expect(await run(process.execPath, ["check.mjs"], { cwd: folder })).toBe("true true\n");
   });
+});
+
+/** Collects a registry of files, and prints what of its manifests was understood by the thread that read them. */
+const threaded = (load: string) => `
+  ${load}
+  const root = mkdtempSync(join(tmpdir(), "threaded-"));
+  const builder = new RegistryBuilder(new FilesystemDriver({ root }));
+  const told = [];
+  class Watched extends FilesystemDriver {
+    async extractMany(paths, options) {
+      const answers = await super.extractMany(paths, options);
+      told.push(...answers.map((answer) => answer !== undefined));
+      return answers;
+    }
+  }
+  const driver = new Watched({ root });
+  (async () => {
+    for (const tag of ["a", "b", "c"]) await builder.image("app", { tag });
+    const { marked } = await markAndSweep({}, driver, openRegistry(driver), { dryRun: true, readOnly: true });
+    rmSync(root, { recursive: true });
+    console.log(marked.manifests, told.join());
+  })();`;
+
+test("manifests are understood by the thread that reads them: in both formats, and minified; else they are read", async () => {
+  const names = ["mkdtempSync, rmSync", "join", "tmpdir", "RegistryBuilder", "FilesystemDriver", "markAndSweep, openRegistry"];
+  const modules = [
+    "node:fs",
+    "node:path",
+    "node:os",
+    ...["testing", "drivers/filesystem"].map((entry) => `${manifest.name}/${entry}`),
+    manifest.name,
+  ];
+  const load = (line: (name: string, module: string) => string) => names.map((name, i) => line(name, modules[i] ?? "")).join("\n");
+  const folder = await packed.project({
+    "import.mjs": threaded(load((name, module) => `import { ${name} } from "${module}";`)),
+    "require.cjs": threaded(load((name, module) => `const { ${name} } = require("${module}");`)),
+  });
+  for (const keepNames of [false, true]) {
+    const outfile = join(folder, `minified-${keepNames}.mjs`);
+    await build({
+      ...{ entryPoints: [join(folder, "import.mjs")], outfile, bundle: true, minify: true, keepNames, format: "esm", platform: "node" },
+      external: ["@opentelemetry/api", "p-queue", "@smithy/util-stream"],
+    });
+  }
+  for (const file of ["import.mjs", "require.cjs", "minified-false.mjs"]) {
+    expect(await run(process.execPath, [file], { cwd: folder })).toBe("3 true,true,true\n");
+  }
+  // There a function's text calls a helper of the bundle's, by a name that nobody knows.
+  expect(await run(process.execPath, ["minified-true.mjs"], { cwd: folder })).toBe("3 false,false,false\n");
 });
 
 describe("without what is optional", () => {

@@ -13,10 +13,17 @@ import { WORKER_SOURCE } from "./workerSource.js";
 /** What a task is answered with; the worker's source tells the details. */
 interface Answers {
   readonly stat: Float64Array;
-  readonly read: { readonly bytes: Uint8Array; readonly lengths: Int32Array };
+  readonly read: Contents;
+  readonly extract: Contents;
   readonly list: readonly (readonly ListedPage[] | null)[];
   readonly unlink: Uint8Array;
   readonly rmdir: Uint8Array;
+}
+
+/** Contents one after the other, and the length of each; -1 where there is none. */
+export interface Contents {
+  readonly bytes: Uint8Array;
+  readonly lengths: Int32Array;
 }
 
 /** Names with a slash between them, and a digit for each: 0 a file, 1 a directory, 2 a symbolic link. */
@@ -37,10 +44,10 @@ export class FileWorkers {
   constructor(private readonly root: string) {}
 
   /** Has a task done for each path below the root; `undefined` where no thread could. */
-  ask<T extends keyof Answers>(task: T, paths: readonly string[], limit = 0): Promise<Answers[T] | undefined> {
+  ask<T extends keyof Answers>(task: T, paths: readonly string[], limit = 0, extract = ""): Promise<Answers[T] | undefined> {
     const thread = this.pick();
     if (thread === undefined) return Promise.resolve(undefined);
-    return thread.ask({ task, paths: paths.join("\n"), limit }) as Promise<Answers[T] | undefined>;
+    return thread.ask({ task, paths: paths.join("\n"), limit, extract }) as Promise<Answers[T] | undefined>;
   }
 
   private pick(): Thread | undefined {
@@ -73,6 +80,7 @@ interface Message {
   readonly task: string;
   readonly paths: string;
   readonly limit: number;
+  readonly extract: string;
 }
 
 interface Waiting {

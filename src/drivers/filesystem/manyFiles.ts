@@ -1,7 +1,7 @@
 /** Many small files at once, by threads: `undefined` for each that has to be looked at singly. Paths are checked by then. */
 
 import { type FileInfo, join } from "../../driver.js";
-import type { FileWorkers, ListedPage } from "./fileWorkers.js";
+import type { Contents, FileWorkers, ListedPage } from "./fileWorkers.js";
 
 export async function statMany(workers: FileWorkers, paths: readonly string[]): Promise<(FileInfo | undefined)[]> {
   const facts = await workers.ask("stat", paths);
@@ -15,7 +15,19 @@ export async function statMany(workers: FileWorkers, paths: readonly string[]): 
 
 /** The first bytes of each file, `limit` at most. */
 export async function readMany(workers: FileWorkers, paths: readonly string[], limit: number): Promise<(Uint8Array | undefined)[]> {
-  const contents = await workers.ask("read", paths, limit);
+  return contentsOf(paths, await workers.ask("read", paths, limit));
+}
+
+/** What a function makes of each file that has no more than so many bytes. */
+export async function extractMany(
+  workers: FileWorkers,
+  paths: readonly string[],
+  { maxBytes, extract }: { readonly maxBytes: number; readonly extract: string },
+): Promise<(Uint8Array | undefined)[]> {
+  return contentsOf(paths, await workers.ask("extract", paths, maxBytes, extract));
+}
+
+function contentsOf(paths: readonly string[], contents: Contents | undefined): (Uint8Array | undefined)[] {
   let end = 0;
   return paths.map((_, i) => {
     const length = contents?.lengths[i] ?? -1;

@@ -11,7 +11,9 @@ const { root } = workerData;
 // A pipe that nobody writes to must not hold the thread.
 const READ = fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK || 0);
 const PAGE = 1000;
-let buffer = Buffer.allocUnsafeSlow(65536);
+/** What is read, and what is answered. */
+let [buffer, answer] = [Buffer.allocUnsafeSlow(65536), Buffer.allocUnsafeSlow(65536)];
+let extractor = {};
 
 /** [kind, size, time] each; kind 0: not looked at, 1: file, 2: directory. */
 function stat(files) {
@@ -30,36 +32,52 @@ function stat(files) {
 
 /** The contents one after the other, and the length of each; -1: not read. */
 function read(files, limit) {
+  return contents(files, (file) => contentOf(file, limit));
+}
+
+/** What a function makes of each content that is no longer than the limit, in the same way. */
+function extract(files, limit, text) {
+  return contents(files, (file) => {
+    if (extractor.text !== text) extractor = { text, of: (0, eval)(text)(require("node:crypto")) };
+    const content = contentOf(file, limit + 1);
+    return content.length > limit ? undefined : extractor.of(content);
+  });
+}
+
+function contents(files, take) {
   const lengths = new Int32Array(files.length);
   let end = 0;
   files.forEach((file, i) => {
     try {
-      const length = append(file, end, limit);
-      lengths[i] = length;
-      end += length;
+      const content = take(file);
+      lengths[i] = content.length;
+      if (end + content.length > answer.length) answer = Buffer.concat([answer.subarray(0, end)], (end + content.length) * 2);
+      answer.set(content, end);
+      end += content.length;
     } catch {
       lengths[i] = -1;
     }
   });
   const bytes = new Uint8Array(end);
-  bytes.set(buffer.subarray(0, end));
+  bytes.set(answer.subarray(0, end));
+  if (answer.length > 4194304) answer = Buffer.allocUnsafeSlow(65536);
   if (buffer.length > 4194304) buffer = Buffer.allocUnsafeSlow(65536);
   return { value: { bytes, lengths }, transfer: [bytes.buffer, lengths.buffer] };
 }
 
 /** Reads until nothing comes any more, or the limit is reached: a size that is told beforehand may be another by then. */
-function append(file, start, limit) {
+function contentOf(file, limit) {
   const handle = fs.openSync(file, READ);
   try {
     let length = 0;
     while (length < limit) {
-      if (start + length === buffer.length) buffer = Buffer.concat([buffer], buffer.length * 2);
-      const room = Math.min(limit - length, buffer.length - start - length);
-      const count = fs.readSync(handle, buffer, start + length, room, null);
+      if (length === buffer.length) buffer = Buffer.concat([buffer], buffer.length * 2);
+      const room = Math.min(limit, buffer.length) - length;
+      const count = fs.readSync(handle, buffer, length, room, null);
       if (count === 0) break;
       length += count;
     }
-    return length;
+    return buffer.subarray(0, length);
   } finally {
     fs.closeSync(handle);
   }
@@ -110,10 +128,10 @@ function rmdir(files) {
   return { value: done, transfer: [done.buffer] };
 }
 
-const tasks = { stat, read, list, unlink, rmdir };
+const tasks = { stat, read, extract, list, unlink, rmdir };
 
-parentPort.on("message", ({ id, task, paths, limit }) => {
-  const { value, transfer = [] } = tasks[task](paths.split("\\n").map((path) => root + path), limit);
+parentPort.on("message", ({ id, task, paths, limit, extract }) => {
+  const { value, transfer = [] } = tasks[task](paths.split("\\n").map((path) => root + path), limit, extract);
   parentPort.postMessage({ id, value }, transfer);
 });
 `;

@@ -1,0 +1,5 @@
+/** A property of a parsed value, `undefined` where it has none of its own. */
+export function property(value: unknown, name: string): unknown {
+  if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
+  return (value as Readonly<Record<string, unknown>>)[name];
+}

@@ -1,0 +1,81 @@
+/**
+ * All that a run keeps of a manifest, packed into bytes: as a thread that reads manifests tells it, and as a cache remembers it between
+ * runs. `manifestRule` packs it:
+ *
+ * - a byte of flags, and the manifest's size;
+ * - how many children, blobs and subjects it names (4 bytes each, as the size: the lowest first);
+ * - these digests, of each the number of its bytes, which tells the algorithm, and the bytes;
+ * - what `keep` is told, as JSON; nothing where nobody asks for it.
+ */
+
+import { hash } from "node:crypto";
+import type { DigestIndex } from "./digestIndex.js";
+import type { EntryLayout, ManifestFacts } from "./manifestRule.js";
+
+export const ENTRY_LAYOUT: EntryLayout = { headerBytes: 17, isManifest: 1, mayHaveSignatures: 2 };
+
+/** To be raised with every change of what is read out of a manifest, or of how it is packed. */
+const RULE = 2;
+
+const CHECKSUM_BYTES = 32;
+
+/** What an entry says, in numbers. */
+export interface KnownManifest {
+  readonly isManifest: boolean;
+  readonly mayHaveSignatures: boolean;
+  /** Bytes. */
+  readonly size: number;
+  /** Named in a way that lets it be a manifest. */
+  readonly children: readonly number[];
+  /** Named as something that is none. */
+  readonly blobs: readonly number[];
+  readonly subjects: readonly number[];
+  /** Where it was packed with them. */
+  readonly facts: ManifestFacts | undefined;
+}
+
+/**
+ * Reads an entry.
+ *
+ * @throws RangeError or SyntaxError where it is not whole.
+ */
+export function readEntry(bytes: Uint8Array, digests: DigestIndex): KnownManifest {
+  if (bytes.length < ENTRY_LAYOUT.headerBytes) throw new RangeError(`no entry of ${bytes.length} bytes`);
+  const flags = bytes[0] ?? 0;
+  let at = ENTRY_LAYOUT.headerBytes;
+  const [children = [], blobs = [], subjects = []] = [5, 9, 13].map((place) => {
+    const numbers: number[] = [];
+    for (let i = uint32(bytes, place); i > 0; i--) {
+      const length = bytes[at] ?? 0;
+      numbers.push(digests.addBytes(bytes, at + 1, length));
+      at += 1 + length;
+    }
+    return numbers;
+  });
+  return {
+    isManifest: (flags & ENTRY_LAYOUT.isManifest) !== 0,
+    mayHaveSignatures: (flags & ENTRY_LAYOUT.mayHaveSignatures) !== 0,
+    size: uint32(bytes, 1),
+    ...{ children, blobs, subjects },
+    facts: at === bytes.length ? undefined : (JSON.parse(Buffer.from(bytes.subarray(at)).toString("utf8")) as ManifestFacts),
+  };
+}
+
+function uint32(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)) >>> 0;
+}
+
+/** The bytes that a cache keeps: an entry behind a checksum over it, whose it is, and the rule that made it. */
+export function toRemember(digest: string, entry: Uint8Array): Uint8Array {
+  return Buffer.concat([checksum(digest, entry), entry]);
+}
+
+/** The entry in bytes from a cache; `undefined` where they are damaged, of another manifest, or made by another rule. */
+export function fromMemory(digest: string, bytes: Uint8Array): Uint8Array | undefined {
+  const entry = bytes.subarray(CHECKSUM_BYTES);
+  return checksum(digest, entry).equals(bytes.subarray(0, CHECKSUM_BYTES)) ? entry : undefined;
+}
+
+function checksum(digest: string, entry: Uint8Array): Buffer {
+  return hash("sha256", Buffer.concat([Buffer.from(`${RULE} ${digest}\n`), entry]), "buffer");
+}

@@ -1,0 +1,298 @@
+/**
+ * What a manifest names. One rule for all kinds, past and future: every object in the document that has a `digest` or `blobSum`
+ * with a digest in it, wherever it stands, except in `annotations` and under the document's `subject`.
+ *
+ * Registries read keys without regard to case and take the last of several equal ones; `JSON.parse` does neither. So the document
+ * is proved to be JSON by `JSON.parse`, and then scanned: in linear time, without recursion.
+ */
+
+import type { hash } from "node:crypto";
+import type { ManifestInfo } from "./options.js";
+
+/** A digest that a manifest names. */
+export interface NamedDigest {
+  readonly digest: string;
+  /** Whether it may be a manifest, by what the document says of it: a manifest's or an index's type, or none. Never proof. */
+  readonly mayBeManifest: boolean;
+}
+
+export interface ManifestDocument {
+  readonly named: readonly NamedDigest[];
+  /** What it is about: `subject`, and where the key stands several times all of them. */
+  readonly subjects: readonly string[];
+  /** Whether the document looks like a manifest at all: a layer that happens to be JSON does not. */
+  readonly isManifest: boolean;
+  /** Old registries kept signatures beside schema 1 manifests; every later kind says `schemaVersion: 2`. */
+  readonly mayHaveSignatures: boolean;
+  /** The parsed document. */
+  readonly content: unknown;
+}
+
+/** What the document says of itself, for `keep`. */
+export type ManifestFacts = Omit<ManifestInfo, "repository" | "digest" | "modTime">;
+
+/** An object or array that the scan is in. */
+interface Frame {
+  readonly isObject: boolean;
+  readonly place: "document" | "subject" | "ignored" | "anywhere";
+  /** The key that the next value belongs to, folded; in an array none. */
+  key: string | undefined;
+  readonly digests: string[];
+  readonly blobSums: string[];
+  hasType: boolean;
+  hasManifestType: boolean;
+  /** Whether the next string is a key. */
+  atKey: boolean;
+  /** Whether something in the document itself is what only manifests have. */
+  tellsManifest: boolean;
+}
+
+/** Where everything stands in a packed entry; src/manifestEntry.ts reads it. */
+export interface EntryLayout {
+  readonly headerBytes: number;
+  /** Bits of the first byte. */
+  readonly isManifest: number;
+  readonly mayHaveSignatures: number;
+}
+
+/** What the rule is given, since it can't reach for it where its text runs. */
+export interface RuleParts {
+  readonly crypto: { readonly hash: typeof hash };
+  /** What a digest looks like. */
+  readonly digest: RegExp;
+  readonly layout: EntryLayout;
+}
+
+/**
+ * The rule. It is one function, and uses nothing beside it but what it is given: its text also runs in the thread that reads files
+ * (`extractText` in src/manifest.ts).
+ */
+export function manifestRule({ crypto, digest: digestPattern, layout }: RuleParts) {
+  const MANIFEST_TYPES: ReadonlySet<string> = new Set([
+    "application/vnd.docker.distribution.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.artifact.manifest.v1+json",
+  ]);
+
+  const MANIFEST_KEYS: ReadonlySet<string> = new Set(["schemaversion", "manifests", "layers", "fslayers", "blobs"]);
+
+  // Characters as numbers: compared as strings they take twice as long.
+  const SPACE = 0x20;
+  const QUOTE = 0x22;
+  const COMMA = 0x2c;
+  const BACKSLASH = 0x5c;
+  const OPEN_BRACKET = 0x5b;
+  const CLOSE_BRACKET = 0x5d;
+  const OPEN_BRACE = 0x7b;
+  const CLOSE_BRACE = 0x7d;
+
+  /** What a document says; `undefined` where it is no JSON. */
+  function read(bytes: Uint8Array): ManifestDocument | undefined {
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+    let content: unknown;
+    try {
+      content = JSON.parse(text);
+    } catch {
+      return undefined;
+    }
+    return { ...scan(text), content, mayHaveSignatures: !saysSchema2(content) };
+  }
+
+  /** All that a run keeps of a manifest, packed. */
+  function pack(document: ManifestDocument, size: number, withFacts: boolean): Buffer {
+    return packBehind(0, document, size, withFacts);
+  }
+
+  /** What bytes hash to under sha256, and behind that all that a run keeps of them; `undefined` where they are no JSON. */
+  function extract(bytes: Uint8Array, withFacts: boolean): Uint8Array | undefined {
+    const document = read(bytes);
+    if (document === undefined) return undefined;
+    const digest = crypto.hash("sha256", bytes, "buffer");
+    const packed = packBehind(digest.length, document, bytes.length, withFacts);
+    packed.set(digest);
+    return packed;
+  }
+
+  function packBehind(start: number, document: ManifestDocument, size: number, withFacts: boolean): Buffer {
+    const { named, subjects, isManifest, mayHaveSignatures } = document;
+    const children = named.filter(({ mayBeManifest }) => mayBeManifest).map(({ digest }) => digest);
+    const blobs = named.filter(({ mayBeManifest }) => !mayBeManifest).map(({ digest }) => digest);
+    const lists = [children, blobs, subjects];
+    const facts = withFacts ? JSON.stringify(factsOf(document, size)) : "";
+    let end = start + layout.headerBytes;
+    for (const list of lists) for (const digest of list) end += 1 + hexOf(digest).length / 2;
+    const packed = Buffer.allocUnsafe(end + Buffer.byteLength(facts));
+    packed[start] = (isManifest ? layout.isManifest : 0) | (mayHaveSignatures ? layout.mayHaveSignatures : 0);
+    packed.writeUInt32LE(size, start + 1);
+    lists.forEach((list, i) => packed.writeUInt32LE(list.length, start + 5 + i * 4));
+    let at = start + layout.headerBytes;
+    for (const list of lists) {
+      for (const digest of list) {
+        const bytes = packed.write(hexOf(digest), at + 1, "hex");
+        packed[at] = bytes;
+        at += 1 + bytes;
+      }
+    }
+    packed.write(facts, at);
+    return packed;
+  }
+
+  function hexOf(digest: string): string {
+    return digest.slice(digest.indexOf(":") + 1);
+  }
+
+  function factsOf({ content, subjects }: ManifestDocument, size: number): ManifestFacts {
+    const text = (value: unknown) => (typeof value === "string" ? value : undefined);
+    const { mediaType, artifactType, config, annotations } = membersOf(content);
+    const entries = Object.entries(membersOf(annotations)).filter((entry): entry is [string, string] => typeof entry[1] === "string");
+    return {
+      mediaType: text(mediaType),
+      artifactType: text(artifactType),
+      configMediaType: text(membersOf(config)["mediaType"]),
+      subject: subjects.at(-1),
+      annotations: Object.fromEntries(entries),
+      size,
+    };
+  }
+
+  function membersOf(value: unknown): Readonly<Record<string, unknown>> {
+    return typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
+  }
+
+  /** Whether every spelling of `schemaVersion` says 2: which of several a registry took is not for us to guess. */
+  function saysSchema2(content: unknown): boolean {
+    let isSaid = false;
+    for (const [key, version] of Object.entries(membersOf(content))) {
+      if (fold(key) !== "schemaversion") continue;
+      if (version !== 2) return false;
+      isSaid = true;
+    }
+    return isSaid;
+  }
+
+  /** Scans text that is known to be JSON. */
+  function scan(text: string): Pick<ManifestDocument, "named" | "subjects" | "isManifest"> {
+    const named: NamedDigest[] = [];
+    const subjects: string[] = [];
+    const stack: Frame[] = [];
+    let frame: Frame | undefined;
+    let isManifest = false;
+
+    for (let i = 0; i < text.length; i++) {
+      const character = text.charCodeAt(i);
+      if (character === SPACE) continue;
+      if (character === QUOTE) {
+        const end = stringEnd(text, i);
+        if (frame?.isObject === true) takeString(frame, text, i, end);
+        if (frame?.tellsManifest === true) isManifest = true;
+        i = end;
+      } else if (character === OPEN_BRACE || character === OPEN_BRACKET) {
+        frame = enter(frame, character === OPEN_BRACE);
+        stack.push(frame);
+      } else if (character === CLOSE_BRACE || character === CLOSE_BRACKET) {
+        if (frame !== undefined) leave(frame, named, subjects);
+        stack.pop();
+        frame = stack[stack.length - 1];
+      } else if (character === COMMA) {
+        if (frame !== undefined) frame.atKey = frame.isObject;
+      }
+    }
+    return { named, subjects, isManifest };
+  }
+
+  /** A key, or the value of one; values that tell nothing are not even unquoted. */
+  function takeString(frame: Frame, text: string, start: number, end: number): void {
+    if (frame.atKey) {
+      frame.key = fold(unquote(text, start, end));
+      frame.atKey = false;
+      if (frame.place === "document" && MANIFEST_KEYS.has(frame.key)) frame.tellsManifest = true;
+    } else if (isTelling(frame.key)) {
+      takeValue(frame, unquote(text, start, end));
+      if (frame.place === "document" && frame.hasManifestType) frame.tellsManifest = true;
+    }
+  }
+
+  function enter(parent: Frame | undefined, isObject: boolean): Frame {
+    return {
+      isObject,
+      place: placeBelow(parent),
+      key: undefined,
+      digests: [],
+      blobSums: [],
+      hasType: false,
+      hasManifestType: false,
+      atKey: isObject,
+      tellsManifest: false,
+    };
+  }
+
+  function placeBelow(parent: Frame | undefined): Frame["place"] {
+    if (parent === undefined) return "document";
+    if (parent.place === "ignored" || parent.place === "subject") return "ignored";
+    if (parent.key === "annotations") return "ignored";
+    if (parent.place === "document" && parent.key === "subject") return "subject";
+    return "anywhere";
+  }
+
+  function isTelling(key: string | undefined): boolean {
+    return key === "digest" || key === "blobsum" || key === "mediatype";
+  }
+
+  function takeValue(frame: Frame, value: string): void {
+    if (frame.place === "ignored") return;
+    if (frame.key === "mediatype") {
+      const parameters = value.indexOf(";");
+      const type = (parameters < 0 ? value : value.slice(0, parameters)).trim().toLowerCase();
+      if (type === "") return;
+      frame.hasType = true;
+      if (MANIFEST_TYPES.has(type)) frame.hasManifestType = true;
+    } else if (digestPattern.test(value)) {
+      const list = frame.key === "digest" ? frame.digests : frame.blobSums;
+      list.push(value);
+    }
+  }
+
+  /** What an object names is told when it ends: its type may stand behind its digest. */
+  function leave(frame: Frame, named: NamedDigest[], subjects: string[]): void {
+    if (frame.place === "subject") {
+      for (const digest of frame.digests) subjects.push(digest);
+      return;
+    }
+    const mayBeManifest = !frame.hasType || frame.hasManifestType;
+    for (const digest of frame.digests) named.push({ digest, mayBeManifest });
+    for (const digest of frame.blobSums) named.push({ digest, mayBeManifest: false });
+  }
+
+  /** The closing quote of the string that opens at `start`. */
+  function stringEnd(text: string, start: number): number {
+    let end = text.indexOf('"', start + 1);
+    while (isEscaped(text, start, end)) end = text.indexOf('"', end + 1);
+    return end;
+  }
+
+  function isEscaped(text: string, start: number, quote: number): boolean {
+    let slashes = 0;
+    while (quote - slashes - 1 > start && text.charCodeAt(quote - slashes - 1) === BACKSLASH) slashes++;
+    return slashes % 2 === 1;
+  }
+
+  function unquote(text: string, start: number, end: number): string {
+    const raw = text.slice(start + 1, end);
+    return raw.includes("\\") ? (JSON.parse(`"${raw}"`) as string) : raw;
+  }
+
+  /** Go's JSON decoder takes a long s for an s and a kelvin sign for a k, too. */
+  function fold(key: string): string {
+    // Nearly every key is ASCII: three passes over each took a twentieth of a dry run.
+    for (let i = 0; i < key.length; i++) {
+      if (key.charCodeAt(i) > 127) return key.replaceAll("\u017f", "s").replaceAll("\u212a", "k").toLowerCase();
+    }
+    return key.toLowerCase();
+  }
+
+  return { read, pack, extract };
+}
