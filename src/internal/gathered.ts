@@ -2,6 +2,8 @@
  * Questions that are gathered into one call: those that are asked in one turn of the event loop, up to a number of them.
  */
 
+import { inNextTurn } from "./turn.js";
+
 interface Question<A> {
   readonly path: string;
   readonly resolve: (answer: A | Promise<A>) => void;
@@ -23,7 +25,7 @@ export class Gathered<A> {
   ask(path: string): Promise<A> {
     return new Promise<A>((resolve) => {
       this.questions.push({ path, resolve });
-      if (this.questions.length === 1) setImmediate(this.flush);
+      if (this.questions.length === 1) inNextTurn(this.flush);
       if (this.questions.length >= this.options.size) this.flush();
     });
   }

@@ -2,6 +2,8 @@
  * Keeps the event loop turning: what was answered all at once is worked off in portions, one a turn, in the order of asking.
  */
 
+import { inNextTurn } from "./turn.js";
+
 interface Waiting {
   readonly weight: number;
   readonly resolve: () => void;
@@ -26,7 +28,7 @@ export class Pace {
   private takes(weight: number): boolean {
     if (this.used > 0 && this.used + weight > this.portion) return false;
     this.used += weight;
-    if (!this.isTurning) setImmediate(this.turn);
+    if (!this.isTurning) inNextTurn(this.turn);
     this.isTurning = true;
     return true;
   }

@@ -21,9 +21,12 @@ export function isTurnLong(): boolean {
 }
 
 export function turn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
+  return new Promise(inNextTurn);
+}
+
+/** Calls back when the event loop has gone round. */
+export function inNextTurn(work: () => void): void {
+  setImmediate(work);
 }
 
 /** Items between two looks at the clock, where each is a look into a column. */

@@ -7,6 +7,9 @@ import { type FileHandle, mkdir, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { ReferenceCache } from "../../referenceCache.js";
 
+// Held from the beginning: a test that fakes timers must not stop a run.
+const { setImmediate } = globalThis;
+
 /** Before each entry: the lengths of its digest and of its bytes. */
 const HEADER_BYTES = 8;
 /** Longer than any digest; more than that is no header. */
