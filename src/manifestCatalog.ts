@@ -52,6 +52,8 @@ export class ManifestCatalog {
   private readonly heldTogether: number;
   private readonly withFacts: boolean;
   private readonly extract: string;
+  /** Whether manifests are understood elsewhere, as far as is known. */
+  private extracts: "unknown" | "sometimes" | "never" = "unknown";
   private readonly look: ManifestLook;
 
   /** Bytes and documents read so far. */
@@ -136,7 +138,7 @@ export class ManifestCatalog {
 
   /** Has manifests understood where they are read, and returns those that have to be read here: damage is judged by what was read. */
   private async readExtracts(repository: ManifestSource, manifests: readonly number[], learnt: Learnt[]): Promise<readonly number[]> {
-    if (!mayAskTogether(repository, manifests) || repository.extractManifests === undefined) return manifests;
+    if (this.extracts === "never" || !mayAskTogether(repository, manifests) || repository.extractManifests === undefined) return manifests;
     const digests = manifests.map((manifest) => this.digests.digest(manifest));
     const extracts = await repository.extractManifests(digests, { ...this.look, extract: this.extract });
     const unread: number[] = [];
@@ -144,6 +146,9 @@ export class ManifestCatalog {
       if (isTurnLong()) await turn();
       if (!this.takeExtract(manifest, extracts[i], learnt)) unread.push(manifest);
     }
+    // Where not one was, a function's text may not work there: then each would be read twice.
+    if (unread.length < manifests.length) this.extracts = "sometimes";
+    else if (this.extracts === "unknown") this.extracts = "never";
     return unread;
   }
 
@@ -173,21 +178,22 @@ export class ManifestCatalog {
 
   /** Holds those that earlier runs have read, and returns the others. */
   private async recall(manifests: readonly number[], memory: ReferenceCache): Promise<number[]> {
-    const entries = await mapAll(manifests, (manifest) => this.remembered(memory, this.digests.digest(manifest)));
-    const sizes = await this.options.listedSizes(manifests.filter((_, i) => entries[i] !== undefined));
+    const known = await mapAll(manifests, (manifest) => this.remembered(memory, this.digests.digest(manifest)));
+    const sizes = await this.options.listedSizes(manifests.filter((_, i) => known[i] !== undefined));
     return manifests.filter((manifest, i) => {
-      const entry = entries[i];
-      const known = entry && readEntry(entry, this.digests);
-      if (known === undefined || sizes.get(manifest) !== known.size) return true;
-      this.hold(manifest, known);
+      const document = known[i];
+      if (document === undefined || sizes.get(manifest) !== document.size) return true;
+      this.hold(manifest, document);
       return false;
     });
   }
 
-  private async remembered(memory: ReferenceCache, digest: string): Promise<Uint8Array | undefined> {
+  private async remembered(memory: ReferenceCache, digest: string): Promise<KnownManifest | undefined> {
     try {
       const bytes = await memory.get(digest);
-      return bytes && fromMemory(digest, bytes);
+      const entry = bytes && fromMemory(digest, bytes);
+      // Read at once: the bytes are the cache's own, and may be others by the time of its next answer.
+      return entry && this.readKnown(entry);
     } catch (error) {
       this.options.onMemoryFailure(error);
       return undefined;
@@ -211,10 +217,17 @@ export class ManifestCatalog {
   }
 
   private learn(manifest: number, entry: Uint8Array, learnt: Learnt[]): void {
-    const known = readEntry(entry, this.digests);
+    const known = this.readKnown(entry);
     this.count(known.size);
     this.hold(manifest, known);
     if (this.options.memory !== undefined && known.isManifest) learnt.push({ manifest, entry });
+  }
+
+  private readKnown(entry: Uint8Array): KnownManifest {
+    const known = readEntry(entry, this.digests);
+    // What nobody is told of, nobody can keep.
+    if (this.withFacts && known.facts === undefined) throw new RangeError("an entry without facts");
+    return known;
   }
 
   private count(bytes: number): void {

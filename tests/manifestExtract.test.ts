@@ -1,5 +1,6 @@
 /** Manifests that are understood by the thread that reads them: it says of each what would be said here, and decides nothing alone. */
 
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -157,6 +158,8 @@ describe("a run", () => {
     expect(told.filter((answer) => answer !== undefined).length).toBe(told.length - 2);
     const none = await outcome(folder, (answers) => answers.map(() => undefined));
     expect({ ...none.found, reads: 0 }).toEqual({ ...found, reads: 0 });
+    // Nobody goes on asking there: each would be read twice.
+    expect(none.told.length).toBeLessThan(told.length);
   });
 
   test.each<[string, (extracts: (Uint8Array | undefined)[]) => (Uint8Array | undefined)[]]>([
@@ -170,5 +173,35 @@ describe("a run", () => {
     const folder = await makeRegistry();
     const [right, wrong] = [await outcome(folder, (answers) => answers), await outcome(folder, change)];
     expect({ ...wrong.found, reads: 0 }).toEqual({ ...right.found, reads: 0 });
+  });
+
+  test("asks keep though a wrapper answers what was made without what keep is told", async () => {
+    const folder = mkdtempSync(join(root, "registry-"));
+    const builder = new RegistryBuilder(new FilesystemDriver({ root: folder }));
+    const digests = [await builder.image("app", {}), await builder.image("app", {})].map(({ digest }) => digest);
+    class Forgetful extends FilesystemDriver {
+      override extractMany(...[paths, options]: Parameters<FilesystemDriver["extractMany"]>) {
+        return super.extractMany(paths, { ...options, extract: extractText(false) });
+      }
+    }
+    const driver = new Forgetful({ root: folder });
+    const asked: string[] = [];
+    const keep = ({ digest }: { digest: string }) => asked.push(digest) > 0;
+    const report = await markAndSweep({}, driver, openRegistry(driver), { dryRun: true, readOnly: true, removeUntagged: true, keep });
+    expect(asked.toSorted()).toEqual(digests.toSorted());
+    expect(report.eligible).toMatchObject({ manifests: 0, blobs: 0 });
+  });
+
+  test("does not wait for what is a pipe in the place of a manifest", async () => {
+    const folder = mkdtempSync(join(root, "registry-"));
+    const driver = new FilesystemDriver({ root: folder });
+    const builder = new RegistryBuilder(driver);
+    const [first] = [await builder.image("app", { tag: "a" }), await builder.image("app", { tag: "b" })];
+    const file = join(folder, builder.paths.blob(first.digest));
+    rmSync(file);
+    execFileSync("mkfifo", [file]);
+    const report = await collect(driver);
+    expect(report.problems.map(({ kind }) => kind)).toEqual(["digest-mismatch"]);
+    expect(report.eligible).toMatchObject({ manifests: 0, blobs: 0 });
   });
 });

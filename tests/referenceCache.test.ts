@@ -229,6 +229,33 @@ describe("a file", () => {
   });
 });
 
+test.each([
+  ["memory", memoryStore],
+  ["files", filesystemStore],
+])("a cache that answers with views of one buffer loses nothing: %s", async (_, makeStore) => {
+  const store = await layOut(vector("lists"), makeStore());
+  const inner = memoryReferenceCache();
+  const { report } = await collect(store, inner, { dryRun: true });
+  const buffer = Buffer.alloc(1 << 20);
+  let last: Promise<unknown> = Promise.resolve();
+  // Each answer is whole when it is given, and is overwritten by the next one's.
+  const read = async (digest: string) => {
+    await new Promise((resolve) => setImmediate(resolve));
+    const bytes = (await inner.get(digest)) ?? new Uint8Array();
+    buffer.set(bytes);
+    return bytes.length === 0 ? undefined : buffer.subarray(0, bytes.length);
+  };
+  const referenceCache: ReferenceCache = {
+    get: (digest) => {
+      const answer = last.then(() => read(digest));
+      last = answer;
+      return answer;
+    },
+    set: () => undefined,
+  };
+  expect(outcomeOf((await collect(store, referenceCache, { dryRun: true })).report)).toEqual(outcomeOf(report));
+});
+
 test("a run on files ends where a test fakes the timers, and so does one that fills a cache", async () => {
   const store = await layOut(vector("lists"), filesystemStore());
   const cache = fileReferenceCache(join(folder, "cache"));

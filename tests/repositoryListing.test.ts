@@ -78,3 +78,28 @@ test("a directory that can't be listed is an error in its turn, and hides none b
   await expect(listing).rejects.toThrow("r90 is gone");
   expect(names).toEqual(["r99", "r98", "r97", "r96", "r95", "r94", "r93", "r92", "r91"]);
 });
+
+test("whoever stops waits for what is under way, and no listing goes further", async () => {
+  const told = { pages: 0 };
+  const { driver } = driverOf(new Map([["", ["wide", "z"]]]));
+  const paged: StorageDriver = {
+    ...driver,
+    async *list(path, options) {
+      if (path !== `${BASE}/wide`) {
+        yield* driver.list(path, options);
+        return;
+      }
+      for (let i = 0; i < 1000; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        told.pages++;
+        yield [{ path: `${path}/r${i}`, isDirectory: true }];
+      }
+    },
+  };
+  expect(await namesOf(paged, 1)).toEqual(["z"]);
+  const { pages } = told;
+  expect(pages).toBeGreaterThan(0);
+  expect(pages).toBeLessThan(10);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(told.pages).toBe(pages);
+});

@@ -4,7 +4,17 @@ import { dirname as osDirname, join as osJoin, resolve, sep } from "node:path";
 import type { Readable } from "node:stream";
 import { type AbortOptions, checkPath, dirname, type Failure, type FileInfo, isBelow, join, type StorageDriver } from "../driver.js";
 import { DriverError, InvalidOffsetError, InvalidPathError, messageOf, PathNotFoundError } from "../errors.js";
-import { inParallel, isOnDisk, leadsNowhere, osCode, readUpTo, syncDirectory, syncFile, writeDurably } from "./filesystem/disk.js";
+import {
+  inParallel,
+  isOnDisk,
+  leadsNowhere,
+  openToRead,
+  osCode,
+  readUpTo,
+  syncDirectory,
+  syncFile,
+  writeDurably,
+} from "./filesystem/disk.js";
 import { FileWorkers } from "./filesystem/fileWorkers.js";
 import { extractMany, listMany, readMany, rmdirMany, statMany, unlinkMany } from "./filesystem/manyFiles.js";
 
@@ -69,7 +79,7 @@ export class FilesystemDriver implements StorageDriver {
     const offset = options?.offset ?? 0;
     if (!Number.isSafeInteger(offset) || offset < 0) throw new InvalidOffsetError(path, offset, this.name);
     try {
-      const handle = await fs.open(file, constants.O_RDONLY);
+      const handle = await openToRead(file);
       return handle.createReadStream({ start: offset, ...(options?.signal && { signal: options.signal }) });
     } catch (error) {
       throw await this.failure("read", path, error);
@@ -79,7 +89,7 @@ export class FilesystemDriver implements StorageDriver {
   async getContent(path: string, options?: AbortOptions & { readonly maxBytes?: number }): Promise<Uint8Array> {
     const file = this.begin(path, options);
     try {
-      return options?.maxBytes === undefined ? await fs.readFile(file) : await readUpTo(file, options.maxBytes + 1);
+      return await readUpTo(file, (options?.maxBytes ?? Number.POSITIVE_INFINITY) + 1);
     } catch (error) {
       throw await this.failure("read", path, error);
     }

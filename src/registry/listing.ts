@@ -100,6 +100,47 @@ export async function allChildren(driver: StorageDriver, path: string, options: 
   return all;
 }
 
+/** Listings of whole directories that are begun before it is their turn. */
+export class ListingsAhead {
+  private readonly begun = new Map<string, Promise<Entry[]>>();
+  private isOver = false;
+
+  constructor(
+    private readonly driver: StorageDriver,
+    private readonly options: LookOptions,
+  ) {}
+
+  begin(path: string): Promise<Entry[]> {
+    const known = this.begun.get(path);
+    if (known !== undefined) return known;
+    const listing = this.list(path);
+    listing.catch(() => undefined); // It is thrown when it is taken.
+    this.begun.set(path, listing);
+    return listing;
+  }
+
+  take(path: string): Promise<Entry[]> {
+    const listing = this.begin(path);
+    this.begun.delete(path);
+    return listing;
+  }
+
+  /** Has those that nobody took go no further, and waits until they don't. */
+  async end(): Promise<void> {
+    this.isOver = true;
+    await Promise.allSettled(this.begun.values());
+  }
+
+  private async list(path: string): Promise<Entry[]> {
+    const all: Entry[] = [];
+    for await (const page of children(this.driver, path, this.options)) {
+      if (this.isOver) break;
+      for (const entry of page) all.push(entry);
+    }
+    return all;
+  }
+}
+
 /** Whether a path that was not found is gone indeed: the listing of its parent must agree, or the parent be gone itself. */
 export async function isGone(driver: StorageDriver, path: string, options: LookOptions): Promise<boolean> {
   if (path === "/") return true;

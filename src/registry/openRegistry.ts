@@ -4,7 +4,7 @@ import { DatabaseInUseError, isPathNotFound } from "../errors.js";
 import type { LookOptions, Namespace, Repository, SurveyedRepository } from "../namespace.js";
 import { blobsBetween, listBlobs, lookAtBlob, lookAtBlobs } from "./blobs.js";
 import { DirectoryRepository } from "./directoryRepository.js";
-import { allChildren, children, type Entry, walkBelow } from "./listing.js";
+import { allChildren, children, ListingsAhead, walkBelow } from "./listing.js";
 import { DEFAULT_ROOT, Layout, REPOSITORY_PARTS } from "./paths.js";
 import type { Access } from "./repositoryParts.js";
 import { splitKey, WalkedRepository } from "./walkedRepository.js";
@@ -98,35 +98,29 @@ const LISTED_AHEAD = 16;
 /** A directory that holds one of the layout's own is a repository; nothing else that starts with `_` is entered. */
 async function* directoryRepositories(driver: StorageDriver, layout: Layout, access: Access, root = ""): AsyncIterable<Repository> {
   // A whole repository, or a team's, often lies on another disk: that shares nothing.
-  const options = { ...access.options, onLinkedDirectory: undefined };
-  const open = [root];
-  const begun = new Map<string, Promise<Entry[]>>();
-  const list = (name: string): Promise<Entry[]> => {
-    const known = begun.get(name);
-    if (known !== undefined) return known;
-    const listing = allChildren(access.driver, directoryOf(name), options);
-    listing.catch(() => undefined); // It is thrown when it is this directory's turn.
-    begun.set(name, listing);
-    return listing;
-  };
+  const listings = new ListingsAhead(access.driver, { ...access.options, onLinkedDirectory: undefined });
   const directoryOf = (name: string) => (name === "" ? layout.repositories : join(layout.repositories, name));
   const noteLink = ({ path, isLink }: FileInfo) => {
     if (isLink === true) access.options.onLinkedDirectory?.(path);
   };
-  for (let name = open.pop(); name !== undefined; name = open.pop()) {
-    const parts = new Set<string>();
-    const inner = name === "" ? "" : `${name}/`;
-    const entries = list(name);
-    for (const next of open.slice(-LISTED_AHEAD).reverse()) void list(next);
-    begun.delete(name);
-    for (const child of await entries) {
-      const isOwn = isPart(child.name) && name !== "";
-      if (isOwn) noteLink(child.info);
-      if (child.info.isDirectory && !child.name.startsWith("_")) open.push(`${inner}${child.name}`);
-      else if (child.info.isDirectory && isOwn) parts.add(child.name);
-      else access.options.onUnrecognized?.(child.info.path);
+  const open = [root];
+  try {
+    for (let name = open.pop(); name !== undefined; name = open.pop()) {
+      const parts = new Set<string>();
+      const inner = name === "" ? "" : `${name}/`;
+      const children = listings.take(directoryOf(name));
+      for (const next of open.slice(-LISTED_AHEAD).reverse()) void listings.begin(directoryOf(next));
+      for (const child of await children) {
+        const isOwn = isPart(child.name) && name !== "";
+        if (isOwn) noteLink(child.info);
+        if (child.info.isDirectory && !child.name.startsWith("_")) open.push(`${inner}${child.name}`);
+        else if (child.info.isDirectory && isOwn) parts.add(child.name);
+        else access.options.onUnrecognized?.(child.info.path);
+      }
+      if (parts.size > 0) yield new DirectoryRepository(name, driver, layout, parts.has("_uploads"));
     }
-    if (parts.size > 0) yield new DirectoryRepository(name, driver, layout, parts.has("_uploads"));
+  } finally {
+    await listings.end();
   }
 }
 

@@ -34,15 +34,20 @@ export async function leadsNowhere(file: string): Promise<boolean> {
   }
 }
 
+/** A pipe that nobody writes to must hold nobody up: it is read as empty. */
+export function openToRead(file: string): Promise<fs.FileHandle> {
+  return fs.open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+}
+
 /** At most so many bytes from the beginning of a file, however it grows meanwhile. */
 export async function readUpTo(file: string, bytes: number): Promise<Uint8Array> {
-  const handle = await fs.open(file, constants.O_RDONLY);
+  const handle = await openToRead(file);
   try {
     const { size } = await handle.stat();
     let buffer = Buffer.allocUnsafe(Math.min(size + 1, bytes));
     let length = 0;
     for (;;) {
-      const { bytesRead } = await handle.read(buffer, length, buffer.length - length, length);
+      const { bytesRead } = await handle.read(buffer, length, buffer.length - length, null);
       length += bytesRead;
       if (bytesRead === 0 || length === bytes) return buffer.subarray(0, length);
       if (length === buffer.length) buffer = Buffer.concat([buffer], Math.min(length * 2, bytes));
