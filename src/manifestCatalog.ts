@@ -131,7 +131,7 @@ export class ManifestCatalog {
     for (let start = 0; start < unread.length; start += this.heldTogether) {
       await this.readTogether(repository, unread.slice(start, start + this.heldTogether), learnt);
     }
-    if (memory !== undefined) await mapAll(learnt, ({ manifest, entry }) => this.remember(memory, this.digests.digest(manifest), entry));
+    if (memory !== undefined) await mapAll(learnt, ({ digest, bytes }) => this.remember(memory, digest, bytes));
     for (const manifest of reading.manifests) this.reading.delete(manifest);
     reading.resolve();
   }
@@ -191,7 +191,7 @@ export class ManifestCatalog {
   private async remembered(memory: ReferenceCache, digest: string): Promise<KnownManifest | undefined> {
     try {
       const bytes = await memory.get(digest);
-      const entry = bytes && fromMemory(digest, bytes);
+      const entry = bytes ? fromMemory(digest, bytes) : undefined;
       // Read at once: the bytes are the cache's own, and may be others by the time of its next answer.
       return entry && this.readKnown(entry);
     } catch (error) {
@@ -200,9 +200,9 @@ export class ManifestCatalog {
     }
   }
 
-  private async remember(memory: ReferenceCache, digest: string, entry: Uint8Array): Promise<void> {
+  private async remember(memory: ReferenceCache, digest: string, bytes: Uint8Array): Promise<void> {
     try {
-      await memory.set(digest, toRemember(digest, entry));
+      await memory.set(digest, bytes);
     } catch (error) {
       this.options.onMemoryFailure(error);
     }
@@ -220,7 +220,9 @@ export class ManifestCatalog {
     const known = this.readKnown(entry);
     this.count(known.size);
     this.hold(manifest, known);
-    if (this.options.memory !== undefined && known.isManifest) learnt.push({ manifest, entry });
+    if (this.options.memory === undefined || !known.isManifest) return;
+    const digest = this.digests.digest(manifest);
+    learnt.push({ digest, bytes: toRemember(digest, entry) });
   }
 
   private readKnown(entry: Uint8Array): KnownManifest {
@@ -306,10 +308,10 @@ function mayAskTogether({ readManifest, manyOf }: ManifestSource, manifests: rea
   return manifests.length > 1 && manyOf?.readManifest === readManifest;
 }
 
-/** A manifest that was read, packed. */
+/** What is to be remembered of a manifest that was read. */
 interface Learnt {
-  readonly manifest: number;
-  readonly entry: Uint8Array;
+  readonly digest: string;
+  readonly bytes: Uint8Array;
 }
 
 /** A read of a few manifests that others may wait for. */

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { type GcReport, markAndSweep, openRegistry } from "oci-registry-gc";
+import { type GcReport, markAndSweep, memoryReferenceCache, openRegistry } from "oci-registry-gc";
 import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
 import { RegistryBuilder } from "oci-registry-gc/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -190,6 +190,28 @@ describe("a run", () => {
     const report = await markAndSweep({}, driver, openRegistry(driver), { dryRun: true, readOnly: true, removeUntagged: true, keep });
     expect(asked.toSorted()).toEqual(digests.toSorted());
     expect(report.eligible).toMatchObject({ manifests: 0, blobs: 0 });
+  });
+
+  test("fills a cache with what is right though a driver's answers are views of one buffer", async () => {
+    const folder = await makeRegistry();
+    const buffer = Buffer.alloc(1 << 20);
+    class Reusing extends FilesystemDriver {
+      override async extractMany(...[paths, options]: Parameters<FilesystemDriver["extractMany"]>) {
+        let at = 0;
+        // One is left out: it is read while the buffer is used again.
+        return (await super.extractMany(paths, options)).map((answer, i) => {
+          if (answer === undefined || i === 0) return undefined;
+          buffer.set(answer, at);
+          at += answer.length;
+          return buffer.subarray(at - answer.length, at);
+        });
+      }
+    }
+    const referenceCache = memoryReferenceCache();
+    const options = { dryRun: true, readOnly: true, removeUntagged: true, referenceCache };
+    const run = async (driver: FilesystemDriver) => outcomeOf(await markAndSweep({}, driver, openRegistry(driver), options));
+    const first = await run(new Reusing({ root: folder }));
+    expect({ ...(await run(new FilesystemDriver({ root: folder }))), reads: 0 }).toEqual({ ...first, reads: 0 });
   });
 
   test("does not wait for what is a pipe in the place of a manifest", async () => {

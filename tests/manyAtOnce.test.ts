@@ -72,6 +72,13 @@ describe("the file system's driver", () => {
     for (const broken of ["no function", "() => undefined", "() => () => { throw new Error() }", "throw 1", ""]) {
       expect(await extractAll(broken)).toEqual([...FILES, ...none].map(() => undefined));
     }
+    // So many large ones are not held at once: those behind them are left to single calls.
+    const long = Array<string>(100).fill("/full/long");
+    const read = await driver.extractMany(long, { maxBytes: 200_000, extract: "() => () => Buffer.alloc(1)" });
+    const made = await driver.extractMany(long, { maxBytes: 200_000, extract: "() => () => Buffer.alloc(1_000_000)" });
+    for (const [answers, most] of [[read, 42] as const, [made, 9] as const]) {
+      expect(answers.map((answer) => answer !== undefined)).toEqual(long.map((_, i) => i < most));
+    }
     // The thread has outlived that.
     expect(await driver.statMany(["/full"])).toEqual([await driver.stat("/full")]);
   });

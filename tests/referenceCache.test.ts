@@ -256,6 +256,13 @@ test.each([
   expect(outcomeOf((await collect(store, referenceCache, { dryRun: true })).report)).toEqual(outcomeOf(report));
 });
 
+test("null is no entry, as clients of databases say it", async () => {
+  const store = await layOut(vector("lists"), memoryStore());
+  const referenceCache = { get: () => null, set: () => undefined } as unknown as ReferenceCache;
+  const plain = await collect(store, undefined, { dryRun: true });
+  expect((await collect(store, referenceCache, { dryRun: true })).reads).toEqual(plain.reads);
+});
+
 test("a run on files ends where a test fakes the timers, and so does one that fills a cache", async () => {
   const store = await layOut(vector("lists"), filesystemStore());
   const cache = fileReferenceCache(join(folder, "cache"));

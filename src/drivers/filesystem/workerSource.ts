@@ -11,6 +11,8 @@ const { root } = workerData;
 // A pipe that nobody writes to must not hold the thread.
 const READ = fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK || 0);
 const PAGE = 1000;
+/** Bytes of large files that are understood together, and of what is made of them: nobody is to hold more, or to wait for it. */
+const MOST_TOGETHER = 8388608;
 /** What is read, and what is answered. */
 let [buffer, answer] = [Buffer.allocUnsafeSlow(65536), Buffer.allocUnsafeSlow(65536)];
 let extractor = {};
@@ -35,12 +37,17 @@ function read(files, limit) {
   return contents(files, (file) => contentOf(file, limit));
 }
 
-/** What a function makes of each content that is no longer than the limit, in the same way. */
+/** What a function makes of each content that is no longer than the limit, in the same way; nothing of those behind many large ones. */
 function extract(files, limit, text) {
+  let [read, made] = [0, 0];
   return contents(files, (file) => {
     if (extractor.text !== text) extractor = { text, of: (0, eval)(text)(require("node:crypto")) };
+    if (read > MOST_TOGETHER || made > MOST_TOGETHER) throw new Error("no more together");
     const content = contentOf(file, limit + 1);
-    return content.length > limit ? undefined : extractor.of(content);
+    read += content.length;
+    const extract = content.length > limit ? undefined : extractor.of(content);
+    made += extract.length;
+    return extract;
   });
 }
 
