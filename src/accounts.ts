@@ -1,11 +1,12 @@
 /** The plan's numbers, told to the report, to the caller and to the log. */
 
-import { isTurnLong, turn } from "./internal/turn.js";
+import { NumberSet } from "./internal/numberMap.js";
+import { eachInTurns, isTurnLong, turn } from "./internal/turn.js";
 import type { RegistryLook } from "./look.js";
 import { DOOMED } from "./marks.js";
 import type { ItemKind } from "./options.js";
 import { type Plan, tally } from "./plan.js";
-import { countItem, noCounts, type RepositoryCounts } from "./report.js";
+import { noCounts, type RepositoryCounts } from "./report.js";
 import type { Run } from "./run.js";
 import { doomedLayerLinks, itemsOf, REASON } from "./sweepItems.js";
 
@@ -18,53 +19,59 @@ export async function account(run: Run, { repositories, tags, revisions, looks }
   ledger.marked = { repositories, tags, manifests: revisions - doomed, blobs: live };
   ledger.eligible = noCounts();
   ledger.reasons = {};
-  countPlan(run, plan);
-  ledger.rank(plan.repositories.map((each) => countRepository(run, each)));
+  await countPlan(run, plan);
   return present;
 }
 
 /** Counts what {@link itemsOf} would tell, without a path for each: most of a dry run's time would go there. */
-export function countPlan(run: Run, { repositories, blobs }: Plan): void {
-  const count = (kind: ItemKind, times: number) => {
-    for (let i = 0; i < times; i++) countOne(run, kind, 0);
-  };
-  count(
+export async function countPlan(run: Run, { repositories, blobs }: Plan): Promise<void> {
+  const { ledger } = run;
+  let layerLinks = 0;
+  const counts: RepositoryCounts[] = [];
+  for (const each of repositories) {
+    await eachInTurns(doomedLayerLinks(run, each), () => {
+      layerLinks++;
+    });
+    counts.push(await countRepository(run, each));
+  }
+  let bytes = 0;
+  await eachInTurns(blobs, (number) => {
+    bytes += run.sizes.get(number) || 0;
+  });
+  const add = (kind: ItemKind, count: number, bytesOfAll = 0) => ledger.addEligible(kind, REASON[kind], count, bytesOfAll);
+  add(
     "tagIndexEntry",
     sum(repositories, ({ tagIndexEntries }) => tagIndexEntries.length),
   );
-  count(
+  add(
     "manifest",
     sum(repositories, ({ manifests }) => manifests.length),
   );
-  count(
-    "layerLink",
-    sum(repositories, (repository) => doomedLayerLinks(run, repository).length),
-  );
-  for (const number of blobs) countOne(run, "blob", run.sizes.get(number) || 0);
-  count(
+  add("layerLink", layerLinks);
+  add("blob", blobs.length, bytes);
+  add(
     "upload",
     sum(repositories, ({ uploads }) => uploads.length),
   );
-  count("repository", repositories.filter(({ isEmptied }) => isEmptied).length);
-}
-
-function countOne(run: Run, kind: ItemKind, bytes: number): void {
-  countItem(run.ledger.eligible, { kind, bytes });
-  run.ledger.addReason(REASON[kind], bytes);
+  add("repository", repositories.filter(({ isEmptied }) => isEmptied).length);
+  ledger.rank(counts);
 }
 
 function sum(repositories: Plan["repositories"], number: (repository: Plan["repositories"][number]) => number): number {
   return repositories.reduce((total, repository) => total + number(repository), 0);
 }
 
-export function countRepository(
+async function countRepository(
   run: Run,
   { look, manifests, layerLinks, tagIndexEntries }: Plan["repositories"][number],
-): RepositoryCounts {
-  const blobs = new Set(manifests);
-  for (const { blob } of look.loose.values()) blobs.add(blob);
+): Promise<RepositoryCounts> {
+  const blobs = new NumberSet();
   let bytes = 0;
-  for (const number of blobs) if (run.marks.has(number, DOOMED)) bytes += run.sizes.get(number) || 0;
+  const take = (number: number) => {
+    if (blobs.add(number) && run.marks.has(number, DOOMED)) bytes += run.sizes.get(number) || 0;
+  };
+  await eachInTurns(manifests, take);
+  await eachInTurns(look.loose.values(), ({ blob }) => take(blob));
   return {
     name: look.repository.name,
     manifests: manifests.length,

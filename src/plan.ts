@@ -117,10 +117,11 @@ export async function planRepository(run: Run, look: RepositoryLook): Promise<Re
   const { removeLayerLinks, removeEmptyRepositories, readOnly } = run.settings;
   // What lies aside already is not named again.
   const manifests = [...look.doomed.keys()].filter((number) => run.marks.has(number, PRESENT) || !run.marks.has(number, ASIDE));
+  const layerLinks = removeLayerLinks ? await filterInTurns(look.loose, (link) => mayGo(run, look, link)) : [];
   const plan: RepositoryPlan = {
     look,
     manifests,
-    layerLinks: removeLayerLinks ? [...look.loose].filter((link) => mayGo(run, look, link)).map(([layer]) => layer) : [],
+    layerLinks: layerLinks.map(([layer]) => layer),
     tagIndexEntries: manifests.length === 0 ? [] : await indexEntries(run, look, manifests),
     uploads: look.expiredUploads,
     isEmptied: removeEmptyRepositories && readOnly && look.wouldBeEmpty,

@@ -107,8 +107,12 @@ const COUNTER = {
 
 /** Adds one thing to the counts. */
 export function countItem(counts: SweepCounts, item: { readonly kind: ItemKind; readonly bytes?: number | undefined }): void {
-  counts[COUNTER[item.kind]]++;
-  if (item.kind === "blob") counts.bytes += item.bytes ?? 0;
+  countItems(counts, item.kind, 1, item.bytes ?? 0);
+}
+
+function countItems(counts: SweepCounts, kind: ItemKind, count: number, bytes: number): void {
+  counts[COUNTER[kind]] += count;
+  if (kind === "blob") counts.bytes += bytes;
 }
 
 /** What one book hands to another: plain JSON. */
@@ -209,8 +213,10 @@ export class Ledger {
     if (this.failures.length < MAX_LISTED) this.failures.push(failure);
   }
 
-  addReason(reason: Reason, bytes: number): void {
-    this.addReasons({ [reason]: { count: 1, bytes } });
+  /** Adds so many things of one kind to what is to go. */
+  addEligible(kind: ItemKind, reason: Reason, count: number, bytes: number): void {
+    countItems(this.eligible, kind, count, bytes);
+    if (count > 0) this.addReasons({ [reason]: { count, bytes } });
   }
 
   addReasons(reasons: Readonly<Record<string, { readonly count: number; readonly bytes: number }>>): void {

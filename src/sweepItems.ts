@@ -62,13 +62,13 @@ export function* signatureItems(run: Run, { look, manifests }: RepositoryPlan): 
 }
 
 /** The layer links of a plan that are to go as things are now. */
-export function doomedLayerLinks(run: Run, { look, layerLinks }: RepositoryPlan): number[] {
+export function* doomedLayerLinks(run: Run, { look, layerLinks }: RepositoryPlan): Iterable<number> {
   // In the degree "grace" links to living blobs stay, also to those that a revision needs which could not be removed.
   const isGrace = !run.settings.readOnly && !run.quarantines;
-  return layerLinks.filter((number) => {
+  for (const number of layerLinks) {
     const loose = look.loose.get(number);
-    return loose !== undefined && !(isGrace && run.marks.isKept(loose.blob));
-  });
+    if (loose !== undefined && !(isGrace && run.marks.isKept(loose.blob))) yield number;
+  }
 }
 
 export function* layerLinkItems(run: Run, repository: RepositoryPlan): Iterable<SweepItem> {

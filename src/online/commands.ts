@@ -1,5 +1,6 @@
 import { conduct } from "../conduct.js";
 import type { StorageDriver } from "../driver.js";
+import { eachInTurns } from "../internal/turn.js";
 import { lookAtRegistry, type RegistryLook } from "../look.js";
 import { LIVE } from "../marks.js";
 import type { Namespace } from "../namespace.js";
@@ -22,7 +23,7 @@ export async function heal(ctx: GcContext, driver: StorageDriver, registry: Name
     await begin(run);
     if (run.aside === undefined || run.settings.dryRun) return onlyLook(run);
     await recoverLinks(run, run.aside);
-    account(run, await lookAndPutBack(run));
+    await account(run, await lookAndPutBack(run));
   });
 }
 
@@ -38,7 +39,7 @@ export async function purge(ctx: GcContext, driver: StorageDriver, registry: Nam
     if (run.aside === undefined || run.settings.dryRun) return onlyLook(run);
     await goOnInterrupted(run);
     const found = await settleAndPurge(run, run.aside, { drains: run.aside.copies.size > 0 });
-    if (found !== undefined) account(run, found);
+    if (found !== undefined) await account(run, found);
   });
 }
 
@@ -50,13 +51,15 @@ async function begin(run: Run): Promise<void> {
 
 /** A dry run, or one on a store on which nothing can lie aside. */
 async function onlyLook(run: Run): Promise<void> {
-  account(run, await run.phase("look", () => lookAtRegistry(run, "look")));
+  await account(run, await run.phase("look", () => lookAtRegistry(run, "look")));
 }
 
 /** Without an inventory, the blobs that are marked are those that something alive names. */
-function account(run: Run, { repositories, tags, revisions, looks }: RegistryLook): void {
+async function account(run: Run, { repositories, tags, revisions, looks }: RegistryLook): Promise<void> {
   const doomed = looks.reduce((sum, look) => sum + look.doomed.size, 0);
   let blobs = 0;
-  for (const number of run.digests.numbers()) if (run.marks.has(number, LIVE)) blobs++;
+  await eachInTurns(run.digests.numbers(), (number) => {
+    if (run.marks.has(number, LIVE)) blobs++;
+  });
   run.ledger.marked = { repositories, tags, manifests: revisions - doomed, blobs };
 }

@@ -1,6 +1,6 @@
 /** Parts `plan` and `announce`: what is to go from the repositories of a group. A plan is data. */
 
-import { countPlan, countRepository, tellItems } from "../accounts.js";
+import { countPlan, tellItems } from "../accounts.js";
 import { DOOMED } from "../marks.js";
 import type { TagIndexEntry } from "../namespace.js";
 import { linkRecords } from "../online/moveAside.js";
@@ -53,9 +53,8 @@ export async function planPart(part: PartRun, { aside, looks, join, sharesDirect
     repositories.push(plan);
     await attempt.addToList("plans", toRemembered(run, plan));
   }
-  countPlan(run, { blobs: [], repositories });
+  await countPlan(run, { blobs: [], repositories });
   const { ledger } = run;
-  ledger.rank(repositories.map((each) => countRepository(run, each)));
   return { eligible: ledger.eligible, reasons: ledger.reasons, repositories: ledger.repositories, planned: repositories.length };
 }
 
