@@ -110,7 +110,7 @@ export function sayPlan(run: Run): void {
   }
   if (run.quarantines && !settings.dryRun && eligible.blobs > 0) sayQuarantine(run);
   if (settings.removeEmptyRepositories && !settings.readOnly) {
-    log.warn("removeEmptyRepositories is left undone: repositories are removed in readOnly runs only, since a push may be writing to one");
+    run.warn("removeEmptyRepositories is left undone: repositories are removed in readOnly runs only, since a push may be writing to one");
   }
 }
 

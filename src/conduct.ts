@@ -32,8 +32,8 @@ export function isRefusal(run: Run, error: unknown): boolean {
 }
 
 export function end(run: Run, status: RunStatus, error?: unknown): GcReport {
-  const report = run.ledger.report(status, run.clock.now(), run.remarks);
-  for (const remark of report.remarks ?? []) run.log.info(remark);
+  const report = run.ledger.report(status, run.clock.now(), [...run.remarks, ...run.warnings]);
+  for (const remark of run.remarks) run.log.info(remark);
   run.telemetry.finish(report, error);
   const totals = {
     ...report.deleted,
@@ -42,8 +42,9 @@ export function end(run: Run, status: RunStatus, error?: unknown): GcReport {
     problems: report.problemCount,
     duration_s: report.durationsMs.total / 1000,
   };
-  if (error === undefined)
-    run.log.info(`collection ${status}: ${report.deleted.blobs} blobs deleted (${report.deleted.bytes} bytes)`, totals);
+  const { deleted, quarantined } = report;
+  const aside = quarantined.blobs === 0 ? "" : `, ${quarantined.blobs} put aside (${quarantined.bytes} bytes)`;
+  if (error === undefined) run.log.info(`collection ${status}: ${deleted.blobs} blobs deleted (${deleted.bytes} bytes)${aside}`, totals);
   else run.log.error(`collection ${status}: ${messageOf(error)}`, { ...totals, error });
   return report;
 }

@@ -109,7 +109,7 @@ export class DriverError extends RegistryGcError {
   readonly driverName: string;
   readonly path: string | undefined;
 
-  constructor(message: string, options: { driverName: string; path?: string; cause?: unknown }) {
+  constructor(message: string, options: { driverName: string; path?: string; cause?: unknown } = { driverName: "driver" }) {
     super("DRIVER_ERROR", message, "cause" in options ? { cause: options.cause } : undefined);
     this.driverName = options.driverName;
     this.path = options.path;

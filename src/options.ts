@@ -248,19 +248,26 @@ const CHECKS: Readonly<Record<keyof GcOptions, Check>> = {
  *
  * @throws TypeError that names the member that is missing.
  */
-export function checkParts(ctx: GcContext, driver: StorageDriver, registry?: Namespace): void {
+export function checkParts(ctx: GcContext, driver: StorageDriver, registry: Namespace): void {
   requireMembers("ctx", ctx, {});
+  const { signal, logger, clock } = ctx;
+  if (signal !== undefined) requireMembers("ctx.signal", signal, { aborted: "boolean", addEventListener: "function" });
+  if (logger !== undefined && typeof logger !== "function") requireMembers("ctx.logger", logger, {});
+  if (clock !== undefined) requireMembers("ctx.clock", clock, { now: "function" });
+  checkDriver(driver);
+  requireMembers("registry", registry, { repositories: "function", blobs: "function" });
+}
+
+/** @throws TypeError that names the member that is missing. */
+export function checkDriver(driver: StorageDriver): void {
   requireMembers("driver", driver, { name: "string", stat: "function", list: "function", reader: "function", delete: "function" });
-  if (registry !== undefined) {
-    requireMembers("registry", registry, { repositories: "function", blobs: "function" });
-  }
 }
 
 function property(value: unknown, name: string): unknown {
   return typeof value === "object" && value !== null ? (Reflect.get(value, name) as unknown) : undefined;
 }
 
-function requireMembers(what: string, value: unknown, members: Readonly<Record<string, "string" | "function">>): void {
+function requireMembers(what: string, value: unknown, members: Readonly<Record<string, "string" | "boolean" | "function">>): void {
   if (typeof value !== "object" || value === null) throw new TypeError(`${what} must be an object, got ${show(value)}`);
   for (const [name, type] of Object.entries(members)) {
     const actual = typeof property(value, name);

@@ -50,6 +50,8 @@ export class Run {
   aside: AsideStore | undefined;
   /** Held by every run that changes something, where the store can write. */
   lock: RunLock | undefined;
+  /** What the report is to say beside its counts. */
+  readonly warnings: string[] = [];
   /** Looks made so far. */
   looks = 0;
   /** How far the storage's clock is ahead of ours, in milliseconds. */
@@ -163,6 +165,12 @@ export class Run {
   /** What the driver has found out about its store. */
   get remarks(): readonly string[] {
     return this.callersDriver.remarks ?? [];
+  }
+
+  /** Tells the log, and the report too: whoever reads only that must not miss it. */
+  warn(warning: string): void {
+    this.log.warn(warning);
+    this.warnings.push(warning);
   }
 
   /** The storage's time now: milliseconds since 1970. */

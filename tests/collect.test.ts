@@ -28,12 +28,22 @@ interface Outcome {
   readonly stderr: string;
 }
 
-function run(...args: readonly string[]): Promise<Outcome> {
+const run = (...args: readonly string[]): Promise<Outcome> => runWith({}, ...args);
+
+function runWith(more: NodeJS.ProcessEnv, ...args: readonly string[]): Promise<Outcome> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [...program, ...args], { cwd: project, env }, (error, stdout, stderr) => {
+    execFile(process.execPath, [...program, ...args], { cwd: project, env: { ...env, ...more } }, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
     });
   });
+}
+
+/** A registry, and whether it is as it was. */
+async function retagged() {
+  const store = await retag();
+  const files = await contentOf(store.driver);
+  const before = async () => JSON.stringify([...(await contentOf(store.driver))]) === JSON.stringify([...files]);
+  return { directory: store.folder, before };
 }
 
 const retag = () => layOut(vector("retag"), filesystemStore());
@@ -216,6 +226,17 @@ describe("what it can't do", () => {
       expect(stderr).toContain(said[i]);
       expect(code).toBe(2);
     }
+  });
+
+  test("what npm takes for itself is not lost in silence: a dry run must not be a real one", async () => {
+    const { directory, before } = await retagged();
+    const byNpm = { npm_command: "run-script", npm_lifecycle_event: "collect", npm_config_dry_run: "true", npm_config_read_only: "true" };
+    const { code, stderr } = await runWith(byNpm, directory);
+    expect(stderr).toContain("npm has taken --dry-run, --read-only for itself: put -- before the arguments, npm run collect -- --dry-run");
+    expect(code).toBe(2);
+    expect(await before()).toBe(true);
+    expect((await runWith(byNpm, directory, "--dry-run", "--read-only")).code).toBe(0);
+    expect((await runWith({ ...byNpm, npm_command: "test" }, directory, "--dry-run")).code).toBe(0);
   });
 
   test("a wrong option exits with 2, its name and what is allowed", async () => {

@@ -229,6 +229,32 @@ describe("the metered driver", () => {
     }
   });
 
+  test.each<[string, () => unknown]>([
+    ["a promise", async () => [[]]],
+    ["a promise", () => Promise.reject(new Error("of its own"))],
+    ["an array", () => [[]]],
+    ["undefined", () => undefined],
+  ])("a listing that is %s is told as what it is, and ends no process", async (what, list) => {
+    const unhandled: unknown[] = [];
+    const note = (error: unknown) => void unhandled.push(error);
+    process.on("unhandledRejection", note);
+    const { driver } = metered({ ...(await halfDriver()).driver, manyOf: undefined, list: list as never });
+    await expect(driver.list("/d")[Symbol.asyncIterator]().next()).rejects.toMatchObject({
+      code: "DRIVER_ERROR",
+      message: `half: list of /d failed: list must give an async iterable of pages, as an async generator does; got ${what}`,
+    });
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    process.off("unhandledRejection", note);
+    expect(unhandled).toEqual([]);
+  });
+
+  test("an absence in words of the driver's own is told with what it must say instead", async () => {
+    const { driver } = metered({ ...(await halfDriver()).driver, manyOf: undefined, stat: () => Promise.reject(new Error("no such key")) });
+    await expect(driver.stat("/d")).rejects.toThrow(
+      "no such key. If that means that nothing is there, the driver must reject with the code PATH_NOT_FOUND",
+    );
+  });
+
   test("absence and failure are told by the single call", async () => {
     const { driver } = metered((await halfDriver()).driver);
     const answers = await Promise.allSettled(["/d/0", "/d/1000", "/d/1001"].map((path) => driver.stat(path)));

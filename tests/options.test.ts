@@ -1,4 +1,5 @@
 import { type GcOptions, markAndSweep, openRegistry, Vacuum } from "oci-registry-gc";
+import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
 import { describe, expect, test } from "vitest";
 import { checkOptions } from "../src/options.js";
@@ -107,6 +108,24 @@ describe("options", () => {
 
   test.each([null, 7])("ctx: %j", async (ctx) => {
     await expect(run({}, ctx)).rejects.toThrow("ctx must be an object");
+  });
+
+  test.each<[string, unknown, string]>([
+    ["signal", new AbortController(), "ctx.signal.aborted must be a boolean, got undefined"],
+    ["logger", true, "ctx.logger must be an object, got true"],
+    ["clock", Date, "ctx.clock must be an object, got a function"],
+    ["clock", {}, "ctx.clock.now must be a function, got undefined"],
+  ])("ctx.%s that is none is refused", async (name, value, message) => {
+    await expect(run({}, { [name]: value })).rejects.toThrow(new TypeError(message));
+  });
+
+  test("a driver or a registry that was left out is refused, and so is what is no driver", async () => {
+    const driver = untouched();
+    await expect(markAndSweep({}, driver, undefined as never)).rejects.toThrow("registry must be an object, got undefined");
+    expect(() => openRegistry(undefined as never)).toThrow(new TypeError("driver must be an object, got undefined"));
+    expect(() => openRegistry({ root: "/" } as never)).toThrow(new TypeError("driver.name must be a string, got undefined"));
+    expect(() => openRegistry(driver, "/somewhere" as never)).toThrow('the options of openRegistry are "/somewhere"; expected { root }');
+    expect(() => new FilesystemDriver(undefined as never)).toThrow("option root is undefined; expected the path of a directory");
   });
 
   test.each(["name", "stat", "list", "reader", "delete"])("a driver without %s is refused", async (member) => {

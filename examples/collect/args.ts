@@ -2,7 +2,7 @@
 
 import { parseArgs } from "node:util";
 import type { GcOptions } from "oci-registry-gc";
-import { UsageError } from "../shared/program.js";
+import { refuseWhatNpmTook, UsageError } from "../shared/program.js";
 
 export interface Arguments {
   /** The registry's root directory; the program makes a registry of its own where none is given. */
@@ -154,6 +154,7 @@ function parse(argv: readonly string[]): { values: Readonly<Record<string, Value
     ...[RESTORE, HTML].map(({ name }) => [name, { type: "string" }] as const),
     ...Object.keys(SWITCHES).map((name) => [name, { type: "boolean" }] as const),
   ]);
+  refuseWhatNpmTook(argv, [...Object.keys(types), "help"]);
   try {
     const { values, positionals } = parseArgs({ args: [...argv], options: types, allowPositionals: true });
     return { values, positionals };

@@ -44,6 +44,23 @@ function whyNotListening({ code, address, port, message }: ListenError): string 
   return message;
 }
 
+/**
+ * Some options are npm's own as well: without `--` before them npm takes them for itself and says nothing, and a dry run would be a real
+ * one.
+ *
+ * @throws UsageError
+ */
+export function refuseWhatNpmTook(argv: readonly string[], names: readonly string[], env = process.env): void {
+  if (env["npm_command"] !== "run-script") return;
+  const said = (name: string) => argv.some((each) => each === `--${name}` || each.startsWith(`--${name}=`));
+  const taken = names.filter((name) => env[`npm_config_${name.replaceAll("-", "_")}`] && !said(name)).map((name) => `--${name}`);
+  if (taken.length === 0) return;
+  const script = env["npm_lifecycle_event"] ?? "";
+  throw new UsageError(
+    `npm has taken ${taken.join(", ")} for itself: put -- before the arguments, npm run ${script} -- ${taken.join(" ")}`,
+  );
+}
+
 export interface Words {
   /** Text options. */
   readonly texts?: readonly string[];
@@ -70,6 +87,7 @@ export function readWords(argv: readonly string[], { texts = [], switches = [], 
     ...Object.fromEntries([...switches, "help"].map((name) => [name, { type: "boolean" } as const])),
   };
   const { values, positionals } = parse(argv, options);
+  refuseWhatNpmTook(argv, Object.keys(options));
   if (positionals.length > (directory ? 1 : 0)) {
     throw new UsageError(`expected ${directory ? "one directory" : "options only"}, got ${positionals.join(" and ")}`);
   }

@@ -42,11 +42,12 @@ export class FilesystemDriver implements StorageDriver {
    * @throws TypeError where `root` is no string.
    */
   constructor(options: { readonly root: string }) {
-    if (typeof options.root !== "string" || options.root === "") {
-      throw new TypeError(`option root is ${JSON.stringify(options.root)}; expected the path of a directory`);
+    const root: unknown = (options as { root?: unknown } | undefined)?.root;
+    if (typeof root !== "string" || root === "") {
+      throw new TypeError(`option root is ${JSON.stringify(root)}; expected the path of a directory`);
     }
-    this.root = options.root;
-    this.workers = new FileWorkers(options.root);
+    this.root = root;
+    this.workers = new FileWorkers(root);
   }
 
   async stat(path: string, options?: AbortOptions): Promise<FileInfo> {

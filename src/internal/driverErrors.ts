@@ -6,5 +6,13 @@ export function toDriverError(name: string, method: string, path: string, error:
   if (signal?.aborted === true && error === signal.reason) return error;
   const code = codeOf(error);
   if (isRegistryGcError(error) || code === "PATH_NOT_FOUND" || code === "DRIVER_ERROR" || code === "UNSUPPORTED") return error;
-  return new DriverError(`${name}: ${method} of ${path} failed: ${messageOf(error)}`, { driverName: name, path, cause: error });
+  const message = messageOf(error);
+  const hint =
+    code === "ENOENT" || ABSENCE.test(message)
+      ? ". If that means that nothing is there, the driver must reject with the code PATH_NOT_FOUND"
+      : "";
+  return new DriverError(`${name}: ${method} of ${path} failed: ${message}${hint}`, { driverName: name, path, cause: error });
 }
+
+/** What drivers that tell absences in words of their own say. */
+const ABSENCE = /\bno such\b|\bnot (be )?found\b|does not exist/i;

@@ -54,7 +54,7 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
     path: string,
     open: () => AsyncIterable<readonly FileInfo[]>,
   ): AsyncIterable<readonly FileInfo[]> {
-    const iterator = await look(method, path, async () => open()[Symbol.asyncIterator]());
+    const iterator = await look(method, path, async () => pagesIn(method, open())[Symbol.asyncIterator]());
     let done = false;
     try {
       for (;;) {
@@ -236,6 +236,17 @@ function listed(ask: (path: string) => Promise<Pages>): StorageDriver["list"] {
       yield page;
     }
   };
+}
+
+/** A driver in JavaScript may answer with anything; a promise of pages, too, whose failure must not end the process. */
+function pagesIn(method: string, answer: AsyncIterable<readonly FileInfo[]>): AsyncIterable<readonly FileInfo[]> {
+  if (typeof (answer as Partial<typeof answer> | undefined)?.[Symbol.asyncIterator] === "function") return answer;
+  if (answer instanceof Promise) answer.catch(() => undefined);
+  throw new TypeError(`${method} must give an async iterable of pages, as an async generator does; got ${typeOf(answer)}`);
+}
+
+function typeOf(value: unknown): string {
+  return value instanceof Promise ? "a promise" : Array.isArray(value) ? "an array" : typeof value;
 }
 
 /** A storage that never answers must not keep an aborted run from ending for ever. */

@@ -40,6 +40,7 @@ export async function purge(ctx: GcContext, driver: StorageDriver, registry: Nam
     await goOnInterrupted(run);
     const found = await settleAndPurge(run, run.aside, { drains: run.aside.copies.size > 0 });
     if (found !== undefined) await account(run, found);
+    sayWhatIsLeft(run);
   });
 }
 
@@ -47,6 +48,15 @@ async function begin(run: Run): Promise<void> {
   run.signal.throwIfAborted();
   for (const warning of (await run.registry.guard?.(run.look)) ?? []) run.log.warn(warning);
   await openSession(run);
+}
+
+function sayWhatIsLeft(run: Run): void {
+  const left = run.aside?.copies.size ?? 0;
+  if (left === 0) return;
+  const hours = run.settings.quarantineMs / 3_600_000;
+  run.warn(
+    `${left} blobs lie aside still: purge() takes what has lain there for quarantineMs (${hours} hours); with a shorter one it takes them earlier`,
+  );
 }
 
 /** A dry run, or one on a store on which nothing can lie aside. */

@@ -40,6 +40,7 @@ export async function restore(
   registry: Namespace,
   what: RestoreTarget = {},
 ): Promise<RestoreReport> {
+  checkTarget(what);
   const report = { blobs: 0, bytes: 0, links: 0, missing: [] as string[], failures: [] as Failure[] };
   const run = Run.begin(ctx, driver, registry, {});
   const wanted = what.digest === undefined ? undefined : run.digests.add(what.digest);
@@ -56,6 +57,18 @@ export async function restore(
     await bringBack(run, run.aside, { numbers: new Set(numbers), runId: what.runId }, report);
   });
   return report;
+}
+
+/** Without either member everything comes back: so nothing that was meant to be one may pass for neither. */
+function checkTarget(what: unknown): void {
+  const expected = "expected nothing, { runId } or { digest }";
+  if (typeof what !== "object" || what === null) throw new TypeError(`what to restore is ${JSON.stringify(what)}; ${expected}`);
+  for (const [name, value] of Object.entries(what)) {
+    if (name !== "runId" && name !== "digest") throw new TypeError(`what to restore has ${JSON.stringify(name)}; ${expected}`);
+    if (value !== undefined && typeof value !== "string") {
+      throw new TypeError(`what to restore: ${name} is ${JSON.stringify(value)}; expected a string`);
+    }
+  }
 }
 
 interface Mutable {

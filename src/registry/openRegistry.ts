@@ -2,6 +2,7 @@ import { DigestIndex } from "../digestIndex.js";
 import { type FileInfo, isPath, join, type StorageDriver } from "../driver.js";
 import { DatabaseInUseError, isPathNotFound } from "../errors.js";
 import type { LookOptions, Namespace, Repository, SurveyedRepository } from "../namespace.js";
+import { checkDriver } from "../options.js";
 import { blobsBetween, listBlobs, lookAtBlob, lookAtBlobs } from "./blobs.js";
 import { DirectoryRepository } from "./directoryRepository.js";
 import { allChildren, children, ListingsAhead, walkBelow } from "./listing.js";
@@ -14,9 +15,11 @@ import { splitKey, WalkedRepository } from "./walkedRepository.js";
  *
  * @remarks The cheapest way that the driver has: one flat walk of each prefix where it can `walk`, else directory by directory,
  * with no look at anything that a name tells already.
- * @throws TypeError where `root` is no path.
+ * @throws TypeError where the driver is none, or `root` no path.
  */
 export function openRegistry(driver: StorageDriver, options: { readonly root?: string } = {}): Namespace {
+  checkDriver(driver);
+  if (typeof options !== "object") throw new TypeError(`the options of openRegistry are ${JSON.stringify(options)}; expected { root }`);
   const root = options.root ?? DEFAULT_ROOT;
   if (!isPath(root) || root === "/") throw new TypeError(`option root is ${JSON.stringify(root)}; expected an absolute path below "/"`);
   const layout = new Layout(root);

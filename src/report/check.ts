@@ -34,6 +34,7 @@ const LISTS: Readonly<Record<string, { readonly texts: readonly string[]; readon
  * @throws TypeError that names the member that is wrong.
  */
 export function requireReport(value: unknown): asserts value is GcReport {
+  refusePromise(value);
   const report = membersOf("", value);
   const version = report["schemaVersion"];
   if (version !== 1) fail("schemaVersion", version, "1, the only one that this version of oci-registry-gc can show");
@@ -90,4 +91,8 @@ function show(value: unknown): string {
   if (value === null) return "null";
   if (typeof value === "number" || typeof value === "boolean") return String(value);
   return typeof value === "string" ? JSON.stringify(value) : `a ${typeof value}`;
+}
+
+function refusePromise(value: unknown): void {
+  if (value instanceof Promise) throw new TypeError("this is a promise, no report of a run: await markAndSweep(...) first");
 }

@@ -95,7 +95,7 @@ function aside({ dryRun, safety, eligible, quarantined, restored, returned, purg
   if (quarantined.blobs > 0)
     say(
       "note",
-      `Put aside ${count(quarantined.blobs, "blob")} (${size(quarantined.bytes)}): nothing of it is freed before a later run purges it, by default after 7 days (quarantineMs); purge() does it earlier. listRuns() shows what lies aside and until when, restore() brings it back. A registry with a descriptor cache must be restarted, or its cache emptied, before the purge.`,
+      `Put aside ${count(quarantined.blobs, "blob")} (${size(quarantined.bytes)}): nothing of it is freed before a later run purges it, by default after 7 days (quarantineMs); purge() with a shorter quarantineMs does it earlier. listRuns() shows what lies aside and until when, restore() brings it back. A registry with a descriptor cache must be restarted, or its cache emptied, before the purge.`,
     );
   if (dryRun && safety === "quarantine" && eligible.blobs > 0)
     say(

@@ -317,6 +317,29 @@ describe("restore, listRuns, purge", () => {
     await expect(restore(ctx, world.driver, openRegistry(world.driver), { digest: "x" })).rejects.toMatchObject({ code: "INVALID_DIGEST" });
   });
 
+  test.each<[string, unknown]>([
+    ["what to restore is", digestOf("x")],
+    ["what to restore is null", null],
+    ['what to restore has "digset"', { digset: digestOf("x") }],
+    ["digest is 7; expected a string", { digest: 7 }],
+  ])("restore of what it does not know is refused, and brings nothing back: %s", async (message, what) => {
+    const world = await new World().load("retag");
+    await world.collect();
+    const aside = await world.aside();
+    const refused = restore({ clock: world.clock }, world.driver, openRegistry(world.driver), what as never);
+    await expect(refused).rejects.toThrow(message);
+    await expect(refused).rejects.toBeInstanceOf(TypeError);
+    expect(await world.aside()).toEqual(aside);
+    expect(aside).not.toEqual([]);
+  });
+
+  test("purge says what still lies aside", async () => {
+    const world = await new World().load("retag");
+    await world.collect();
+    expect((await world.purge()).remarks).toEqual([expect.stringMatching(/^4 blobs lie aside still: .*quarantineMs \(168 hours\)/)]);
+    expect((await world.purge({ quarantineMs: 1000 })).remarks).toEqual([]);
+  });
+
   test("purge deletes earlier what is told to be old enough", async () => {
     const world = await new World().load("retag");
     await world.collect();
