@@ -32,10 +32,10 @@ export function tableOf(results: readonly Result[], calls: readonly CallResult[]
         whole,
       ),
     ),
-    ...blocked.map(({ title, ms, atMostMs }) => [
+    ...blocked.map(({ title, ms, ownMs, atMostMs }) => [
       `longest hold of the event loop, ${title}`,
       `${ms.toFixed(1)} ms`,
-      "",
+      `own processor time ${ownMs.toFixed(1)} ms`,
       "",
       `≤ ${atMostMs} ms ${ms <= atMostMs ? "✓" : "✗"}`,
     ]),
