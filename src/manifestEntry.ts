@@ -12,7 +12,7 @@ import { hash } from "node:crypto";
 import type { DigestIndex } from "./digestIndex.js";
 import type { EntryLayout, ManifestFacts } from "./manifestRule.js";
 
-export const ENTRY_LAYOUT: EntryLayout = { headerBytes: 17, isManifest: 1, mayHaveSignatures: 2 };
+export const ENTRY_LAYOUT: EntryLayout = { headerBytes: 17, sizeAt: 1, countsAt: 5, isManifest: 1, mayHaveSignatures: 2 };
 
 /** To be raised with every change of what is read out of a manifest, or of how it is packed. */
 const RULE = 2;
@@ -43,9 +43,9 @@ export function readEntry(bytes: Uint8Array, digests: DigestIndex): KnownManifes
   if (bytes.length < ENTRY_LAYOUT.headerBytes) throw new RangeError(`no entry of ${bytes.length} bytes`);
   const flags = bytes[0] ?? 0;
   let at = ENTRY_LAYOUT.headerBytes;
-  const [children = [], blobs = [], subjects = []] = [5, 9, 13].map((place) => {
+  const [children = [], blobs = [], subjects = []] = [0, 1, 2].map((list) => {
     const numbers: number[] = [];
-    for (let i = uint32(bytes, place); i > 0; i--) {
+    for (let i = uint32(bytes, ENTRY_LAYOUT.countsAt + list * 4); i > 0; i--) {
       const length = bytes[at] ?? 0;
       numbers.push(digests.addBytes(bytes, at + 1, length));
       at += 1 + length;
@@ -55,7 +55,7 @@ export function readEntry(bytes: Uint8Array, digests: DigestIndex): KnownManifes
   return {
     isManifest: (flags & ENTRY_LAYOUT.isManifest) !== 0,
     mayHaveSignatures: (flags & ENTRY_LAYOUT.mayHaveSignatures) !== 0,
-    size: uint32(bytes, 1),
+    size: uint32(bytes, ENTRY_LAYOUT.sizeAt),
     ...{ children, blobs, subjects },
     facts: at === bytes.length ? undefined : (JSON.parse(Buffer.from(bytes.subarray(at)).toString("utf8")) as ManifestFacts),
   };

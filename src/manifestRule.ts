@@ -50,6 +50,9 @@ interface Frame {
 /** Where everything stands in a packed entry; src/manifestEntry.ts reads it. */
 export interface EntryLayout {
   readonly headerBytes: number;
+  readonly sizeAt: number;
+  /** Three counts of four bytes. */
+  readonly countsAt: number;
   /** Bits of the first byte. */
   readonly isManifest: number;
   readonly mayHaveSignatures: number;
@@ -127,8 +130,8 @@ export function manifestRule({ crypto, digest: digestPattern, layout }: RulePart
     for (const list of lists) for (const digest of list) end += 1 + hexOf(digest).length / 2;
     const packed = Buffer.allocUnsafe(end + Buffer.byteLength(facts));
     packed[start] = (isManifest ? layout.isManifest : 0) | (mayHaveSignatures ? layout.mayHaveSignatures : 0);
-    packed.writeUInt32LE(size, start + 1);
-    lists.forEach((list, i) => packed.writeUInt32LE(list.length, start + 5 + i * 4));
+    packed.writeUInt32LE(size, start + layout.sizeAt);
+    lists.forEach((list, i) => packed.writeUInt32LE(list.length, start + layout.countsAt + i * 4));
     let at = start + layout.headerBytes;
     for (const list of lists) {
       for (const digest of list) {

@@ -235,8 +235,18 @@ describe("what it can't do", () => {
     expect(stderr).toContain("npm has taken --dry-run, --read-only for itself: put -- before the arguments, npm run collect -- --dry-run");
     expect(code).toBe(2);
     expect(await before()).toBe(true);
+    expect((await runWith({ ...byNpm, npm_command: "run" }, directory)).code).toBe(2);
     expect((await runWith(byNpm, directory, "--dry-run", "--read-only")).code).toBe(0);
     expect((await runWith({ ...byNpm, npm_command: "test" }, directory, "--dry-run")).code).toBe(0);
+  });
+
+  test("npm itself is as it is taken to be", async () => {
+    const { directory, before } = await retagged();
+    const { stderr } = await new Promise<{ stderr: string }>((resolve) => {
+      execFile("npm", ["run", "collect", directory, "--dry-run"], { cwd: project, env }, (_error, _stdout, stderr) => resolve({ stderr }));
+    });
+    expect(stderr).toContain("npm has taken --dry-run for itself: put -- before the arguments, npm run collect -- --dry-run");
+    expect(await before()).toBe(true);
   });
 
   test("a wrong option exits with 2, its name and what is allowed", async () => {

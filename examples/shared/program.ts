@@ -51,7 +51,8 @@ function whyNotListening({ code, address, port, message }: ListenError): string 
  * @throws UsageError
  */
 export function refuseWhatNpmTook(argv: readonly string[], names: readonly string[], env = process.env): void {
-  if (env["npm_command"] !== "run-script") return;
+  // What `npm run` calls itself: `run` in newer versions, `run-script` in older ones.
+  if (!["run", "run-script"].includes(env["npm_command"] ?? "")) return;
   const said = (name: string) => argv.some((each) => each === `--${name}` || each.startsWith(`--${name}=`));
   const taken = names.filter((name) => env[`npm_config_${name.replaceAll("-", "_")}`] && !said(name)).map((name) => `--${name}`);
   if (taken.length === 0) return;

@@ -55,7 +55,7 @@ function sayWhatIsLeft(run: Run): void {
   if (left === 0) return;
   const hours = run.settings.quarantineMs / 3_600_000;
   run.warn(
-    `${left} blobs lie aside still: purge() takes what has lain there for quarantineMs (${hours} hours); with a shorter one it takes them earlier`,
+    `still aside: ${left} ${left === 1 ? "blob" : "blobs"}. purge() takes what has lain there for quarantineMs (${hours} hours), and with a shorter one earlier`,
   );
 }
 

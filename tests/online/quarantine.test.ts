@@ -336,7 +336,7 @@ describe("restore, listRuns, purge", () => {
   test("purge says what still lies aside", async () => {
     const world = await new World().load("retag");
     await world.collect();
-    expect((await world.purge()).remarks).toEqual([expect.stringMatching(/^4 blobs lie aside still: .*quarantineMs \(168 hours\)/)]);
+    expect((await world.purge()).remarks).toEqual([expect.stringMatching(/^still aside: 4 blobs\. .*quarantineMs \(168 hours\)/)]);
     expect((await world.purge({ quarantineMs: 1000 })).remarks).toEqual([]);
   });
 
