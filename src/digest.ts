@@ -41,6 +41,7 @@ export function isDigest(value: unknown): boolean {
  * @throws {@link InvalidDigestError} where the string is no digest.
  */
 export function splitDigest(digest: string): { algorithm: Algorithm; hex: string } {
-  if (!isDigest(digest)) throw new InvalidDigestError(digest);
-  return { algorithm: digest.slice(0, 6) as Algorithm, hex: digest.slice(7) };
+  const [algorithm, hex] = [digest.slice(0, 6), digest.slice(7)];
+  if (digest[6] !== ":" || !isAlgorithm(algorithm) || !isHexOf(algorithm, hex)) throw new InvalidDigestError(digest);
+  return { algorithm, hex };
 }

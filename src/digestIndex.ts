@@ -259,6 +259,11 @@ export class DigestIndex {
     return number;
   }
 
+  /** The number of one of the sha256 digests whose bytes stand one after the other. */
+  addNth(packed: Uint8Array, index: number): number {
+    return this.addBytes(packed, index * SHA256_BYTES, SHA256_BYTES);
+  }
+
   /** The number of a digest of so many bytes, or -1 where it was never added (or is no digest). */
   findBytes(bytes: Uint8Array, offset: number, length: number): number {
     return Math.max(-1, this.lookUpBytes(bytes, offset, length, false));
@@ -294,6 +299,9 @@ export class DigestIndex {
     return local < 0 ? local : numberOf(algorithm, local);
   }
 }
+
+/** Of a digest of sha256. */
+export const SHA256_BYTES = HEX_LENGTH.sha256 / 2;
 
 /** Which algorithm's digests have so many bytes. */
 const BY_LENGTH: ReadonlyMap<number, Algorithm> = new Map(ALGORITHMS.map((algorithm) => [HEX_LENGTH[algorithm] / 2, algorithm]));

@@ -43,6 +43,23 @@ export interface Failure {
   readonly message: string;
 }
 
+/** What a visit looks at things with: at once, without promises, as the single methods would tell. Each throws where it can't. */
+export interface VisitedFiles {
+  /** What is at a path; links are followed. */
+  stat(path: string): { isDirectory(): boolean; readonly size: number; readonly mtime: Date };
+  /** The direct children of a directory; a symbolic link is none here. */
+  list(path: string): readonly { readonly name: string; isDirectory(): boolean }[];
+  /** The first bytes of a file, `maxBytes` at most; good until the next reading. Perhaps not all: to be proved, as by a digest. */
+  read(path: string, maxBytes: number): Uint8Array;
+}
+
+/** What visits came to. */
+export interface Visits {
+  readonly answers: readonly (Uint8Array | undefined)[];
+  /** How often each was called in all of them. */
+  readonly calls: Readonly<Record<"stat" | "list" | "getContent", number>>;
+}
+
 /** Where a registry's bytes live. Five members are required; the rest are accelerators, used where they are found. */
 export interface StorageDriver {
   /** Shown in reports, logs and spans. */
@@ -86,31 +103,24 @@ export interface StorageDriver {
 
   /**
    * For stores where many small questions are asked faster together. For each path, in the order asked, what the single method would
-   * give, or `undefined` where that is to be asked after all: these three tell no absence and no failure.
+   * give, or `undefined` where that is to be asked after all: these tell no absence and no failure.
    *
    * `manyOf` holds the single members that they stand for. Where the driver's own is another one, a wrapper's or a subclass's, that
    * one is asked, and these are not.
    */
   readonly manyOf?: Pick<StorageDriver, "stat" | "list" | "getContent"> | undefined;
   statMany?(paths: readonly string[], options?: AbortOptions): Promise<readonly (FileInfo | undefined)[]>;
-  getContentMany?(
-    paths: readonly string[],
-    options: AbortOptions & { readonly maxBytes: number },
-  ): Promise<readonly (Uint8Array | undefined)[]>;
   listMany?(paths: readonly string[], options?: AbortOptions): Promise<readonly (Iterable<readonly FileInfo[]> | undefined)[]>;
 
   /**
-   * For stores that can have small objects understood where they are read, as in a thread: for each path what a function makes of its
-   * whole content, or `undefined` where {@link StorageDriver.getContent} is to be asked after all: since that could not be read, is
-   * larger than `maxBytes`, or the function made nothing of it or threw. `manyOf` holds for it, too.
+   * For stores that can have a function look at many small things where they are, as in a thread: for each path, in the order asked,
+   * what the function makes of it, or `undefined` where the single methods are to be asked after all: since one of its calls failed, it
+   * made nothing or threw. It tells no absence and no failure. `manyOf` holds for it, too: all three are to be the driver's own.
    *
-   * `extract` is the text of a JavaScript function that is given `node:crypto`, and returns the function of the content. It uses no
-   * other module, and keeps nothing of what it is given.
+   * `visit` is the text of a JavaScript function that is given `node:crypto`, and returns the function of {@link VisitedFiles} and a
+   * path. It uses no other module, asks for nothing but the path and what lies below it, and keeps nothing of what it is given.
    */
-  extractMany?(
-    paths: readonly string[],
-    options: AbortOptions & { readonly maxBytes: number; readonly extract: string },
-  ): Promise<readonly (Uint8Array | undefined)[]>;
+  visitMany?(paths: readonly string[], options: AbortOptions & { readonly visit: string }): Promise<Visits>;
 
   /**
    * Writes a whole object, atomically. With `ifAbsent` only where nothing is, and the answer is whether it did; a store that
@@ -122,10 +132,11 @@ export interface StorageDriver {
   move?(source: string, destination: string, options?: AbortOptions): Promise<void>;
 }
 
-const PATH = /^(\/[A-Za-z0-9._-]+)+$/;
+const PATH = /^\/[A-Za-z0-9._/-]+$/;
 const RELATIVE = /\/\.\.?(\/|$)/;
 
-const NAME = /^[A-Za-z0-9._-]+$/;
+/** What can be one component of a path, but for "." and "..". */
+export const NAME = /^[A-Za-z0-9._-]+$/;
 
 /** Whether this can be one component of a path. */
 export function isName(name: string): boolean {
@@ -134,7 +145,10 @@ export function isName(name: string): boolean {
 
 /** Whether this is a path that a driver may be asked for. */
 export function isPath(path: unknown): path is string {
-  return typeof path === "string" && (path === "/" || (PATH.test(path) && !RELATIVE.test(path)));
+  if (typeof path !== "string") return false;
+  if (path === "/") return true;
+  // One pattern for all of it takes three times as long, and every path is looked at.
+  return PATH.test(path) && !path.includes("//") && !path.endsWith("/") && !(path.includes("/.") && RELATIVE.test(path));
 }
 
 /**

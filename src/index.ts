@@ -6,7 +6,7 @@
 
 export type { Clock } from "./clock.js";
 export { DigestSet } from "./digestSet.js";
-export type { AbortOptions, Failure, FileInfo, StorageDriver } from "./driver.js";
+export type { AbortOptions, Failure, FileInfo, StorageDriver, VisitedFiles, Visits } from "./driver.js";
 export {
   ClockSkewError,
   DamagedRegistryError,
@@ -38,6 +38,7 @@ export type {
   NamespacePieces,
   OnlinePlaces,
   Repository,
+  RepositoryOverview,
   Revision,
   Signature,
   SurveyedRepository,

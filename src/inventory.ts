@@ -1,32 +1,46 @@
 /** The inventory: every blob that is there, enumerated before the mark, so that a blob that appears later is never a candidate. */
 
-import { isTurnLong, turn } from "./internal/turn.js";
+import { SHA256_BYTES } from "./digestIndex.js";
+import { isTurnLong, timesInTurns, turn } from "./internal/turn.js";
 import { PRESENT } from "./marks.js";
 import type { BlobInfo, LookOptions } from "./namespace.js";
 import type { Run } from "./run.js";
 
 /** Enumerates the blobs, and returns how many there are. */
 export async function takeInventory(run: Run): Promise<number> {
+  const isNew = (number: number) => {
+    if (run.marks.has(number, PRESENT)) return false;
+    run.marks.add(number, PRESENT);
+    return true;
+  };
+  const take = ({ digest, size, modTime }: BlobInfo) => {
+    const number = run.digests.add(digest);
+    if (!isNew(number)) return false;
+    if (size !== undefined) run.sizes.set(number, size);
+    if (modTime !== undefined) run.times.set(number, modTime.getTime());
+    return true;
+  };
   return listBlobs(
     run,
-    (options) => run.registry.blobs(options),
-    ({ digest, size, modTime }) => {
-      const number = run.digests.add(digest);
-      if (run.marks.has(number, PRESENT)) return false;
-      run.marks.add(number, PRESENT);
-      if (size !== undefined) run.sizes.set(number, size);
-      if (modTime !== undefined) run.times.set(number, modTime.getTime());
-      return true;
-    },
+    (options) => run.registry.packedBlobs(options),
+    (page) => (page instanceof Uint8Array ? countPacked(run, page, isNew) : page.filter(take).length),
   );
 }
 
+/** How many of these are new. A page is as large as its directory. */
+async function countPacked(run: Run, page: Uint8Array, isNew: (number: number) => boolean): Promise<number> {
+  let blobs = 0;
+  await timesInTurns(page.length / SHA256_BYTES, (i) => {
+    if (isNew(run.digests.addNth(page, i))) blobs++;
+  });
+  return blobs;
+}
+
 /** Lists blobs, all of them or a piece, and returns how many `take` took. */
-export async function listBlobs(
+export async function listBlobs<Page>(
   run: Run,
-  list: (options: LookOptions) => AsyncIterable<readonly BlobInfo[]>,
-  take: (blob: BlobInfo) => boolean,
-  betweenPages: () => Promise<void> = async () => {},
+  list: (options: LookOptions) => AsyncIterable<Page>,
+  take: (page: Page) => number | Promise<number>,
 ): Promise<number> {
   let blobs = 0;
   const strays = () => {
@@ -34,9 +48,8 @@ export async function listBlobs(
   };
   for await (const page of list({ ...run.look, onUnrecognized: strays, onLinkedDirectory: undefined })) {
     run.signal.throwIfAborted();
-    for (const blob of page) if (take(blob)) blobs++;
+    blobs += await take(page);
     run.progress({ phase: "inventory", done: blobs });
-    await betweenPages();
     if (isTurnLong()) await turn();
   }
   run.progress({ phase: "inventory", done: blobs, total: blobs }, true);

@@ -33,14 +33,17 @@ export function packManifest(document: ManifestDocument, size: number, withFacts
 }
 
 /**
- * The text of a function for {@link StorageDriver.extractMany}: it makes of a manifest's bytes what they hash to under sha256, and
- * behind that what {@link packManifest} makes of them; nothing where they are no JSON.
+ * The text of a function for {@link StorageDriver.visitMany}: it makes of the manifest at a path what its bytes hash to under sha256, and
+ * behind that what {@link packManifest} makes of them; nothing where they are too many, or no JSON.
  */
-export function extractText(withFacts: boolean): string {
+export function manifestVisit(withFacts: boolean): string {
   // A transformer that keeps functions' names puts calls of `__name` in.
   return `(crypto) => {
     const __name = (target) => target;
     const rule = (${String(manifestRule)})({ crypto, digest: ${String(DIGEST)}, layout: ${JSON.stringify(ENTRY_LAYOUT)} });
-    return (bytes) => rule.extract(bytes, ${String(withFacts)});
+    return (files, path) => {
+      const bytes = files.read(path, ${MAX_MANIFEST_BYTES + 1});
+      return bytes.length > ${MAX_MANIFEST_BYTES} ? undefined : rule.extract(bytes, ${String(withFacts)});
+    };
   }`;
 }

@@ -12,7 +12,12 @@ import { hash } from "node:crypto";
 import type { DigestIndex } from "./digestIndex.js";
 import type { EntryLayout, ManifestFacts } from "./manifestRule.js";
 
-export const ENTRY_LAYOUT: EntryLayout = { headerBytes: 17, sizeAt: 1, countsAt: 5, isManifest: 1, mayHaveSignatures: 2 };
+export const ENTRY_LAYOUT: EntryLayout = { isManifest: 1, mayHaveSignatures: 2 };
+
+const SIZE_AT = 1;
+/** Three counts of four bytes. */
+const COUNTS_AT = 5;
+const HEADER_BYTES = 17;
 
 /** To be raised with every change of what is read out of a manifest, or of how it is packed. */
 const RULE = 2;
@@ -25,7 +30,7 @@ export interface KnownManifest {
   readonly mayHaveSignatures: boolean;
   /** Bytes. */
   readonly size: number;
-  /** Named in a way that lets it be a manifest. */
+  /** Named in a way that lets it be a manifest. Each once, as all of these. */
   readonly children: readonly number[];
   /** Named as something that is none. */
   readonly blobs: readonly number[];
@@ -40,25 +45,40 @@ export interface KnownManifest {
  * @throws RangeError or SyntaxError where it is not whole.
  */
 export function readEntry(bytes: Uint8Array, digests: DigestIndex): KnownManifest {
-  if (bytes.length < ENTRY_LAYOUT.headerBytes) throw new RangeError(`no entry of ${bytes.length} bytes`);
+  if (bytes.length < HEADER_BYTES) throw new RangeError(`no entry of ${bytes.length} bytes`);
   const flags = bytes[0] ?? 0;
-  let at = ENTRY_LAYOUT.headerBytes;
-  const [children = [], blobs = [], subjects = []] = [0, 1, 2].map((list) => {
-    const numbers: number[] = [];
-    for (let i = uint32(bytes, ENTRY_LAYOUT.countsAt + list * 4); i > 0; i--) {
-      const length = bytes[at] ?? 0;
-      numbers.push(digests.addBytes(bytes, at + 1, length));
-      at += 1 + length;
-    }
-    return numbers;
-  });
+  const lists: [number[], number[], number[]] = [[], [], []];
+  let at = HEADER_BYTES;
+  for (let list = 0; list < lists.length; list++) at = readList(bytes, at, uint32(bytes, COUNTS_AT + list * 4), digests, lists[list] ?? []);
+  const [children, blobs, subjects] = lists;
   return {
     isManifest: (flags & ENTRY_LAYOUT.isManifest) !== 0,
     mayHaveSignatures: (flags & ENTRY_LAYOUT.mayHaveSignatures) !== 0,
-    size: uint32(bytes, ENTRY_LAYOUT.sizeAt),
-    ...{ children, blobs, subjects },
+    size: uint32(bytes, SIZE_AT),
+    ...{ children: unique(children), blobs: unique(blobs), subjects: unique(subjects) },
     facts: at === bytes.length ? undefined : (JSON.parse(Buffer.from(bytes.subarray(at)).toString("utf8")) as ManifestFacts),
   };
+}
+
+/** Reads so many digests, and returns where they end. */
+function readList(bytes: Uint8Array, start: number, count: number, digests: DigestIndex, numbers: number[]): number {
+  let at = start;
+  for (let i = 0; i < count; i++) {
+    const length = bytes[at] ?? 0;
+    numbers.push(digests.addBytes(bytes, at + 1, length));
+    at += 1 + length;
+  }
+  return at;
+}
+
+/** Shorter lists are looked through faster than a set is made. */
+const SHORT = 24;
+
+/** Each number once. */
+function unique(numbers: readonly number[]): readonly number[] {
+  if (numbers.length < 2) return numbers;
+  if (numbers.length > SHORT) return [...new Set(numbers)];
+  return numbers.filter((number, i) => numbers.indexOf(number) === i);
 }
 
 function uint32(bytes: Uint8Array, at: number): number {

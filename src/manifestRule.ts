@@ -47,13 +47,8 @@ interface Frame {
   tellsManifest: boolean;
 }
 
-/** Where everything stands in a packed entry; src/manifestEntry.ts reads it. */
+/** Bits of the first byte of a packed entry; src/manifestEntry.ts reads it. */
 export interface EntryLayout {
-  readonly headerBytes: number;
-  readonly sizeAt: number;
-  /** Three counts of four bytes. */
-  readonly countsAt: number;
-  /** Bits of the first byte. */
   readonly isManifest: number;
   readonly mayHaveSignatures: number;
 }
@@ -68,7 +63,7 @@ export interface RuleParts {
 
 /**
  * The rule. It is one function, and uses nothing beside it but what it is given: its text also runs in the thread that reads files
- * (`extractText` in src/manifest.ts).
+ * (`manifestVisit` in src/manifest.ts).
  */
 export function manifestRule({ crypto, digest: digestPattern, layout }: RuleParts) {
   const MANIFEST_TYPES: ReadonlySet<string> = new Set([
@@ -107,45 +102,47 @@ export function manifestRule({ crypto, digest: digestPattern, layout }: RulePart
 
   /** All that a run keeps of a manifest, packed. */
   function pack(document: ManifestDocument, size: number, withFacts: boolean): Buffer {
-    return packBehind(0, document, size, withFacts);
+    return packBehind("", document, size, withFacts);
   }
 
   /** What bytes hash to under sha256, and behind that all that a run keeps of them; `undefined` where they are no JSON. */
   function extract(bytes: Uint8Array, withFacts: boolean): Uint8Array | undefined {
     const document = read(bytes);
     if (document === undefined) return undefined;
-    const digest = crypto.hash("sha256", bytes, "buffer");
-    const packed = packBehind(digest.length, document, bytes.length, withFacts);
-    packed.set(digest);
-    return packed;
+    return packBehind(crypto.hash("sha256", bytes, "hex"), document, bytes.length, withFacts);
   }
 
-  function packBehind(start: number, document: ManifestDocument, size: number, withFacts: boolean): Buffer {
+  /** Written as hex, and made bytes in one go: digests are hex already, and a call for each takes longer than all the rest. */
+  function packBehind(start: string, document: ManifestDocument, size: number, withFacts: boolean): Buffer {
     const { named, subjects, isManifest, mayHaveSignatures } = document;
-    const children = named.filter(({ mayBeManifest }) => mayBeManifest).map(({ digest }) => digest);
-    const blobs = named.filter(({ mayBeManifest }) => !mayBeManifest).map(({ digest }) => digest);
-    const lists = [children, blobs, subjects];
-    const facts = withFacts ? JSON.stringify(factsOf(document, size)) : "";
-    let end = start + layout.headerBytes;
-    for (const list of lists) for (const digest of list) end += 1 + hexOf(digest).length / 2;
-    const packed = Buffer.allocUnsafe(end + Buffer.byteLength(facts));
-    packed[start] = (isManifest ? layout.isManifest : 0) | (mayHaveSignatures ? layout.mayHaveSignatures : 0);
-    packed.writeUInt32LE(size, start + layout.sizeAt);
-    lists.forEach((list, i) => packed.writeUInt32LE(list.length, start + layout.countsAt + i * 4));
-    let at = start + layout.headerBytes;
-    for (const list of lists) {
-      for (const digest of list) {
-        const bytes = packed.write(hexOf(digest), at + 1, "hex");
-        packed[at] = bytes;
-        at += 1 + bytes;
-      }
+    let [children, childCount, blobs] = ["", 0, ""];
+    for (const { digest, mayBeManifest } of named) {
+      if (mayBeManifest) {
+        children += packedDigest(digest);
+        childCount++;
+      } else blobs += packedDigest(digest);
     }
-    packed.write(facts, at);
-    return packed;
+    let about = "";
+    for (const subject of subjects) about += packedDigest(subject);
+    const flags = (isManifest ? layout.isManifest : 0) | (mayHaveSignatures ? layout.mayHaveSignatures : 0);
+    const counts = uint32(childCount) + uint32(named.length - childCount) + uint32(subjects.length);
+    const entry = Buffer.from(start + byte(flags) + uint32(size) + counts + children + blobs + about, "hex");
+    return withFacts ? Buffer.concat([entry, Buffer.from(JSON.stringify(factsOf(document, size)))]) : entry;
   }
 
-  function hexOf(digest: string): string {
-    return digest.slice(digest.indexOf(":") + 1);
+  /** The number of a digest's bytes, and these. */
+  function packedDigest(digest: string): string {
+    const hex = digest.slice(digest.indexOf(":") + 1);
+    return byte(hex.length / 2) + hex;
+  }
+
+  function byte(value: number): string {
+    return value < 16 ? `0${value.toString(16)}` : value.toString(16);
+  }
+
+  /** The lowest byte first. */
+  function uint32(value: number): string {
+    return byte(value & 255) + byte((value >>> 8) & 255) + byte((value >>> 16) & 255) + byte(value >>> 24);
   }
 
   function factsOf({ content, subjects }: ManifestDocument, size: number): ManifestFacts {

@@ -107,6 +107,19 @@ export interface Upload {
   readonly footprint: Footprint;
 }
 
+/** A repository without damage. Digests are the 32 bytes of sha256, one after the other. */
+export interface RepositoryOverview {
+  readonly revisions: Uint8Array;
+  /** When the link of each revision was written: milliseconds since 1970. */
+  readonly times: Float64Array;
+  /** Named by listings: nobody looked whether the links are there. */
+  readonly layerLinks: Uint8Array;
+  /** What each tag names. */
+  readonly tagged: Uint8Array;
+  /** A tag, by its place in `tagged`. */
+  tag(index: number): Pick<Tag, "name" | "path">;
+}
+
 /** One repository. The optional members are for layouts that have such things. */
 export interface Repository {
   readonly name: string;
@@ -124,23 +137,28 @@ export interface Repository {
   readManifest(digest: string, options: LookOptions & { readonly maxBytes: number }): Promise<Uint8Array | undefined>;
 
   /**
-   * The same for several manifests, in the order asked, where many are read faster together. `manyOf` holds the single member that it
-   * stands for: where a wrapper has put another in that one's place, this and the next are not asked.
+   * The single members that those stand for which answer many questions at once. Where a wrapper has put another in the place of one of
+   * these, that one is asked, and the many are not.
    */
-  readonly manyOf?: Pick<Repository, "readManifest"> | undefined;
-  readManifests?(
+  readonly manyOf?:
+    | (Pick<Repository, "readManifest"> & Partial<Pick<Repository, "revisions" | "layerLinks" | "tags" | "lookAtLayerLink">>)
+    | undefined;
+
+  /**
+   * For several manifests, in the order asked, what a function makes of them where they are: `visit` is for
+   * {@link StorageDriver.visitMany}. `undefined` for each that is to be read after all.
+   */
+  visitManifests?(
     digests: readonly string[],
-    options: LookOptions & { readonly maxBytes: number },
+    options: LookOptions & { readonly visit: string },
   ): Promise<readonly (Uint8Array | undefined)[]>;
 
   /**
-   * For several manifests, in the order asked, what a function makes of their bytes where they are read: `maxBytes` and `extract` are for
-   * {@link StorageDriver.extractMany}. `undefined` for each that is to be read after all.
+   * All that `revisions`, `layerLinks` and `tags` tell, in one answer, looked at in this order; `undefined` where these are to be asked
+   * after all: since there is damage, something unrecognized, a digest other than sha256, or too much for one answer. `manyOf` holds
+   * these three, too.
    */
-  extractManifests?(
-    digests: readonly string[],
-    options: LookOptions & { readonly maxBytes: number; readonly extract: string },
-  ): Promise<readonly (Uint8Array | undefined)[]>;
+  overview?(options?: LookOptions): Promise<RepositoryOverview | undefined>;
 
   /** What goes when this revision goes; `signatures` are those that belong to it. */
   revisionFootprint(digest: string, signatures: readonly Signature[]): Footprint;
@@ -150,6 +168,8 @@ export interface Repository {
   /** One link as it is now, with its time; `undefined` where it is gone. Needed where listings don't tell times. */
   lookAtRevision?(digest: string, options?: LookOptions): Promise<Revision | undefined>;
   lookAtLayerLink?(digest: string, options?: LookOptions): Promise<LayerLink | undefined>;
+  /** Several layer links, in the order asked, where many are looked at faster together; `manyOf` holds the single member. */
+  lookAtLayerLinks?(digests: readonly string[], options?: LookOptions): Promise<readonly (LayerLink | undefined)[]>;
 
   /** The tag index entries that exist for any of these digests. */
   tagIndexEntries?(digests: ReadonlySet<string>, options?: LookOptions): AsyncIterable<readonly TagIndexEntry[]>;
@@ -205,8 +225,10 @@ export interface Namespace {
   /** One blob as it is now, with size and time; `undefined` where it is gone. Needed where listings don't tell them. */
   lookAtBlob?(digest: string, options?: LookOptions): Promise<BlobInfo | undefined>;
   /** The same for several blobs, in the order asked, where many are looked at faster together; `manyOf` as that of a repository. */
-  readonly manyOf?: Pick<Namespace, "lookAtBlob"> | undefined;
+  readonly manyOf?: (Pick<Namespace, "lookAtBlob"> & Partial<Pick<Namespace, "blobs">>) | undefined;
   lookAtBlobs?(digests: readonly string[], options?: LookOptions): Promise<readonly (BlobInfo | undefined)[]>;
+  /** What `blobs` tells; a page of nothing but names under sha256 may be their bytes, 32 each. */
+  packedBlobs?(options?: LookOptions): AsyncIterable<readonly BlobInfo[] | Uint8Array>;
   /**
    * Where locks, journals and what lies aside are kept. Without it there is no quarantine. With it, links must be what registries of
    * the v2 layout write: files that hold the digest under which the blob is stored.

@@ -186,8 +186,8 @@ export class Ledger {
     return this.failureCount > 0;
   }
 
-  countCall(method: string): void {
-    this.calls[method] = (this.calls[method] ?? 0) + 1;
+  countCall(method: string, calls = 1): void {
+    if (calls > 0) this.calls[method] = (this.calls[method] ?? 0) + calls;
   }
 
   addDuration(phase: Phase, ms: number): void {

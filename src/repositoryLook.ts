@@ -288,7 +288,7 @@ export class RepositoryLook {
     const { removeLayerLinks, removeEmptyRepositories } = this.run.settings;
     const mustLook = removeLayerLinks || removeEmptyRepositories || this.run.looksAtTimes;
     const layers = await filterInTurns(this.view.layerNumbers(), (layer) => !this.isReached(layer));
-    const times = await mapAll(layers, async (layer) => (mustLook ? this.view.lookAtLayer(layer, this.run.looksAtTimes) : Number.NaN));
+    const times = mustLook ? await this.view.lookAtLayers(layers, this.run.looksAtTimes) : layers.map(() => Number.NaN);
     layers.forEach((layer, i) => {
       const time = times[i];
       if (time === undefined) return;
@@ -308,7 +308,7 @@ export class RepositoryLook {
     this.loose.clear();
     await this.follow(this.view.revisions.keys(), PROTECTED, "damage");
     const layers = [...this.view.layerNumbers()];
-    const times = await mapAll(layers, (layer) => this.view.lookAtLayer(layer));
+    const times = await this.view.lookAtLayers(layers);
     const present = layers.filter((_, i) => times[i] !== undefined);
     for (const { link } of this.run.aside?.layerLinksTakenFrom(this.repository.name) ?? []) present.push(this.run.digests.add(link.target));
     for (const layer of present) {

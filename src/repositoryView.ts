@@ -1,13 +1,15 @@
 /** One reading of a repository: what its listings said, as numbers, with the damage seen. */
 
+import { SHA256_BYTES } from "./digestIndex.js";
 import { addTo } from "./internal/addTo.js";
+import { areOwn } from "./internal/manyAtOnce.js";
 import { mapAll } from "./internal/mapAll.js";
 import { NumberMap, NumberSet } from "./internal/numberMap.js";
-import { isTurnLong, turn } from "./internal/turn.js";
+import { filterInTurns, isTurnLong, timesInTurns, turn } from "./internal/turn.js";
 import { MAX_MANIFEST_BYTES } from "./manifest.js";
 import type { Graph } from "./mark.js";
 import { ABSENT, PRESENT } from "./marks.js";
-import type { Damage, LookOptions, Repository, Signature } from "./namespace.js";
+import type { Damage, LayerLink, LookOptions, Repository, RepositoryOverview, Signature } from "./namespace.js";
 import { type RememberedLook, recallTime } from "./rememberedLook.js";
 import type { Problem } from "./report.js";
 import type { Run } from "./run.js";
@@ -54,11 +56,16 @@ export class RepositoryView implements Graph {
   /** Lists everything, reads every manifest that no one has read, and judges it. */
   static async read(run: Run, repository: Repository): Promise<RepositoryView> {
     const view = new RepositoryView(run, repository);
-    await view.listRevisions();
-    await view.listLayerLinks();
-    await run.catalog.readAll(repository, view.revisions.keys());
+    const overview = await view.lookOver();
+    if (overview === undefined) {
+      await view.listRevisions();
+      await view.listLayerLinks();
+    }
+    view.takeJournals();
+    await run.manifests.readAll(repository, view.revisions.keys());
     await view.judgeManifests();
-    await view.listTags();
+    if (overview === undefined) await view.listTags();
+    else await view.takeTags(overview);
     return view;
   }
 
@@ -84,6 +91,31 @@ export class RepositoryView implements Graph {
     return view;
   }
 
+  /** Takes revisions and layer links from one answer, where the repository has that; a wrapper's listings are asked by themselves. */
+  private async lookOver(): Promise<RepositoryOverview | undefined> {
+    if (!areOwn(this.repository, ["revisions", "layerLinks", "tags"])) return undefined;
+    const found = await this.repository.overview?.(this.look);
+    if (found === undefined) return undefined;
+    const { digests } = this.run;
+    const revisions = found.revisions.length / SHA256_BYTES;
+    this.revisions.reserve(revisions);
+    await timesInTurns(revisions, (i) => this.revisions.set(digests.addNth(found.revisions, i), found.times[i] ?? Number.NaN));
+    const layers = found.layerLinks.length / SHA256_BYTES;
+    this.layers.reserve(layers);
+    await timesInTurns(layers, (i) => this.layers.set(digests.addNth(found.layerLinks, i), NAME_ONLY));
+    return found;
+  }
+
+  private async takeTags(overview: RepositoryOverview): Promise<void> {
+    this.tags = overview.tagged.length / SHA256_BYTES;
+    for (let i = 0; i < this.tags; i++) {
+      if (isTurnLong()) await turn();
+      const number = this.run.digests.addNth(overview.tagged, i);
+      if (this.revisions.has(number)) this.tagged.add(number);
+      else await this.followDangling(overview.tag(i), number);
+    }
+  }
+
   private async listRevisions(): Promise<void> {
     for await (const page of this.repository.revisions(this.look)) {
       for (const { digest, modTime, damage } of page) {
@@ -102,7 +134,6 @@ export class RepositoryView implements Graph {
         if (link.damage !== undefined) this.damaged(link.damage, link.digest);
       }
     }
-    this.takeJournals();
   }
 
   /**
@@ -177,7 +208,7 @@ export class RepositoryView implements Graph {
     for (const manifest of served) this.tagged.add(manifest);
     if (served.length > 0) return;
 
-    await this.run.catalog.readAll(this.repository, [number]);
+    await this.run.manifests.readAll(this.repository, [number]);
     const digest = this.run.digests.digest(number);
     const damage: Damage = {
       kind: "dangling-tag",
@@ -235,7 +266,7 @@ export class RepositoryView implements Graph {
       )
     ).filter((number) => number !== undefined);
     const small = linked.filter((number) => !(this.run.sizes.get(this.blobOf(number)) > MAX_MANIFEST_BYTES));
-    await this.run.catalog.readAll(
+    await this.run.manifests.readAll(
       this.repository,
       small.map((number) => this.blobOf(number)),
     );
@@ -264,19 +295,44 @@ export class RepositoryView implements Graph {
 
   /** When a layer link was written; `undefined` where there is none. Damage that shows is taken in. */
   async lookAtLayer(number: number, needsTime = false): Promise<number | undefined> {
+    const [time] = await this.lookAtLayers([number], needsTime);
+    return time;
+  }
+
+  /** The same for several, in the order asked. */
+  async lookAtLayers(numbers: readonly number[], needsTime = false): Promise<(number | undefined)[]> {
+    const { repository } = this;
+    if (repository.lookAtLayerLink === undefined) return numbers.map((number) => this.knownTime(number));
+    const unknown = await filterInTurns(numbers, (number) => !this.isLayerKnown(number, needsTime));
+    const digests = unknown.map((number) => this.run.digests.digest(number));
+    const together = areOwn(repository, ["lookAtLayerLink"]) ? await repository.lookAtLayerLinks?.(digests, this.look) : undefined;
+    // What is not answered is not gone.
+    const isWhole = together?.length === digests.length;
+    const links = isWhole ? together : await mapAll(digests, async (digest) => repository.lookAtLayerLink?.(digest, this.look));
+    unknown.forEach((number, i) => this.takeLayer(number, links[i]));
+    return numbers.map((number) => this.knownTime(number));
+  }
+
+  private isLayerKnown(number: number, needsTime: boolean): boolean {
     const known = this.layers.get(number);
-    const isKnown = known !== undefined && known !== NAME_ONLY && !(needsTime && Number.isNaN(known));
-    if (isKnown || this.repository.lookAtLayerLink === undefined) return known === NAME_ONLY ? Number.NaN : known;
-    const link = await this.repository.lookAtLayerLink(this.run.digests.digest(number), this.look);
+    return known !== undefined && known !== NAME_ONLY && !(needsTime && Number.isNaN(known));
+  }
+
+  /** `undefined` where there is no such link. */
+  private knownTime(number: number): number | undefined {
+    const known = this.layers.get(number);
+    return known === NAME_ONLY ? Number.NaN : known;
+  }
+
+  private takeLayer(number: number, link: LayerLink | undefined): void {
     if (link === undefined) {
       this.layers.delete(number);
-      return undefined;
+      return;
     }
-    const time = link.modTime?.getTime() ?? Number.NaN;
+    const isNews = this.layers.get(number) === NAME_ONLY;
     if (link.target !== undefined && link.target !== link.digest) this.stored.set(number, this.run.digests.add(link.target));
-    if (link.damage !== undefined && known === NAME_ONLY) this.damaged(link.damage, link.digest);
-    this.layers.set(number, time);
-    return time;
+    if (link.damage !== undefined && isNews) this.damaged(link.damage, link.digest);
+    this.layers.set(number, link.modTime?.getTime() ?? Number.NaN);
   }
 
   /** When a revision link was written; `undefined` where it is gone by now. */

@@ -6,12 +6,13 @@ import { DigestIndex } from "./digestIndex.js";
 import type { StorageDriver } from "./driver.js";
 import { type DamagedRegistryError, messageOf } from "./errors.js";
 import { Column } from "./internal/column.js";
-import { mayAskMany } from "./internal/manyAtOnce.js";
+import { mayVisit } from "./internal/manyAtOnce.js";
 import { mapAll } from "./internal/mapAll.js";
 import { meteredDriver } from "./internal/meteredDriver.js";
 import { TaskQueue } from "./internal/taskQueue.js";
 import { type Logger, onRejection, safeLogger } from "./logger.js";
 import { ManifestCatalog } from "./manifestCatalog.js";
+import { ManifestReader } from "./manifestReader.js";
 import { ASIDE, Marks, PRESENT } from "./marks.js";
 import type { LookOptions, Namespace } from "./namespace.js";
 import type { AsideStore } from "./online/asideStore.js";
@@ -43,6 +44,8 @@ export class Run {
   /** Why what is kept is kept. A look of its own begins with new ones. */
   marks = new Marks();
   readonly catalog: ManifestCatalog;
+  /** Reads manifests into the catalog. */
+  readonly manifests: ManifestReader;
   /** Sizes (bytes) and times (milliseconds since 1970) of blobs, as far as they are known; NaN where not. */
   readonly sizes = Column.numbers();
   readonly times = Column.numbers();
@@ -114,7 +117,7 @@ export class Run {
       queue: this.calls,
       signal: undefined,
       patience: this.signal,
-      count: (method) => this.ledger.countCall(method),
+      count: (method, calls) => this.ledger.countCall(method, calls),
     });
     this.look = { signal: this.signal, through: (each) => this.through(each), onLinkedDirectory: (path) => this.noteShared(path) };
 
@@ -130,9 +133,10 @@ export class Run {
       startedAt: this.startedAt,
     });
     this.telemetry = new Telemetry(ctx, driver.name, this.settings.dryRun);
-    this.catalog = new ManifestCatalog(this.digests, {
+    this.catalog = new ManifestCatalog(this.settings.keep !== undefined);
+    this.manifests = new ManifestReader(this.digests, this.catalog, {
       maxParallelGets: this.settings.maxParallelManifestGets,
-      asksTogether: driver.extractMany !== undefined && mayAskMany(driver, "getContent"),
+      asksTogether: mayVisit(driver),
       keepFacts: this.settings.keep !== undefined,
       look: { signal: this.signal, through: (each) => this.throughGets(each) },
       memory: this.settings.referenceCache,
@@ -247,7 +251,7 @@ export class Run {
 
   /** Waits until no call of this run is under way any more. */
   async settle(): Promise<void> {
-    await Promise.all([this.repositories.idle(), this.catalog.idle(), this.calls.idle(), this.gets.idle()]);
+    await Promise.all([this.repositories.idle(), this.manifests.idle(), this.calls.idle(), this.gets.idle()]);
     this.ctx.signal?.removeEventListener("abort", this.abort);
   }
 
@@ -302,20 +306,13 @@ export class Run {
 
   /** Manifests have a limit of their own. */
   private throughGets(driver: StorageDriver): StorageDriver {
-    // Half of what may be asked for at once, so that some are read while others are understood.
-    const gathered = Math.max(1, Math.floor(this.settings.maxParallelManifestGets / 2));
-    return this.meter(driver, this.meteredGets, this.gets, { gathered });
+    return this.meter(driver, this.meteredGets, this.gets);
   }
 
-  private meter(
-    driver: StorageDriver,
-    known: Map<StorageDriver, StorageDriver>,
-    queue: TaskQueue,
-    gathering: { readonly gathered?: number } = {},
-  ): StorageDriver {
+  private meter(driver: StorageDriver, known: Map<StorageDriver, StorageDriver>, queue: TaskQueue): StorageDriver {
     const metered =
       known.get(driver) ??
-      meteredDriver(driver, { queue, signal: this.signal, count: (method) => this.ledger.countCall(method), ...gathering });
+      meteredDriver(driver, { queue, signal: this.signal, count: (method, calls) => this.ledger.countCall(method, calls) });
     known.set(driver, metered);
     return metered;
   }

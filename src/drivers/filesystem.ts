@@ -2,7 +2,17 @@ import { randomUUID } from "node:crypto";
 import { constants, type Dirent, promises as fs, type Stats } from "node:fs";
 import { dirname as osDirname, join as osJoin, resolve, sep } from "node:path";
 import type { Readable } from "node:stream";
-import { type AbortOptions, checkPath, dirname, type Failure, type FileInfo, isBelow, join, type StorageDriver } from "../driver.js";
+import {
+  type AbortOptions,
+  checkPath,
+  dirname,
+  type Failure,
+  type FileInfo,
+  isBelow,
+  join,
+  type StorageDriver,
+  type Visits,
+} from "../driver.js";
 import { DriverError, InvalidOffsetError, InvalidPathError, messageOf, PathNotFoundError } from "../errors.js";
 import {
   inParallel,
@@ -16,7 +26,7 @@ import {
   writeDurably,
 } from "./filesystem/disk.js";
 import { FileWorkers } from "./filesystem/fileWorkers.js";
-import { extractMany, listMany, readMany, rmdirMany, statMany, unlinkMany } from "./filesystem/manyFiles.js";
+import { listMany, rmdirMany, statMany, unlinkMany, visitMany } from "./filesystem/manyFiles.js";
 
 export { fileReferenceCache } from "./filesystem/fileReferenceCache.js";
 
@@ -101,20 +111,9 @@ export class FilesystemDriver implements StorageDriver {
     return statMany(this.workers, paths);
   }
 
-  async getContentMany(
-    paths: readonly string[],
-    options: AbortOptions & { readonly maxBytes: number },
-  ): Promise<readonly (Uint8Array | undefined)[]> {
+  async visitMany(paths: readonly string[], options: AbortOptions & { readonly visit: string }): Promise<Visits> {
     this.beginMany(paths, options);
-    return readMany(this.workers, paths, options.maxBytes + 1);
-  }
-
-  async extractMany(
-    paths: readonly string[],
-    options: AbortOptions & { readonly maxBytes: number; readonly extract: string },
-  ): Promise<readonly (Uint8Array | undefined)[]> {
-    this.beginMany(paths, options);
-    return extractMany(this.workers, paths, options);
+    return visitMany(this.workers, paths, options);
   }
 
   async listMany(paths: readonly string[], options?: AbortOptions): Promise<readonly (Iterable<readonly FileInfo[]> | undefined)[]> {

@@ -18,35 +18,41 @@ export function statAll<A>(
   return askAll(many && ((some) => many(some, options)), paths, single);
 }
 
-/** Reads each of these small files; `single` reads those that are to be read one by one. */
-export function readAll<A>(
+/** What a function makes of each of these paths, where the driver has it look at them; `undefined` for those that are to be looked at. */
+export async function visitAll(
   driver: StorageDriver,
   paths: readonly string[],
-  options: AbortOptions & { readonly maxBytes: number },
-  single: (index: number) => Promise<A>,
-): Promise<(Uint8Array | A)[]> {
-  const many = mayAskMany(driver, "getContent") ? driver.getContentMany?.bind(driver) : undefined;
-  return askAll(many && ((some) => many(some, options)), paths, single);
+  options: AbortOptions & { readonly visit: string },
+): Promise<readonly (Uint8Array | undefined)[]> {
+  if (!mayVisit(driver) || driver.visitMany === undefined) return paths.map(() => undefined);
+  const told: (Uint8Array | undefined)[] = [];
+  for (let start = 0; start < paths.length; start += AT_ONCE) {
+    const some = paths.slice(start, start + AT_ONCE);
+    const { answers } = await driver.visitMany(some, options);
+    for (let i = 0; i < some.length; i++) told.push(answers[i]);
+  }
+  return told;
 }
 
-/** What a function makes of each of these small files; `undefined` for those that are to be read. */
-export async function extractAll(
-  driver: StorageDriver,
-  paths: readonly string[],
-  options: AbortOptions & { readonly maxBytes: number; readonly extract: string },
-): Promise<(Uint8Array | undefined)[]> {
-  const many = mayAskMany(driver, "getContent") ? driver.extractMany?.bind(driver) : undefined;
-  if (many === undefined) return paths.map(() => undefined);
-  return toldOfAll((some) => many(some, options), paths);
+/** Whether a function may look at things in the driver's place. */
+export function mayVisit(driver: StorageDriver): boolean {
+  return driver.visitMany !== undefined && areOwn(driver, ["stat", "list", "getContent"]);
+}
+
+/** Whether questions may go together. */
+export function mayAskMany(driver: StorageDriver, method: "stat" | "list" | "getContent"): boolean {
+  return areOwn(driver, [method]);
 }
 
 /**
- * Whether questions may go together. A wrapper or a subclass that has put a member of its own in the single one's place is asked by
- * that.
+ * Whether members are those that an owner's many stand for. A wrapper or a subclass that has put a member of its own in the single one's
+ * place is asked by that.
  */
-export function mayAskMany(driver: StorageDriver, method: "stat" | "list" | "getContent"): boolean {
-  const standsFor: unknown = driver.manyOf?.[method];
-  return standsFor !== undefined && standsFor === driver[method];
+export function areOwn<Member extends string>(
+  owner: { readonly [Name in Member]?: unknown } & { readonly manyOf?: { readonly [Name in Member]?: unknown } | undefined },
+  members: readonly Member[],
+): boolean {
+  return members.every((member) => owner.manyOf?.[member] !== undefined && owner.manyOf[member] === owner[member]);
 }
 
 type Many<A> = (paths: readonly string[]) => Promise<readonly (A | undefined)[]>;

@@ -1,14 +1,17 @@
 /** A driver as a run uses it: its calls counted, bounded, cancelled with the run, and its errors told apart. */
 
-import type { FileInfo, StorageDriver } from "../driver.js";
+import type { FileInfo, StorageDriver, Visits } from "../driver.js";
 import { toDriverError } from "./driverErrors.js";
 import { Gathered } from "./gathered.js";
-import { mayAskMany } from "./manyAtOnce.js";
+import { mayAskMany, mayVisit } from "./manyAtOnce.js";
 import { Pace } from "./pace.js";
 import type { TaskQueue } from "./taskQueue.js";
 
 /** Questions that go to a driver in one call, where it takes many. */
 const GATHERED = 64;
+/** Visits in one call, where they are asked for one by one: a repository each, so that a slow disk is asked by several threads. */
+const VISITED_TOGETHER = 4;
+const NO_VISITS: Visits = { answers: [], calls: { stat: 0, list: 0, getContent: 0 } };
 /** Entries of listings in one turn of the event loop: a few milliseconds of what is done with each. */
 const ENTRIES_A_TURN = 1000;
 
@@ -18,10 +21,8 @@ export interface Meter {
   readonly signal: AbortSignal | undefined;
   /** Of calls that an abort does not stop: the signal after which they are waited for no longer than a minute each. */
   readonly patience?: AbortSignal;
-  /** Counts a call of this method. Of questions that go in one call, each counts. */
-  count(method: string): void;
-  /** Questions in one call, where fewer are asked at once; default 64. */
-  readonly gathered?: number | undefined;
+  /** Counts a call of this method, or several. Of questions that go in one call, each counts. */
+  count(method: string, calls?: number): void;
 }
 
 /** Calls as they are made one by one. */
@@ -111,7 +112,7 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
 
 /** How questions go together, where they do. */
 interface Gathering {
-  readonly takesMany: (method: "stat" | "list" | "getContent") => boolean;
+  readonly takesMany: (method: "stat" | "list") => boolean;
   /** Asks for many in one call, each of which counts. */
   readonly counted: <A>(method: string, ask: Many<A>) => Many<A>;
   /** Asks for one, together with those that are asked for at the same moment. */
@@ -132,7 +133,7 @@ function gatheringOf(driver: StorageDriver, meter: Meter): Gathering {
         return answers;
       }),
     gathered: (many, one) => {
-      const questions = new Gathered({ size: meter.gathered ?? GATHERED, many, single: one });
+      const questions = new Gathered({ size: GATHERED, many, single: one });
       return (path) => questions.ask(path);
     },
   };
@@ -143,12 +144,36 @@ function gatheringMembers(
   driver: StorageDriver,
   single: SingleCalls,
   meter: Meter,
-): Pick<StorageDriver, "stat" | "list" | "getContent" | "manyOf" | "statMany" | "getContentMany" | "extractMany"> {
+): Pick<StorageDriver, "stat" | "list" | "getContent" | "manyOf" | "statMany" | "visitMany"> {
   const gathering = gatheringOf(driver, meter);
   const { stat, statMany, list } = lookingMembers(driver, single, meter, gathering);
-  const { getContent, ...contents } = readingMembers(driver, single, meter, gathering);
+  const getContent: StorageDriver["getContent"] = driver.getContent && ((path, options) => single.getContent(path, options?.maxBytes));
   const manyOf = { stat, list, ...(getContent && { getContent }) };
-  return { ...manyOf, ...(statMany && { statMany }), ...contents, manyOf };
+  const visitMany = meter.patience === undefined && mayVisit(driver) ? visitingMember(driver, meter) : undefined;
+  return { ...manyOf, ...(statMany && { statMany }), ...(visitMany && { visitMany }), manyOf };
+}
+
+/** Visits, of which single ones that are asked for at the same moment go together. */
+function visitingMember(driver: StorageDriver, meter: Meter): StorageDriver["visitMany"] {
+  const { signal } = meter;
+  const ask = (paths: readonly string[], visit: string): Promise<Visits> =>
+    meter.queue.run(async () => {
+      signal?.throwIfAborted();
+      const visits = await untilAborted(driver.visitMany?.(paths, { visit, signal }) ?? Promise.resolve(NO_VISITS), signal);
+      for (const method of ["stat", "list", "getContent"] as const) meter.count(method, visits.calls[method]);
+      return visits;
+    });
+  const byText = new Map<string, Gathered<Visits>>();
+  const gather = (visit: string) => {
+    const single = (path: string) => ask([path], visit);
+    // Each of them is counted with the first.
+    const many = async (paths: readonly string[]) =>
+      (await ask(paths, visit)).answers.map((answer) => ({ ...NO_VISITS, answers: [answer] }));
+    const gathered = byText.get(visit) ?? new Gathered<Visits>({ size: VISITED_TOGETHER, many, single });
+    byText.set(visit, gathered);
+    return gathered;
+  };
+  return (paths, { visit }) => (paths[0] !== undefined && paths.length === 1 ? gather(visit).ask(paths[0]) : ask(paths, visit));
 }
 
 function lookingMembers(
@@ -175,48 +200,6 @@ function lookingMembers(
   const { statMany } = inner;
   const many = counted("stat", (paths) => statMany(paths, { signal }));
   return { stat: gathered(many, single.stat), statMany: (paths) => many(paths), list };
-}
-
-function readingMembers(
-  driver: StorageDriver,
-  single: SingleCalls,
-  { signal }: Meter,
-  { takesMany, counted, gathered }: Gathering,
-): Pick<StorageDriver, "getContent" | "getContentMany" | "extractMany"> {
-  if (driver.getContent === undefined) return {};
-  const read = takesMany("getContent") ? driver.getContentMany?.bind(driver) : undefined;
-  const extract = takesMany("getContent") ? driver.extractMany?.bind(driver) : undefined;
-  const getContentMany: StorageDriver["getContentMany"] =
-    read && ((paths, { maxBytes }) => counted("getContent", (some) => read(some, { maxBytes, signal }))(paths));
-  const extractMany: StorageDriver["extractMany"] =
-    extract && ((paths, options) => counted("getContent", (some) => extract(some, { ...options, signal }))(paths));
-  const getContent: StorageDriver["getContent"] =
-    getContentMany === undefined
-      ? (path, options) => single.getContent(path, options?.maxBytes)
-      : gatheredReads(getContentMany, single.getContent, gathered);
-  return { getContent, ...(getContentMany && { getContentMany }), ...(extractMany && { extractMany }) };
-}
-
-/** Reads that are gathered: those with the same limit. */
-function gatheredReads(
-  getContentMany: NonNullable<StorageDriver["getContentMany"]>,
-  single: SingleCalls["getContent"],
-  gathered: Gathering["gathered"],
-): NonNullable<StorageDriver["getContent"]> {
-  const byLimit = new Map<number, (path: string) => Promise<Uint8Array>>();
-  return (path, options) => {
-    const maxBytes = options?.maxBytes;
-    if (maxBytes === undefined) return single(path, maxBytes);
-    let get = byLimit.get(maxBytes);
-    if (get === undefined) {
-      get = gathered(
-        (paths) => getContentMany(paths, { maxBytes }),
-        (each) => single(each, maxBytes),
-      );
-      byLimit.set(maxBytes, get);
-    }
-    return get(path);
-  };
 }
 
 /** A listing, all told at once or page by page. */

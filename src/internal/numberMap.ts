@@ -44,6 +44,11 @@ export class NumberMap {
     return isNew;
   }
 
+  /** Makes room for so many keys at once. */
+  reserve(keys: number): void {
+    while (keys > this.slots.length * MAX_LOAD) this.grow();
+  }
+
   delete(key: number): void {
     let free = this.slotOf(key);
     if (this.slots[free] === 0) return;

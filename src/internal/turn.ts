@@ -41,6 +41,15 @@ export async function eachInTurns<T>(items: Iterable<T>, look: (item: T) => void
   }
 }
 
+/** The same for each index below a number. */
+export async function timesInTurns(times: number, look: (index: number) => void): Promise<void> {
+  for (let start = 0; start < times; start += ITEMS_A_LOOK) {
+    if (start > 0 && isTurnLong()) await turn();
+    const end = Math.min(times, start + ITEMS_A_LOOK);
+    for (let i = start; i < end; i++) look(i);
+  }
+}
+
 /** Those items that are to be kept. */
 export async function filterInTurns<T>(items: Iterable<T>, keep: (item: T) => boolean): Promise<T[]> {
   const kept: T[] = [];

@@ -147,7 +147,7 @@ async function closureOf(run: Run, wanted: number, missing: string[]): Promise<n
     }
     closure.add(number);
     if (!mayBeManifest) continue;
-    await run.catalog.readAll(store, [number]);
+    await run.manifests.readAll(store, [number]);
     if (!run.catalog.isManifest(number)) continue;
     const { children, blobs } = run.catalog.references(number);
     for (const child of children) open.push({ named: child, mayBeManifest: true });

@@ -52,11 +52,13 @@ export async function inventoryPart(
   const blobs = await listBlobs(
     run,
     (options) => piecesOf(run).blobsBetween(from, to, options),
-    ({ digest, size = Number.NaN, modTime }) => {
-      writer.add(shardOf(digest, shards), { digest, flags: PRESENT, size, time: modTime?.getTime() ?? Number.NaN });
-      return true;
+    async (page) => {
+      for (const { digest, size = Number.NaN, modTime } of page) {
+        writer.add(shardOf(digest, shards), { digest, flags: PRESENT, size, time: modTime?.getTime() ?? Number.NaN });
+      }
+      await writer.flushFull();
+      return page.length;
     },
-    () => writer.flushFull(),
   );
   return { blobs };
 }

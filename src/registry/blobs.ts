@@ -3,20 +3,29 @@
 import { type Algorithm, isAlgorithm, isHexOf } from "../digest.js";
 import { join } from "../driver.js";
 import { isPathNotFound } from "../errors.js";
-import { statAll } from "../internal/manyAtOnce.js";
+import { mayVisit, statAll, visitAll } from "../internal/manyAtOnce.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { BlobInfo, LookOptions } from "../namespace.js";
 import { children, isDirectory, knownDirectories, walkBelow } from "./listing.js";
+import { PREFIX_VISIT } from "./overview.js";
 import { digestOf, type Layout } from "./paths.js";
 import type { Access } from "./repositoryParts.js";
 
 /** Prefixes that are listed at once. */
 const PREFIXES_AT_ONCE = 16;
+/** Prefixes in one visit. */
+const VISITED_AT_ONCE = 8;
 
 /** Every blob, the cheapest way that the driver has. Where it has directories, names are believed and no blob is looked at. */
 export async function* listBlobs(access: Access, layout: Layout): AsyncIterable<readonly BlobInfo[]> {
-  if (access.driver.walk === undefined) yield* listPrefixes(access, layout, () => true);
-  else yield* walkBlobs(access, layout, layout.blobs);
+  if (access.driver.walk !== undefined) yield* walkBlobs(access, layout, layout.blobs);
+  else for await (const some of prefixesOf(access, layout, access.options)) yield* listLanes(access, some);
+}
+
+/** The same, where names that say it all are told as bytes. */
+export async function* listPackedBlobs(access: Access, layout: Layout): AsyncIterable<readonly BlobInfo[] | Uint8Array> {
+  if (access.driver.walk !== undefined || !mayVisit(access.driver)) yield* listBlobs(access, layout);
+  else for await (const some of prefixesOf(access, layout, access.options)) yield* visitPrefixes(access, some);
 }
 
 /** The blobs of which the first byte is one of these. Strays beside the prefixes are told with the first piece. */
@@ -24,15 +33,10 @@ export async function* blobsBetween(access: Access, layout: Layout, from: number
   const { driver, options } = access;
   const isMeant = (prefix: string) => Number.parseInt(prefix, 16) >= from && Number.parseInt(prefix, 16) < to;
   const beside = from === 0 ? options : { ...options, onUnrecognized: undefined };
-  if (driver.walk === undefined) {
-    yield* listPrefixes(access, layout, isMeant, beside);
-    return;
-  }
-  for (const algorithm of await knownDirectories(driver, layout.blobs, isAlgorithm, beside)) {
-    const base = join(layout.blobs, algorithm);
-    for (const prefix of await knownDirectories(driver, base, isPrefix, beside)) {
-      if (isMeant(prefix)) yield* walkBlobs(access, layout, join(base, prefix));
-    }
+  for await (const { base, algorithm, prefixes } of prefixesOf(access, layout, beside)) {
+    const meant = prefixes.filter(isMeant);
+    if (driver.walk === undefined) yield* listLanes(access, { base, algorithm, prefixes: meant });
+    else for (const prefix of meant) yield* walkBlobs(access, layout, join(base, prefix));
   }
 }
 
@@ -40,30 +44,66 @@ function isPrefix(name: string): boolean {
   return /^[0-9a-f]{2}$/.test(name);
 }
 
-async function* listPrefixes(
-  access: Access,
-  layout: Layout,
-  isMeant: (prefix: string) => boolean,
-  beside: LookOptions = access.options,
-): AsyncIterable<readonly BlobInfo[]> {
-  const { driver } = access;
+/** Where the blobs of one algorithm lie. */
+interface Prefixes {
+  readonly base: string;
+  readonly algorithm: Algorithm;
+  readonly prefixes: readonly string[];
+}
+
+async function* prefixesOf({ driver }: Access, layout: Layout, beside: LookOptions): AsyncIterable<Prefixes> {
   for (const algorithm of await knownDirectories(driver, layout.blobs, isAlgorithm, beside)) {
     if (!isAlgorithm(algorithm)) continue;
     const base = join(layout.blobs, algorithm);
-    const prefixes = (await knownDirectories(driver, base, isPrefix, beside)).filter(isMeant);
-    const open = (start: number) => openLanes(access, base, algorithm, prefixes.slice(start, start + PREFIXES_AT_ONCE));
-    let [lanes, next] = [open(0), [] as Lane[]];
-    try {
-      for (let start = PREFIXES_AT_ONCE; lanes.length > 0; start += PREFIXES_AT_ONCE) {
-        // The next are begun before these are worked off.
-        next = open(start);
-        yield* pagesOf(lanes);
-        lanes = next;
-      }
-    } finally {
-      // Whoever stops here doesn't ask whether the rest could be listed.
-      for (const { pages } of [...lanes, ...next]) pages.return(undefined).catch(() => undefined);
+    yield { base, algorithm, prefixes: await knownDirectories(driver, base, isPrefix, beside) };
+  }
+}
+
+/** Visits are under way while others are worked off. */
+async function* visitPrefixes(access: Access, { base, algorithm, prefixes }: Prefixes): AsyncIterable<readonly BlobInfo[] | Uint8Array> {
+  if (algorithm !== "sha256") {
+    yield* listLanes(access, { base, algorithm, prefixes });
+    return;
+  }
+  const { driver, options } = access;
+  const visit = async (start: number) => {
+    const some = prefixes.slice(start, start + VISITED_AT_ONCE);
+    const paths = some.map((prefix) => join(base, prefix));
+    return { some, told: await visitAll(driver, paths, { signal: options.signal, visit: PREFIX_VISIT }) };
+  };
+  const begin = (start: number) => {
+    const visits = visit(start);
+    visits.catch(() => undefined); // It is thrown when it is taken.
+    return visits;
+  };
+  const open = [begin(0), begin(VISITED_AT_ONCE)];
+  for (let start = VISITED_AT_ONCE * 2; open.length > 0; start += VISITED_AT_ONCE) {
+    const visits = await open.shift();
+    if (start < prefixes.length) open.push(begin(start));
+    const singly: string[] = [];
+    for (const [i, prefix] of visits?.some.entries() ?? []) {
+      const packed = visits?.told[i];
+      if (packed === undefined) singly.push(prefix);
+      else yield packed;
     }
+    yield* listLanes(access, { base, algorithm, prefixes: singly });
+  }
+}
+
+/** Lists prefixes, some at a time. */
+async function* listLanes(access: Access, { base, algorithm, prefixes }: Prefixes): AsyncIterable<readonly BlobInfo[]> {
+  const open = (start: number) => openLanes(access, base, algorithm, prefixes.slice(start, start + PREFIXES_AT_ONCE));
+  let [lanes, next] = [open(0), [] as Lane[]];
+  try {
+    for (let start = PREFIXES_AT_ONCE; lanes.length > 0; start += PREFIXES_AT_ONCE) {
+      // The next are begun before these are worked off.
+      next = open(start);
+      yield* pagesOf(lanes);
+      lanes = next;
+    }
+  } finally {
+    // Whoever stops here doesn't ask whether the rest could be listed.
+    for (const { pages } of [...lanes, ...next]) pages.return(undefined).catch(() => undefined);
   }
 }
 

@@ -1,9 +1,11 @@
 import type { StorageDriver } from "../driver.js";
-import type { Footprint, Namespace } from "../namespace.js";
+import { areOwn } from "../internal/manyAtOnce.js";
+import type { BlobInfo, Footprint, LookOptions, Namespace } from "../namespace.js";
 import { openRegistry } from "./openRegistry.js";
 
 /** A namespace that tells where its blobs lie. */
 export interface CompleteNamespace extends Namespace {
+  packedBlobs(options?: LookOptions): AsyncIterable<readonly BlobInfo[] | Uint8Array>;
   blobFootprint(digest: string): Footprint;
 }
 
@@ -16,14 +18,15 @@ export function completeRegistry(registry: Namespace, driver: StorageDriver): Co
   return {
     repositories: (options) => registry.repositories(options),
     blobs: (options) => registry.blobs(options),
+    packedBlobs: (options) =>
+      registry.packedBlobs !== undefined && areOwn(registry, ["blobs"]) ? registry.packedBlobs(options) : registry.blobs(options),
     blobFootprint: (digest) => inner.blobFootprint?.(digest) ?? { files: [] },
     online: registry.online ?? inner.online,
     pieces: isWhole(registry) ? registry.pieces : undefined,
     ...(inner.lookAtBlob && { lookAtBlob: (digest, options) => inner.lookAtBlob?.(digest, options) ?? Promise.resolve(undefined) }),
-    ...(inner.manyOf !== undefined &&
-      inner.manyOf.lookAtBlob === inner.lookAtBlob && {
-        lookAtBlobs: (digests, options) => inner.lookAtBlobs?.(digests, options) ?? Promise.resolve([]),
-      }),
+    ...(areOwn(inner, ["lookAtBlob"]) && {
+      lookAtBlobs: (digests, options) => inner.lookAtBlobs?.(digests, options) ?? Promise.resolve([]),
+    }),
     ...(inner.guard && { guard: (options) => inner.guard?.(options) ?? Promise.resolve([]) }),
   };
 }

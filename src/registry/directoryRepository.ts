@@ -2,17 +2,29 @@
 
 import { isAlgorithm, isHexOf } from "../digest.js";
 import { type FileInfo, join, type StorageDriver } from "../driver.js";
-import { extractAll, readAll, statAll } from "../internal/manyAtOnce.js";
+import { statAll, visitAll } from "../internal/manyAtOnce.js";
 import { mapAll } from "../internal/mapAll.js";
-import type { Footprint, LayerLink, LookOptions, Repository, Revision, Signature, Tag, TagIndexEntry, Upload } from "../namespace.js";
+import type {
+  Footprint,
+  LayerLink,
+  LookOptions,
+  Repository,
+  RepositoryOverview,
+  Revision,
+  Signature,
+  Tag,
+  TagIndexEntry,
+  Upload,
+} from "../namespace.js";
 import { readManifestBlob } from "./blobs.js";
-import { judgeLink, MAX_LINK_BYTES, readLink } from "./links.js";
+import { readLink } from "./links.js";
 import { allChildren, children, isGone, knownDirectories, lookAtPath, unlessGone } from "./listing.js";
+import { DIGESTS_VISIT, digestsIn, REPOSITORY_VISIT, readOverview } from "./overview.js";
 import { digestOf, isTag, type Layout, REPOSITORY_PARTS, type RepositoryLayout } from "./paths.js";
 import { type Access, dateUpload, fits, judgeLayerLink, judgeRevision } from "./repositoryParts.js";
 
 export class DirectoryRepository implements Repository {
-  readonly manyOf: Pick<Repository, "readManifest"> = DirectoryRepository.prototype;
+  readonly manyOf: Required<NonNullable<Repository["manyOf"]>> = DirectoryRepository.prototype;
   private readonly paths: RepositoryLayout;
 
   constructor(
@@ -52,10 +64,7 @@ export class DirectoryRepository implements Repository {
   async *tags(options: LookOptions = {}): AsyncIterable<readonly Tag[]> {
     const access = this.access(options);
     for await (const names of this.tagNames(access)) {
-      const paths = names.map((name) => this.paths.currentLink(name));
-      const options = { ...access.options, maxBytes: MAX_LINK_BYTES };
-      const read = await readAll(access.driver, paths, options, (i) => this.tag(names[i] ?? "", access));
-      const tags = read.map((found, i) => (found instanceof Uint8Array ? tagOf(names[i] ?? "", paths[i] ?? "", found) : found));
+      const tags = await mapAll(names, (name) => this.tag(name, access));
       yield tags.filter((tag) => tag !== undefined);
     }
   }
@@ -83,20 +92,19 @@ export class DirectoryRepository implements Repository {
     return readManifestBlob(this.access(options), this.layout, digest, options.maxBytes);
   }
 
-  readManifests(digests: readonly string[], options: LookOptions & { readonly maxBytes: number }): Promise<(Uint8Array | undefined)[]> {
-    const access = this.access(options);
+  visitManifests(
+    digests: readonly string[],
+    { signal, visit, through }: LookOptions & { readonly visit: string },
+  ): Promise<readonly (Uint8Array | undefined)[]> {
     const paths = digests.map((digest) => this.layout.blobData(digest));
-    const { signal, maxBytes } = options;
-    return readAll(access.driver, paths, { signal, maxBytes }, (i) => readManifestBlob(access, this.layout, digests[i] ?? "", maxBytes));
+    return visitAll(this.access({ through }).driver, paths, { signal, visit });
   }
 
-  extractManifests(
-    digests: readonly string[],
-    options: LookOptions & { readonly maxBytes: number; readonly extract: string },
-  ): Promise<readonly (Uint8Array | undefined)[]> {
-    const { signal, maxBytes, extract } = options;
-    const paths = digests.map((digest) => this.layout.blobData(digest));
-    return extractAll(this.access(options).driver, paths, { signal, maxBytes, extract });
+  async overview(options: LookOptions = {}): Promise<RepositoryOverview | undefined> {
+    const { driver } = this.access(options);
+    const visit = this.hasUploads ? REPOSITORY_VISIT.withUploads : REPOSITORY_VISIT.withoutUploads;
+    const [answer] = await visitAll(driver, [this.path], { signal: options.signal, visit });
+    return answer && readOverview(answer, this.path, (name) => this.paths.currentLink(name));
   }
 
   revisionFootprint(digest: string, signatures: readonly Signature[]): Footprint {
@@ -115,16 +123,27 @@ export class DirectoryRepository implements Repository {
     return this.layerLink(digest, this.access(options));
   }
 
+  async lookAtLayerLinks(digests: readonly string[], options: LookOptions = {}): Promise<(LayerLink | undefined)[]> {
+    const access = this.access(options);
+    const paths = digests.map((digest) => this.paths.layerLink(digest));
+    const links = await statAll(access.driver, paths, options, (i) => lookAtPath(access.driver, paths[i] ?? "", options));
+    return mapAll(links, async (link, i) => link && judgeLayerLink(access, digests[i] ?? "", link));
+  }
+
   async *tagIndexEntries(digests: ReadonlySet<string>, options: LookOptions = {}): AsyncIterable<readonly TagIndexEntry[]> {
     const access = this.access(options);
-    const algorithms = new Set([...digests].map((digest) => digest.slice(0, digest.indexOf(":"))));
+    const isSha256 = [...digests].every((digest) => digest.startsWith("sha256:"));
     for await (const tags of this.tagNames(access)) {
-      const found = await mapAll(tags, async (tag) => {
-        const entries: TagIndexEntry[] = [];
-        for (const algorithm of algorithms) entries.push(...(await this.indexEntries(tag, algorithm, digests, access)));
-        return entries;
+      const paths = isSha256 ? tags.map((tag) => `${this.paths.tagIndex(tag)}/sha256`) : [];
+      const indices = await visitAll(access.driver, paths, { signal: options.signal, visit: DIGESTS_VISIT });
+      const named = await mapAll(tags, async (tag, i) => {
+        const index = indices[i];
+        return index === undefined ? this.indexDigests(tag, digests, access) : digestsIn(index).filter((digest) => digests.has(digest));
       });
-      yield found.flat();
+      yield await this.indexEntries(
+        tags.flatMap((tag, i) => (named[i] ?? []).map((digest) => ({ tag, digest }))),
+        access,
+      );
     }
   }
 
@@ -233,24 +252,29 @@ export class DirectoryRepository implements Repository {
     return { name, path, damage: missingCurrentLink(name, path) };
   }
 
-  private async indexEntries(tag: string, algorithm: string, digests: ReadonlySet<string>, access: Access): Promise<TagIndexEntry[]> {
-    const entries: TagIndexEntry[] = [];
-    for await (const page of children(access.driver, join(this.paths.tagIndex(tag), algorithm), access.options)) {
-      for (const { name } of page) {
-        const digest = `${algorithm}:${name}`;
-        if (!digests.has(digest)) continue;
-        const footprint = this.paths.tagIndexEntryFootprint(tag, digest);
-        const link = footprint.files[0] ?? "";
-        if ((await lookAtPath(access.driver, link, access.options)) !== undefined)
-          entries.push({ tag, digest, footprint, current: this.paths.currentLink(tag) });
+  /** Those of the digests that a tag's index lists. */
+  private async indexDigests(tag: string, digests: ReadonlySet<string>, access: Access): Promise<string[]> {
+    const found: string[] = [];
+    for (const algorithm of new Set([...digests].map((digest) => digest.slice(0, digest.indexOf(":"))))) {
+      for await (const page of children(access.driver, join(this.paths.tagIndex(tag), algorithm), access.options)) {
+        for (const { name } of page) if (digests.has(`${algorithm}:${name}`)) found.push(`${algorithm}:${name}`);
       }
     }
-    return entries;
+    return found;
   }
-}
 
-function tagOf(name: string, path: string, content: Uint8Array): Tag {
-  return { name, path, ...judgeLink(path, content) };
+  /** Those of the entries that are there. */
+  private async indexEntries(
+    named: readonly Pick<TagIndexEntry, "tag" | "digest">[],
+    { driver, options }: Access,
+  ): Promise<TagIndexEntry[]> {
+    const entries = named.map(({ tag, digest }) => {
+      return { tag, digest, footprint: this.paths.tagIndexEntryFootprint(tag, digest), current: this.paths.currentLink(tag) };
+    });
+    const links = entries.map(({ footprint }) => footprint.files[0] ?? "");
+    const found = await statAll(driver, links, options, (i) => lookAtPath(driver, links[i] ?? "", options));
+    return entries.filter((_, i) => found[i] !== undefined);
+  }
 }
 
 /** A tag of which nothing tells what it names. */

@@ -3,7 +3,7 @@ import { type FileInfo, isPath, join, type StorageDriver } from "../driver.js";
 import { DatabaseInUseError, isPathNotFound } from "../errors.js";
 import type { LookOptions, Namespace, Repository, SurveyedRepository } from "../namespace.js";
 import { checkDriver } from "../options.js";
-import { blobsBetween, listBlobs, lookAtBlob, lookAtBlobs } from "./blobs.js";
+import { blobsBetween, listBlobs, listPackedBlobs, lookAtBlob, lookAtBlobs } from "./blobs.js";
 import { DirectoryRepository } from "./directoryRepository.js";
 import { allChildren, children, ListingsAhead, walkBelow } from "./listing.js";
 import { DEFAULT_ROOT, Layout, REPOSITORY_PARTS } from "./paths.js";
@@ -36,8 +36,9 @@ export function openRegistry(driver: StorageDriver, options: { readonly root?: s
     ...whole,
     blobFootprint: (digest) => layout.blobFootprint(digest),
     lookAtBlob: lookAtOne,
-    manyOf: { lookAtBlob: lookAtOne },
+    manyOf: { lookAtBlob: lookAtOne, blobs: whole.blobs },
     lookAtBlobs: (digests, look = {}) => lookAtBlobs(access(look), layout, digests),
+    packedBlobs: (look = {}) => listPackedBlobs(access(look), layout),
     online: { lock: layout.runLock, aside: layout.aside },
     guard: (look = {}) => guard(access(look), layout),
     pieces: {

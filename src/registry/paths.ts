@@ -10,7 +10,7 @@ export const DEFAULT_ROOT = "/docker/registry/v2";
 /** The directories that make a directory a repository. */
 export const REPOSITORY_PARTS = ["_manifests", "_layers", "_uploads"] as const;
 
-const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
+export const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 
 /** Whether registries accept this as a tag. */
 export function isTag(name: string): boolean {

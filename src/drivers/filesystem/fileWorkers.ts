@@ -7,17 +7,27 @@
  * or one breaks, messages are answered with `undefined`: nothing was looked at.
  */
 
+import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { WORKER_SOURCE } from "./workerSource.js";
 
 /** What a task is answered with; the worker's source tells the details. */
 interface Answers {
   readonly stat: Float64Array;
-  readonly read: Contents;
-  readonly extract: Contents;
+  readonly visit: Contents & { readonly calls: Uint32Array };
   readonly list: readonly (readonly ListedPage[] | null)[];
   readonly unlink: Uint8Array;
   readonly rmdir: Uint8Array;
+}
+
+/** What a task is told beside the paths. */
+interface Details extends Record<keyof Answers, readonly unknown[]> {
+  readonly stat: [];
+  /** The text of a function; it goes no further when the number is not 0 any more. */
+  readonly visit: [text: string, stop: Int32Array];
+  readonly list: [];
+  readonly unlink: [];
+  readonly rmdir: [];
 }
 
 /** Contents one after the other, and the length of each; -1 where there is none. */
@@ -36,6 +46,8 @@ const MAX_THREADS = 4;
 /** A message that has waited so long waits for the disk, not for its turn: warm, one takes a tenth of that. */
 const SLOW_MS = 50;
 const IDLE_MS = 1000;
+const MANY_WAITING = 2;
+const PROCESSORS = availableParallelism();
 
 export class FileWorkers {
   private readonly threads: Thread[] = [];
@@ -44,20 +56,25 @@ export class FileWorkers {
   constructor(private readonly root: string) {}
 
   /** Has a task done for each path below the root; `undefined` where no thread could. */
-  ask<T extends keyof Answers>(task: T, paths: readonly string[], limit = 0, extract = ""): Promise<Answers[T] | undefined> {
+  ask<T extends keyof Answers>(task: T, paths: readonly string[], ...details: Details[T]): Promise<Answers[T] | undefined> {
     const thread = this.pick();
     if (thread === undefined) return Promise.resolve(undefined);
-    return thread.ask({ task, paths: paths.join("\n"), limit, extract }) as Promise<Answers[T] | undefined>;
+    return thread.ask({ task, paths: paths.join("\n"), details }) as Promise<Answers[T] | undefined>;
   }
 
   private pick(): Thread | undefined {
     if (this.isBroken) return undefined;
     let best = this.threads[0];
     for (const thread of this.threads) if (best === undefined || thread.waiting < best.waiting) best = thread;
-    if (best === undefined || (this.threads.length < MAX_THREADS && best.waitedMs > SLOW_MS && this.threads.every((each) => each.isUp))) {
+    if (best === undefined || (this.threads.length < MAX_THREADS && this.isBusy(best) && this.threads.every((each) => each.isUp))) {
       return this.start() ?? best;
     }
     return best;
+  }
+
+  /** Whether all wait for the disk, or there is a processor for what waits for the least busy of them. */
+  private isBusy(best: Thread): boolean {
+    return best.waitedMs > SLOW_MS || (best.waiting >= MANY_WAITING && this.threads.length < PROCESSORS);
   }
 
   private start(): Thread | undefined {
@@ -79,8 +96,7 @@ export class FileWorkers {
 interface Message {
   readonly task: string;
   readonly paths: string;
-  readonly limit: number;
-  readonly extract: string;
+  readonly details: readonly unknown[];
 }
 
 interface Waiting {

@@ -1,6 +1,6 @@
 /** Many small files at once, by threads: `undefined` for each that has to be looked at singly. Paths are checked by then. */
 
-import { type FileInfo, join } from "../../driver.js";
+import { type AbortOptions, type FileInfo, join, type Visits } from "../../driver.js";
 import type { Contents, FileWorkers, ListedPage } from "./fileWorkers.js";
 
 export async function statMany(workers: FileWorkers, paths: readonly string[]): Promise<(FileInfo | undefined)[]> {
@@ -13,18 +13,22 @@ export async function statMany(workers: FileWorkers, paths: readonly string[]): 
   });
 }
 
-/** The first bytes of each file, `limit` at most. */
-export async function readMany(workers: FileWorkers, paths: readonly string[], limit: number): Promise<(Uint8Array | undefined)[]> {
-  return contentsOf(paths, await workers.ask("read", paths, limit));
-}
-
-/** What a function makes of each file that has no more than so many bytes. */
-export async function extractMany(
+/** What a function makes of each path; an abort ends it between two calls. */
+export async function visitMany(
   workers: FileWorkers,
   paths: readonly string[],
-  { maxBytes, extract }: { readonly maxBytes: number; readonly extract: string },
-): Promise<(Uint8Array | undefined)[]> {
-  return contentsOf(paths, await workers.ask("extract", paths, maxBytes, extract));
+  { visit, signal }: AbortOptions & { readonly visit: string },
+): Promise<Visits> {
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  const onAbort = () => Atomics.store(stop, 0, 1);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    const visits = await workers.ask("visit", paths, visit, stop);
+    const [stat = 0, list = 0, getContent = 0] = visits?.calls ?? [];
+    return { answers: contentsOf(paths, visits), calls: { stat, list, getContent } };
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+  }
 }
 
 function contentsOf(paths: readonly string[], contents: Contents | undefined): (Uint8Array | undefined)[] {

@@ -11,11 +11,11 @@ const { root } = workerData;
 // A pipe that nobody writes to must not hold the thread.
 const READ = fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK || 0);
 const PAGE = 1000;
-/** Bytes of large files that are understood together, and of what is made of them: nobody is to hold more, or to wait for it. */
+/** Bytes that visits of one message read, and that they answer: nobody is to hold more, or to wait for it. */
 const MOST_TOGETHER = 8388608;
 /** What is read, and what is answered. */
 let [buffer, answer] = [Buffer.allocUnsafeSlow(65536), Buffer.allocUnsafeSlow(65536)];
-let extractor = {};
+const visitors = new Map();
 
 /** [kind, size, time] each; kind 0: not looked at, 1: file, 2: directory. */
 function stat(files) {
@@ -32,25 +32,52 @@ function stat(files) {
   return { value: facts, transfer: [facts.buffer] };
 }
 
-/** The contents one after the other, and the length of each; -1: not read. */
-function read(files, limit) {
-  return contents(files, (file) => contentOf(file, limit));
-}
-
-/** What a function makes of each content that is no longer than the limit, in the same way; nothing of those behind many large ones. */
-function extract(files, limit, text) {
+/** What a function makes of each path; nothing of those behind many large files or answers, nor once it is stopped. */
+function visit(paths, text, stop) {
+  const calls = new Uint32Array(3);
   let [read, made] = [0, 0];
-  return contents(files, (file) => {
-    if (extractor.text !== text) extractor = { text, of: (0, eval)(text)(require("node:crypto")) };
-    if (read > MOST_TOGETHER || made > MOST_TOGETHER) throw new Error("no more together");
-    const content = contentOf(file, limit + 1);
-    read += content.length;
-    const extract = content.length > limit ? undefined : extractor.of(content);
-    made += extract.length;
-    return extract;
+  const begin = (call) => {
+    if (Atomics.load(stop, 0) !== 0) throw new Error("stopped");
+    calls[call]++;
+  };
+  const files = {
+    stat(path) {
+      begin(0);
+      return fs.statSync(root + path);
+    },
+    list(path) {
+      begin(1);
+      return fs.readdirSync(root + path, { withFileTypes: true });
+    },
+    read(path, limit) {
+      if (read > MOST_TOGETHER) throw new Error("no more together");
+      begin(2);
+      const content = contentOf(root + path, limit);
+      read += content.length;
+      return content;
+    },
+  };
+  const { value, transfer } = contents(paths, (path) => {
+    if (made > MOST_TOGETHER) throw new Error("no more together");
+    const answer = visitorOf(text)(files, path);
+    made += answer.length;
+    return answer;
   });
+  return { value: { ...value, calls }, transfer };
 }
 
+/** The function of a text. Made anew for each message it would lose all that was learnt and optimized of it. */
+function visitorOf(text) {
+  let visitor = visitors.get(text);
+  if (visitor === undefined) {
+    visitor = (0, eval)(text)(require("node:crypto"));
+    if (visitors.size > 16) visitors.clear();
+    visitors.set(text, visitor);
+  }
+  return visitor;
+}
+
+/** What is made of each one after the other, and the length of it; -1: nothing. */
 function contents(files, take) {
   const lengths = new Int32Array(files.length);
   let end = 0;
@@ -72,7 +99,10 @@ function contents(files, take) {
   return { value: { bytes, lengths }, transfer: [bytes.buffer, lengths.buffer] };
 }
 
-/** Reads until nothing comes any more, or the limit is reached: a size that is told beforehand may be another by then. */
+/**
+ * Reads until less comes than there is room for: a size that is told beforehand may be another by then. Some file systems read less
+ * before the end, too: what is read is proved by its reader, and another call for each small file would tell.
+ */
 function contentOf(file, limit) {
   const handle = fs.openSync(file, READ);
   try {
@@ -81,8 +111,8 @@ function contentOf(file, limit) {
       if (length === buffer.length) buffer = Buffer.concat([buffer], buffer.length * 2);
       const room = Math.min(limit, buffer.length) - length;
       const count = fs.readSync(handle, buffer, length, room, null);
-      if (count === 0) break;
       length += count;
+      if (count < room) break;
     }
     return buffer.subarray(0, length);
   } finally {
@@ -135,10 +165,11 @@ function rmdir(files) {
   return { value: done, transfer: [done.buffer] };
 }
 
-const tasks = { stat, read, extract, list, unlink, rmdir };
+const onDisk = (task) => (paths, ...rest) => task(paths.map((path) => root + path), ...rest);
+const tasks = { stat: onDisk(stat), visit, list: onDisk(list), unlink: onDisk(unlink), rmdir: onDisk(rmdir) };
 
-parentPort.on("message", ({ id, task, paths, limit, extract }) => {
-  const { value, transfer = [] } = tasks[task](paths.split("\\n").map((path) => root + path), limit, extract);
+parentPort.on("message", ({ id, task, paths, details }) => {
+  const { value, transfer = [] } = tasks[task](paths.split("\\n"), ...details);
   parentPort.postMessage({ id, value }, transfer);
 });
 `;
