@@ -11,8 +11,8 @@ import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
 import { RegistryBuilder } from "oci-registry-gc/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DigestIndex } from "../src/digestIndex.js";
-import { extractText, MAX_MANIFEST_BYTES, packManifest, readManifest } from "../src/manifest.js";
-import { ENTRY_LAYOUT, readEntry } from "../src/manifestEntry.js";
+import { MAX_MANIFEST_BYTES, manifestVisit, packManifest, readManifest } from "../src/manifest.js";
+import { readEntry } from "../src/manifestEntry.js";
 import { allVectors } from "./support/vectors.js";
 import { digestOf } from "./support/world.js";
 
@@ -22,13 +22,15 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(root, { recursive: true }));
 
+const areManifests = (paths: readonly string[]) => paths[0]?.endsWith("/data") === true;
+
 /** What the driver's thread makes of each content. */
 async function extracted(contents: readonly (string | Uint8Array)[], withFacts: boolean): Promise<(Uint8Array | undefined)[]> {
   const folder = mkdtempSync(join(root, "contents-"));
   contents.forEach((content, i) => writeFileSync(join(folder, String(i)), content));
   const driver = new FilesystemDriver({ root: folder });
   const paths = contents.map((_, i) => `/${i}`);
-  return [...(await driver.extractMany(paths, { maxBytes: MAX_MANIFEST_BYTES, extract: extractText(withFacts) }))];
+  return [...(await driver.visitMany(paths, { visit: manifestVisit(withFacts) })).answers];
 }
 
 /** What is made of it here, by the way that every other store's manifests take; nothing of what would be damage. */
@@ -98,7 +100,7 @@ test("an entry that was cut anywhere is not read", () => {
   const digests = new DigestIndex();
   const { children } = readEntry(entry, digests);
   expect(children.map((number) => digests.digest(number))).toEqual([digestOf("a"), wide("sha512", "b")]);
-  const facts = ENTRY_LAYOUT.headerBytes + 33 + 65;
+  const facts = 17 + 33 + 65;
   for (let end = 0; end < entry.length; end++) {
     // Without facts it is whole, too.
     if (end !== facts) expect(() => readEntry(entry.subarray(0, end), digests)).toThrow();
@@ -142,10 +144,12 @@ describe("a run", () => {
   async function outcome(folder: string, change: (extracts: (Uint8Array | undefined)[]) => (Uint8Array | undefined)[]) {
     const told: (Uint8Array | undefined)[] = [];
     class Changed extends FilesystemDriver {
-      override async extractMany(...[paths, options]: Parameters<FilesystemDriver["extractMany"]>) {
-        const answers = change([...(await super.extractMany(paths, options))]);
+      override async visitMany(...[paths, options]: Parameters<FilesystemDriver["visitMany"]>) {
+        const visits = await super.visitMany(paths, options);
+        if (!areManifests(paths)) return visits;
+        const answers = change([...visits.answers]);
         told.push(...answers);
-        return answers;
+        return { ...visits, answers };
       }
     }
     return { told, found: outcomeOf(await collect(new Changed({ root: folder }))) };
@@ -180,8 +184,8 @@ describe("a run", () => {
     const builder = new RegistryBuilder(new FilesystemDriver({ root: folder }));
     const digests = [await builder.image("app", {}), await builder.image("app", {})].map(({ digest }) => digest);
     class Forgetful extends FilesystemDriver {
-      override extractMany(...[paths, options]: Parameters<FilesystemDriver["extractMany"]>) {
-        return super.extractMany(paths, { ...options, extract: extractText(false) });
+      override visitMany(...[paths, options]: Parameters<FilesystemDriver["visitMany"]>) {
+        return super.visitMany(paths, areManifests(paths) ? { ...options, visit: manifestVisit(false) } : options);
       }
     }
     const driver = new Forgetful({ root: folder });
@@ -196,15 +200,18 @@ describe("a run", () => {
     const folder = await makeRegistry();
     const buffer = Buffer.alloc(1 << 20);
     class Reusing extends FilesystemDriver {
-      override async extractMany(...[paths, options]: Parameters<FilesystemDriver["extractMany"]>) {
+      override async visitMany(...[paths, options]: Parameters<FilesystemDriver["visitMany"]>) {
         let at = 0;
+        const visits = await super.visitMany(paths, options);
+        if (!areManifests(paths)) return visits;
         // One is left out: it is read while the buffer is used again.
-        return (await super.extractMany(paths, options)).map((answer, i) => {
+        const answers = visits.answers.map((answer, i) => {
           if (answer === undefined || i === 0) return undefined;
           buffer.set(answer, at);
           at += answer.length;
           return buffer.subarray(at - answer.length, at);
         });
+        return { ...visits, answers };
       }
     }
     const referenceCache = memoryReferenceCache();

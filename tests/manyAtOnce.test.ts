@@ -47,40 +47,66 @@ describe("the file system's driver", () => {
 
   test.each([0, 1, 6, 7, 8, 256, 65_536, 199_999, 200_000, 4_194_304])("reads many as each, %d bytes and one at most", async (maxBytes) => {
     const driver = new FilesystemDriver({ root });
-    const many = await driver.getContentMany(FILES, { maxBytes });
+    const visit = `() => (files, path) => files.read(path, ${maxBytes + 1})`;
+    const { answers } = await driver.visitMany(FILES, { visit });
     const each = await Promise.all(FILES.map((path) => driver.getContent(path, { maxBytes })));
-    expect(many.map((bytes) => bytes && Buffer.from(bytes).toString())).toEqual(each.map((bytes) => Buffer.from(bytes).toString()));
-    expect(await driver.getContentMany([...NEITHER, "/full"], { maxBytes })).toEqual([...NEITHER, 0].map(() => undefined));
+    expect(answers.map((bytes) => bytes && Buffer.from(bytes).toString())).toEqual(each.map((bytes) => Buffer.from(bytes).toString()));
+    expect((await driver.visitMany([...NEITHER, "/full"], { visit })).answers).toEqual([...NEITHER, 0].map(() => undefined));
   });
 
   test("has a function of any text work on each, and leaves the rest to the single call", async () => {
     const driver = new FilesystemDriver({ root });
-    const extractAll = async (extract: string, maxBytes = 1000) => {
-      const made = await driver.extractMany([...FILES, ...NEITHER, "/full"], { maxBytes, extract });
-      return made.map((bytes) => bytes && Buffer.from(bytes).toString());
+    const visitAll = async (visit: string) => {
+      const { answers, calls } = await driver.visitMany([...FILES, ...NEITHER, "/full"], { visit });
+      return { calls, answers: answers.map((bytes) => bytes && Buffer.from(bytes).toString()) };
     };
-    const none = [...NEITHER, 0].map(() => undefined);
-    const size = "() => (content) => Buffer.from(String(content.length))";
-    expect(await extractAll(size)).toEqual(["7", "0", undefined, "7", "7", ...none]);
-    expect(await extractAll(size, 200_000)).toEqual(["7", "0", "200000", "7", "7", ...none]);
-    expect(await extractAll(size, 6)).toEqual([undefined, "0", undefined, undefined, undefined, ...none]);
-    const md5 = '({ hash }) => (content) => content.length === 0 ? undefined : Buffer.from(hash("md5", content, "hex"))';
+    const none = NEITHER.map(() => undefined);
+    const size = (maxBytes: number) => `() => (files, path) => Buffer.from(String(files.read(path, ${maxBytes}).length))`;
+    expect((await visitAll(size(1000))).answers).toEqual(["7", "0", "1000", "7", "7", ...none, undefined]);
+    expect((await visitAll(size(300_000))).answers).toEqual(["7", "0", "200000", "7", "7", ...none, undefined]);
+    const stat = "() => (files, path) => Buffer.from(`${files.stat(path).size} ${files.stat(path).isDirectory()}`)";
+    const told = await visitAll(stat);
+    expect(told.answers.slice(0, 3)).toEqual(["7 false", "0 false", "200000 false"]);
+    expect(told.answers.at(-1)).toMatch(/true$/);
+    // What failed was called, too.
+    expect(told.calls).toEqual({ stat: 2 * (FILES.length + 1) + NEITHER.length, list: 0, getContent: 0 });
+    const names = "() => (files, path) => Buffer.from(files.list(path).map((entry) => entry.name + entry.isDirectory()).sort().join())";
+    const listed = await driver.visitMany(["/linked", "/full/file", "/gone"], { visit: names });
+    expect(listed.answers.map((bytes) => bytes && Buffer.from(bytes).toString())).toEqual([
+      expect.stringContaining("directoryfalse"),
+      undefined,
+      undefined,
+    ]);
+    expect(listed.calls).toEqual({ stat: 0, list: 3, getContent: 0 });
+    const md5 = '({ hash }) => (files, path) => Buffer.from(hash("md5", files.read(path, 9), "hex"))';
     const hash = createHash("md5").update("content").digest("hex");
-    expect(await extractAll(md5)).toEqual([hash, undefined, undefined, hash, hash, ...none]);
+    expect((await visitAll(md5)).answers[0]).toBe(hash);
     // More than was read, by a multiple.
-    expect((await extractAll("() => () => Buffer.alloc(100_000, 120)"))[0]).toBe("x".repeat(100_000));
-    for (const broken of ["no function", "() => undefined", "() => () => { throw new Error() }", "throw 1", ""]) {
-      expect(await extractAll(broken)).toEqual([...FILES, ...none].map(() => undefined));
+    expect((await visitAll("() => () => Buffer.alloc(100_000, 120)")).answers[0]).toBe("x".repeat(100_000));
+    for (const broken of ["no function", "() => undefined", "() => () => undefined", "() => () => { throw new Error() }", "throw 1", ""]) {
+      expect((await visitAll(broken)).answers).toEqual([...FILES, ...NEITHER, 0].map(() => undefined));
     }
     // So many large ones are not held at once: those behind them are left to single calls.
     const long = Array<string>(100).fill("/full/long");
-    const read = await driver.extractMany(long, { maxBytes: 200_000, extract: "() => () => Buffer.alloc(1)" });
-    const made = await driver.extractMany(long, { maxBytes: 200_000, extract: "() => () => Buffer.alloc(1_000_000)" });
-    for (const [answers, most] of [[read, 42] as const, [made, 9] as const]) {
+    const read = await driver.visitMany(long, { visit: "() => (files, path) => (files.read(path, 200_001), Buffer.alloc(1))" });
+    const made = await driver.visitMany(long, { visit: "() => () => Buffer.alloc(1_000_000)" });
+    for (const [{ answers }, most] of [[read, 42] as const, [made, 9] as const]) {
       expect(answers.map((answer) => answer !== undefined)).toEqual(long.map((_, i) => i < most));
     }
+    // More texts than it holds.
+    for (let i = 0; i < 40; i++) expect((await visitAll(`() => () => Buffer.from("${i}")`)).answers[0]).toBe(String(i));
     // The thread has outlived that.
     expect(await driver.statMany(["/full"])).toEqual([await driver.stat("/full")]);
+  });
+
+  test("a visit ends between two calls when it is aborted", async () => {
+    const driver = new FilesystemDriver({ root });
+    const controller = new AbortController();
+    const forEver = "() => (files, path) => { for (;;) files.stat(path); }";
+    const visits = driver.visitMany(["/full", "/full"], { signal: controller.signal, visit: forEver });
+    setTimeout(() => controller.abort(), 100);
+    expect((await visits).answers).toEqual([undefined, undefined]);
+    expect((await visits).calls.stat).toBeGreaterThan(1);
   });
 
   test("lists many as each, and leaves links to the single call", async () => {
@@ -100,9 +126,8 @@ describe("the file system's driver", () => {
     const driver = new FilesystemDriver({ root });
     const signal = AbortSignal.abort(new Error("stop"));
     await expect(driver.statMany(["/full"], { signal })).rejects.toThrow("stop");
-    await expect(driver.getContentMany(["/full/file"], { signal, maxBytes: 1 })).rejects.toThrow("stop");
     await expect(driver.listMany(["/full"], { signal })).rejects.toThrow("stop");
-    await expect(driver.extractMany(["/full/file"], { signal, maxBytes: 1, extract: "" })).rejects.toThrow("stop");
+    await expect(driver.visitMany(["/full/file"], { signal, visit: "" })).rejects.toThrow("stop");
     await expect(driver.statMany(["/full", "/../etc"])).rejects.toMatchObject({ code: "INVALID_PATH" });
   });
 
@@ -148,10 +173,6 @@ describe("the metered driver", () => {
       statMany: async (paths, options) => {
         calls.push(paths.length);
         return Promise.all(paths.map((path) => (isOdd(path) ? inner.stat(path, options) : Promise.resolve(undefined))));
-      },
-      getContentMany: async (paths, options) => {
-        calls.push(paths.length);
-        return Promise.all(paths.map((path) => (isOdd(path) ? inner.getContent(path, options) : Promise.resolve(undefined))));
       },
       listMany: async () => {
         throw new Error("not today");
@@ -208,9 +229,9 @@ describe("the metered driver", () => {
       return half.driver.stat(path, options);
     };
     const { driver } = metered({ ...half.driver, stat });
-    await Promise.all([1, 3].flatMap((i) => [driver.stat(`/d/${i}`), driver.getContent!(`/d/${i}`, { maxBytes: 9 })]));
+    await Promise.all([1, 3].map((i) => driver.stat(`/d/${i}`)));
     expect(asked).toEqual(["/d/1", "/d/3"]);
-    expect(half.calls).toEqual([2]);
+    expect(half.calls).toEqual([]);
   });
 
   test("of a file system a subclass's own member is asked, and so is a proxy's", async () => {

@@ -54,7 +54,7 @@ describe("what is in it", () => {
   });
 });
 
-test("the root entry has at most 140 kB, minified, its dependencies aside", async () => {
+test("the root entry has at most 145 kB, minified, its dependencies aside", async () => {
   const folder = join(await packed.project({}), "node_modules", manifest.name);
   const { outputFiles } = await build({
     entryPoints: [join(folder, "dist/index.js")],
@@ -68,7 +68,7 @@ test("the root entry has at most 140 kB, minified, its dependencies aside", asyn
   });
   const bytes = outputFiles.reduce((sum, { contents }) => sum + contents.length, 0);
   expect(bytes).toBeGreaterThan(10_000);
-  expect(bytes).toBeLessThanOrEqual(140_000);
+  expect(bytes).toBeLessThanOrEqual(145_000);
 });
 
 const imports = (specifiers: readonly string[]) => specifiers.map((specifier) => `await import(${JSON.stringify(specifier)})`);
@@ -141,10 +141,10 @@ const threaded = (load: string) => `
   const builder = new RegistryBuilder(new FilesystemDriver({ root }));
   const told = [];
   class Watched extends FilesystemDriver {
-    async extractMany(paths, options) {
-      const answers = await super.extractMany(paths, options);
-      told.push(...answers.map((answer) => answer !== undefined));
-      return answers;
+    async visitMany(paths, options) {
+      const visits = await super.visitMany(paths, options);
+      if (paths[0].endsWith("/data")) told.push(...visits.answers.map((answer) => answer !== undefined));
+      return visits;
     }
   }
   const driver = new Watched({ root });
