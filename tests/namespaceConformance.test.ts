@@ -1,6 +1,6 @@
 /** The conformance checks of namespaces: the v2 layout passes, listed either way, and namespaces with one thing wrong don't. */
 
-import type { Footprint, LookOptions, Namespace, Repository, StorageDriver } from "oci-registry-gc";
+import type { Footprint, LookOptions, Namespace, Repository, RepositoryOverview, StorageDriver } from "oci-registry-gc";
 import { openRegistry } from "oci-registry-gc";
 import {
   ConformanceError,
@@ -129,8 +129,36 @@ async function* none(): AsyncIterable<never> {
 
 const isAborted = (options?: LookOptions) => options?.signal?.aborted === true;
 
+const MANY = "overview, packedBlobs, lookAtLayerLinks, lookAtBlobs: many at once tell what each tells";
+const packed = (digests: readonly string[]) => new Uint8Array(Buffer.from(digests.map((digest) => digest.slice(7)).join(""), "hex"));
+
+/** A repository whose overview is right but for this. */
+function wrongOverview(change: Partial<RepositoryOverview>): NamespaceSubject {
+  const right: RepositoryOverview = {
+    ...{ revisions: packed(DIGESTS), times: new Float64Array(3), layerLinks: packed(LAYERS), tagged: packed(DIGESTS.slice(0, 1)) },
+    tag: () => ({ name: "latest", path: "foo:latest" }),
+  };
+  return wrongRepository(() => ({ overview: async () => ({ ...right, ...change }) }));
+}
+
 /** What is wrong, a registry of that kind, and the check that names the promise. */
 const WRONG: readonly (readonly [wrong: string, subject: NamespaceSubject, check: string])[] = [
+  ["leaves a revision out of an overview", wrongOverview({ revisions: packed(DIGESTS.slice(1)) }), MANY],
+  ["leaves a layer link out of an overview", wrongOverview({ layerLinks: packed(LAYERS.slice(1)) }), MANY],
+  ["names another manifest by a tag of an overview", wrongOverview({ tagged: packed(DIGESTS.slice(1, 2)) }), MANY],
+  ["names a tag of an overview otherwise", wrongOverview({ tag: () => ({ name: "newest", path: "foo:newest" }) }), MANY],
+  ["cuts an overview", wrongOverview({ layerLinks: packed(LAYERS).subarray(0, -1) }), MANY],
+  ["answers for many layer links with one", wrongRepository(() => ({ lookAtLayerLinks: async () => [{ digest: first(LAYERS) }] })), MANY],
+  ["answers for many blobs with one", wrongRegistry(() => ({ lookAtBlobs: async () => [{ digest: first(LAYERS) }] })), MANY],
+  [
+    "leaves a blob out of the packed ones",
+    wrongRegistry(() => ({
+      async *packedBlobs() {
+        yield packed(LAYERS.slice(1));
+      },
+    })),
+    MANY,
+  ],
   [
     "leaves out a repository",
     wrongRegistry((right) => ({

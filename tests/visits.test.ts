@@ -273,6 +273,27 @@ describe("is not believed where it can't be right", () => {
   });
 });
 
+test("layer links that many looks leave unanswered are not gone: damage keeps what they name", async () => {
+  const { folder, app } = await makeRegistry();
+  truncateSync(app("_manifests/tags/v1/current/link"));
+  const driver = new FilesystemDriver({ root: folder });
+  const inner = openRegistry(driver);
+  for (const lookAtLayerLinks of [
+    async () => [],
+    async () => [undefined],
+    async (digests: readonly string[]) => digests.slice(1).map(() => undefined),
+  ]) {
+    const registry: Namespace = {
+      ...inner,
+      async *repositories(options): AsyncIterable<Repository> {
+        for await (const repository of inner.repositories(options)) yield Object.assign(repository, { lookAtLayerLinks });
+      },
+    };
+    const options = { dryRun: true, readOnly: true, removeUntagged: true };
+    expect(await outcome(driver, options, registry)).toEqual(await outcome(plainDriver(folder), options));
+  }
+});
+
 describe("goes past nobody's own member", () => {
   const asked: string[] = [];
 

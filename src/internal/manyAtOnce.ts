@@ -25,13 +25,7 @@ export async function visitAll(
   options: AbortOptions & { readonly visit: string },
 ): Promise<readonly (Uint8Array | undefined)[]> {
   if (!mayVisit(driver) || driver.visitMany === undefined) return paths.map(() => undefined);
-  const told: (Uint8Array | undefined)[] = [];
-  for (let start = 0; start < paths.length; start += AT_ONCE) {
-    const some = paths.slice(start, start + AT_ONCE);
-    const { answers } = await driver.visitMany(some, options);
-    for (let i = 0; i < some.length; i++) told.push(answers[i]);
-  }
-  return told;
+  return toldOfAll(async (some) => (await driver.visitMany?.(some, options))?.answers ?? [], paths);
 }
 
 /** Whether a function may look at things in the driver's place. */

@@ -85,6 +85,30 @@ export function lookChecks(): NamespaceCheck[] {
         if (registry.lookAtBlob !== undefined) same((await registry.lookAtBlob(digest))?.digest, digest, "lookAtBlob");
       }
     }),
+    namespaceCheck("overview, packedBlobs, lookAtLayerLinks, lookAtBlobs: many at once tell what each tells", [], async ({ registry }) => {
+      const { repositories, blobs } = await lookAt(registry);
+      for (const { repository, revisions, layerLinks, tags } of repositories) {
+        const overview = await repository.overview?.();
+        if (overview !== undefined) {
+          const { name } = repository;
+          sameSet(digestsOf(overview.revisions), revisions.map(digestOf), `the revisions in the overview of ${name}`);
+          sameSet(digestsOf(overview.layerLinks), layerLinks.map(digestOf), `the layer links in the overview of ${name}`);
+          const named = digestsOf(overview.tagged).map((digest, i) => `${overview.tag(i).name} ${digest}`);
+          const expected = tags.map((tag) => `${tag.name} ${digestOf(tag)}`);
+          sameSet(named, expected, `the tags in the overview of ${name}`);
+        }
+        const asked = layerLinks.map(digestOf);
+        const links = await repository.lookAtLayerLinks?.(asked);
+        if (links !== undefined) same(links.map((link) => link?.digest).join(), asked.join(), `lookAtLayerLinks in ${repository.name}`);
+      }
+      const asked = blobs.map(digestOf);
+      const found = await registry.lookAtBlobs?.(asked);
+      if (found !== undefined) same(found.map((blob) => blob?.digest).join(), asked.join(), "lookAtBlobs");
+      if (registry.packedBlobs === undefined) return;
+      const packed: string[] = [];
+      for await (const page of registry.packedBlobs()) packed.push(...(page instanceof Uint8Array ? digestsOf(page) : page.map(digestOf)));
+      sameSet(packed, asked, "packedBlobs");
+    }),
     namespaceCheck("again: the same repository, listed afresh", [], async ({ registry }) => {
       for (const repository of await repositoriesOf(registry)) {
         if (repository.again === undefined) continue;
@@ -98,6 +122,17 @@ export function lookChecks(): NamespaceCheck[] {
       }
     }),
   ];
+}
+
+/** The digests of sha256 whose bytes stand one after the other. */
+function digestsOf(packed: Uint8Array): string[] {
+  const hex = Buffer.from(packed).toString("hex");
+  holds(packed.length % 32 === 0, `expected 32 bytes for each digest, got ${packed.length} bytes`);
+  return Array.from({ length: packed.length / 32 }, (_, i) => `sha256:${hex.slice(i * 64, (i + 1) * 64)}`);
+}
+
+function digestOf({ digest }: { readonly digest?: string | undefined }): string {
+  return digest ?? "";
 }
 
 function linesCheck(name: string, start: string): NamespaceCheck {
