@@ -49,7 +49,7 @@ export interface VisitedFiles {
   stat(path: string): { isDirectory(): boolean; readonly size: number; readonly mtime: Date };
   /** The direct children of a directory; a symbolic link is none here. */
   list(path: string): readonly { readonly name: string; isDirectory(): boolean }[];
-  /** The first bytes of a file, `maxBytes` at most; good until the next reading. Perhaps not all: to be proved, as by a digest. */
+  /** The first bytes of a file, `maxBytes` at most; good until the next reading. */
   read(path: string, maxBytes: number): Uint8Array;
 }
 

@@ -5,7 +5,7 @@ import { addTo } from "./internal/addTo.js";
 import { areOwn } from "./internal/manyAtOnce.js";
 import { mapAll } from "./internal/mapAll.js";
 import { NumberMap, NumberSet } from "./internal/numberMap.js";
-import { filterInTurns, isTurnLong, timesInTurns, turn } from "./internal/turn.js";
+import { isTurnLong, timesInTurns, turn } from "./internal/turn.js";
 import { MAX_MANIFEST_BYTES } from "./manifest.js";
 import type { Graph } from "./mark.js";
 import { ABSENT, PRESENT } from "./marks.js";
@@ -19,6 +19,9 @@ const PASSING: ReadonlySet<string> = new Set(["empty-link", "missing-current-lin
 
 /** A layer link that a listing named, and nobody has looked at. */
 const NAME_ONLY = Number.NEGATIVE_INFINITY;
+
+/** Layer links that are looked at together. */
+const LOOKED_AT_TOGETHER = 1024;
 
 export class RepositoryView implements Graph {
   /** Revision links and when they were written (milliseconds since 1970; NaN where unknown). */
@@ -301,16 +304,25 @@ export class RepositoryView implements Graph {
 
   /** The same for several, in the order asked. */
   async lookAtLayers(numbers: readonly number[], needsTime = false): Promise<(number | undefined)[]> {
+    const times: (number | undefined)[] = [];
+    for (let start = 0; start < numbers.length; start += LOOKED_AT_TOGETHER) {
+      if (isTurnLong()) await turn();
+      const some = numbers.slice(start, start + LOOKED_AT_TOGETHER);
+      await this.lookAtUnknown(some.filter((number) => !this.isLayerKnown(number, needsTime)));
+      for (const number of some) times.push(this.knownTime(number));
+    }
+    return times;
+  }
+
+  private async lookAtUnknown(unknown: readonly number[]): Promise<void> {
     const { repository } = this;
-    if (repository.lookAtLayerLink === undefined) return numbers.map((number) => this.knownTime(number));
-    const unknown = await filterInTurns(numbers, (number) => !this.isLayerKnown(number, needsTime));
+    if (repository.lookAtLayerLink === undefined) return;
     const digests = unknown.map((number) => this.run.digests.digest(number));
     const together = areOwn(repository, ["lookAtLayerLink"]) ? await repository.lookAtLayerLinks?.(digests, this.look) : undefined;
     // What is not answered is not gone.
     const isWhole = together?.length === digests.length;
     const links = isWhole ? together : await mapAll(digests, async (digest) => repository.lookAtLayerLink?.(digest, this.look));
     unknown.forEach((number, i) => this.takeLayer(number, links[i]));
-    return numbers.map((number) => this.knownTime(number));
   }
 
   private isLayerKnown(number: number, needsTime: boolean): boolean {

@@ -137,6 +137,8 @@ describe("as the listings tell it", () => {
     "a file named as a revision": ({ app }) => stray(app(`_manifests/revisions/sha256/${HEX}`)),
     "a revision in upper case": ({ app }) =>
       makeLink(app(`_manifests/revisions/sha256/${"A".repeat(64)}/link`), `sha256:${"A".repeat(64)}`),
+    "a revision in characters that Node takes for hex": ({ app }) => mkdirSync(app(`_manifests/revisions/sha256/${"0š".repeat(32)}`)),
+    "a layer in such characters": ({ app }) => mkdirSync(app(`_layers/sha256/${"丰a".repeat(32)}`)),
     "a revision with a short name": ({ app }) => mkdirSync(app("_manifests/revisions/sha256/abc")),
     "names that make up for each other's length": ({ app }) => {
       mkdirSync(app(`_manifests/revisions/sha256/${HEX.slice(1)}`));
@@ -189,6 +191,10 @@ describe("as the listings tell it", () => {
   test.each<[string, (made: Made) => unknown]>([
     ["a stray among blobs", ({ on }) => stray(on(`blobs/sha256/${HEX.slice(0, 2)}/stray`))],
     ["a file named as a blob", ({ on }) => stray(on(`blobs/sha256/${HEX.slice(0, 2)}/${HEX}`))],
+    [
+      "a blob in characters that Node takes for hex",
+      ({ on }) => mkdirSync(on(`blobs/sha256/${HEX.slice(0, 2)}/${HEX.slice(0, 2)}${"š0".repeat(31)}`)),
+    ],
     ["a blob of another prefix", ({ on }) => makeLink(on(`blobs/sha256/${HEX.slice(0, 2)}/${"ff".repeat(32)}/data`), "x")],
     ["a blob in upper case", ({ on }) => makeLink(on(`blobs/sha256/${HEX.slice(0, 2)}/${HEX.toUpperCase()}/data`), "x")],
     ["blobs of another algorithm", ({ on }) => makeLink(on(`blobs/sha512/${HEX.slice(0, 2)}/${HEX}${HEX}/data`), "x")],
@@ -364,6 +370,47 @@ describe("goes past nobody's own member", () => {
     const found = await outcome(driver, { dryRun: true, readOnly: true }, registry);
     const all = await outcome(driver, { dryRun: true, readOnly: true });
     expect(found).not.toEqual(all);
+  });
+
+  test("a member that somebody has put in the place of the class's own", async () => {
+    const { folder } = await makeRegistry();
+    const { list } = Object.getOwnPropertyDescriptors(FilesystemDriver.prototype);
+    const own = list.value as FilesystemDriver["list"];
+    Object.defineProperty(FilesystemDriver.prototype, "list", {
+      ...list,
+      value(this: FilesystemDriver, ...question: Parameters<FilesystemDriver["list"]>) {
+        if (question[0].endsWith("/_layers/sha256")) throw new Error("EIO");
+        return own.apply(this, question);
+      },
+    });
+    try {
+      expect(await outcome(new FilesystemDriver({ root: folder }), { dryRun: true, readOnly: true })).toContain("EIO");
+    } finally {
+      Object.defineProperty(FilesystemDriver.prototype, "list", list);
+    }
+  });
+
+  test("a root through a link and back: threads look where single calls do", async () => {
+    const { folder } = await makeRegistry();
+    const other = await makeRegistry();
+    await other.builder.image("app", { tag: "elsewhere" });
+    mkdirSync(join(other.folder, "below"));
+    symlinkSync(join(other.folder, "below"), join(folder, "link"));
+    const options = { dryRun: true, readOnly: true };
+    const found = await outcome(new FilesystemDriver({ root: `${folder}/link/..` }), options);
+    expect(found).toEqual(await outcome(new FilesystemDriver({ root: folder }), options));
+    expect(found).toEqual(
+      await outcome(Object.assign(new FilesystemDriver({ root: `${folder}/link/..` }), { manyOf: undefined }), options),
+    );
+  });
+
+  test("a path for reports, which may be any", async () => {
+    const { folder } = await makeRegistry();
+    const driver = new FilesystemDriver({ root: folder });
+    for await (const repository of openRegistry(driver).repositories()) {
+      const shown: Repository = Object.create(repository, { path: { value: "shown" } }) as Repository;
+      expect((await shown.overview?.())?.revisions.length).toBeGreaterThan(0);
+    }
   });
 
   test.each(["stat", "list", "getContent"] as const)("a driver's %s", async (member) => {

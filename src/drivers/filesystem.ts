@@ -43,7 +43,7 @@ const REMOVED_AT_ONCE = 128;
  */
 export class FilesystemDriver implements StorageDriver {
   readonly name = "filesystem";
-  readonly manyOf: Pick<StorageDriver, "stat" | "list" | "getContent"> = FilesystemDriver.prototype;
+  readonly manyOf: Pick<StorageDriver, "stat" | "list" | "getContent"> = SINGLE;
   private readonly root: string;
   private readonly workers: FileWorkers;
 
@@ -56,8 +56,9 @@ export class FilesystemDriver implements StorageDriver {
     if (typeof root !== "string" || root === "") {
       throw new TypeError(`option root is ${JSON.stringify(root)}; expected the path of a directory`);
     }
-    this.root = root;
-    this.workers = new FileWorkers(root);
+    // Threads put paths behind it as they are, single calls join them: where it leads through ".." these must not differ.
+    this.root = resolve(root);
+    this.workers = new FileWorkers(this.root);
   }
 
   async stat(path: string, options?: AbortOptions): Promise<FileInfo> {
@@ -312,6 +313,13 @@ export class FilesystemDriver implements StorageDriver {
   private driverError(path: string, message: string, cause: unknown): DriverError {
     return new DriverError(`${this.name}: ${message}`, { driverName: this.name, path, cause });
   }
+}
+
+/** As they are when this is loaded: whoever patches one of them later is asked by it. */
+const SINGLE = pick(FilesystemDriver.prototype, ["stat", "list", "getContent"]);
+
+function pick<T, K extends keyof T>(from: T, names: readonly K[]): Pick<T, K> {
+  return Object.fromEntries(names.map((name) => [name, from[name]])) as Pick<T, K>;
 }
 
 function aborted(path: string): Failure {

@@ -4,6 +4,7 @@ import { isAlgorithm, isHexOf } from "../digest.js";
 import { type FileInfo, join, type StorageDriver } from "../driver.js";
 import { statAll, visitAll } from "../internal/manyAtOnce.js";
 import { mapAll } from "../internal/mapAll.js";
+import { isTurnLong, turn } from "../internal/turn.js";
 import type {
   Footprint,
   LayerLink,
@@ -103,8 +104,9 @@ export class DirectoryRepository implements Repository {
   async overview(options: LookOptions = {}): Promise<RepositoryOverview | undefined> {
     const { driver } = this.access(options);
     const visit = this.hasUploads ? REPOSITORY_VISIT.withUploads : REPOSITORY_VISIT.withoutUploads;
-    const [answer] = await visitAll(driver, [this.path], { signal: options.signal, visit });
-    return answer && readOverview(answer, this.path, (name) => this.paths.currentLink(name));
+    const { directory } = this.paths;
+    const [answer] = await visitAll(driver, [directory], { signal: options.signal, visit });
+    return answer && readOverview(answer, directory, (name) => this.paths.currentLink(name));
   }
 
   revisionFootprint(digest: string, signatures: readonly Signature[]): Footprint {
@@ -127,7 +129,18 @@ export class DirectoryRepository implements Repository {
     const access = this.access(options);
     const paths = digests.map((digest) => this.paths.layerLink(digest));
     const links = await statAll(access.driver, paths, options, (i) => lookAtPath(access.driver, paths[i] ?? "", options));
-    return mapAll(links, async (link, i) => link && judgeLayerLink(access, digests[i] ?? "", link));
+    const found: (LayerLink | undefined)[] = [];
+    const others: number[] = [];
+    links.forEach((link, i) => {
+      const digest = digests[i] ?? "";
+      const isPlain = link !== undefined && digest.startsWith("sha256:") && fits(link, digest);
+      found.push(isPlain ? { digest, modTime: link.modTime } : undefined);
+      if (link !== undefined && !isPlain) others.push(i);
+    });
+    await mapAll(others, async (i) => {
+      found[i] = links[i] && (await judgeLayerLink(access, digests[i] ?? "", links[i]));
+    });
+    return found;
   }
 
   async *tagIndexEntries(digests: ReadonlySet<string>, options: LookOptions = {}): AsyncIterable<readonly TagIndexEntry[]> {
@@ -136,14 +149,14 @@ export class DirectoryRepository implements Repository {
     for await (const tags of this.tagNames(access)) {
       const paths = isSha256 ? tags.map((tag) => `${this.paths.tagIndex(tag)}/sha256`) : [];
       const indices = await visitAll(access.driver, paths, { signal: options.signal, visit: DIGESTS_VISIT });
-      const named = await mapAll(tags, async (tag, i) => {
-        const index = indices[i];
-        return index === undefined ? this.indexDigests(tag, digests, access) : digestsIn(index).filter((digest) => digests.has(digest));
-      });
-      yield await this.indexEntries(
-        tags.flatMap((tag, i) => (named[i] ?? []).map((digest) => ({ tag, digest }))),
-        access,
-      );
+      const listed = await mapAll(tags, async (tag, i) => indices[i] ?? this.indexDigests(tag, digests, access));
+      const named: Pick<TagIndexEntry, "tag" | "digest">[] = [];
+      for (const [i, tag] of tags.entries()) {
+        if (isTurnLong()) await turn();
+        const index = listed[i] ?? [];
+        for (const digest of index instanceof Uint8Array ? digestsIn(index) : index) if (digests.has(digest)) named.push({ tag, digest });
+      }
+      yield await this.indexEntries(named, access);
     }
   }
 

@@ -20,9 +20,8 @@ export function visits({ tag: tagPattern, name: namePattern, mostLinks }: VisitP
   function packed(names: readonly string[]): Buffer {
     const hex = names.join("");
     const bytes = Buffer.from(hex, "hex");
-    // What is no hex ends the bytes.
-    const isHex = bytes.length === names.length * 32 && names.every((name) => name.length === 64);
-    if (!isHex || hex.toLowerCase() !== hex) throw new Error("other names than digests");
+    // Node reads other characters as hex by their lowest bits: only what comes back as it was, is.
+    if (names.some((name) => name.length !== 64) || bytes.toString("hex") !== hex) throw new Error("other names than digests");
     return bytes;
   }
 

@@ -99,10 +99,7 @@ function contents(files, take) {
   return { value: { bytes, lengths }, transfer: [bytes.buffer, lengths.buffer] };
 }
 
-/**
- * Reads until less comes than there is room for: a size that is told beforehand may be another by then. Some file systems read less
- * before the end, too: what is read is proved by its reader, and another call for each small file would tell.
- */
+/** Reads until nothing comes any more, or the limit is reached: a size that is told beforehand may be another by then. */
 function contentOf(file, limit) {
   const handle = fs.openSync(file, READ);
   try {
@@ -111,8 +108,8 @@ function contentOf(file, limit) {
       if (length === buffer.length) buffer = Buffer.concat([buffer], buffer.length * 2);
       const room = Math.min(limit, buffer.length) - length;
       const count = fs.readSync(handle, buffer, length, room, null);
+      if (count === 0) break;
       length += count;
-      if (count < room) break;
     }
     return buffer.subarray(0, length);
   } finally {
