@@ -23,7 +23,7 @@ export async function takeInventory(run: Run): Promise<number> {
   return listBlobs(
     run,
     (options) => run.registry.packedBlobs(options),
-    (page) => (page instanceof Uint8Array ? countPacked(run, page, isNew) : page.filter(take).length),
+    (page) => (ArrayBuffer.isView(page) ? countPacked(run, page, isNew) : page.filter(take).length),
   );
 }
 

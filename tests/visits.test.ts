@@ -3,6 +3,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { runInNewContext } from "node:vm";
 import { type GcOptions, type GcReport, markAndSweep, type Namespace, openRegistry, type Repository } from "oci-registry-gc";
 import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
 import { RegistryBuilder } from "oci-registry-gc/testing";
@@ -88,6 +89,14 @@ async function toldByVisits(folder: string): Promise<{ repositories: string; pre
   const driver = new Watched({ root: folder });
   await markAndSweep({}, driver, openRegistry(driver), { dryRun: true, readOnly: true, removeUntagged: true }).catch(() => undefined);
   return { repositories: seen.repositories.join(" of "), prefixes: seen.prefixes.join(" of ") };
+}
+
+/** The same bytes, as an array that is no `Uint8Array` of ours. */
+function elsewhere(bytes: Uint8Array): Uint8Array {
+  const copy = runInNewContext(`new Uint8Array(${bytes.length})`) as Uint8Array;
+  copy.set(bytes);
+  expect(copy instanceof Uint8Array).toBe(false);
+  return copy;
 }
 
 const stray = (path: string) => writeFileSync(path, "stray");
@@ -223,6 +232,20 @@ describe("as the listings tell it", () => {
     const { problems } = await markAndSweep({}, driver, openRegistry(driver), { dryRun: true, readOnly: true });
     expect(problems.map(({ kind }) => kind).toSorted()).toEqual(["dangling-tag", "missing-manifest"]);
     expect(problems.find(({ kind }) => kind === "dangling-tag")?.path).toMatch(/tags\/dangling\/current\/link$/);
+  });
+
+  test("bytes of another realm, as in a sandbox, are bytes", async () => {
+    const { folder } = await makeRegistry();
+    const inner = openRegistry(new FilesystemDriver({ root: folder }));
+    const registry: Namespace = {
+      ...inner,
+      async *packedBlobs(options) {
+        for await (const page of inner.packedBlobs?.(options) ?? []) yield ArrayBuffer.isView(page) ? elsewhere(page) : page;
+      },
+    };
+    const options = { dryRun: true, readOnly: true };
+    const driver = new FilesystemDriver({ root: folder });
+    expect(await outcome(driver, options, registry)).toEqual(await outcome(driver, options));
   });
 
   test("a real run deletes the same", async () => {

@@ -154,7 +154,7 @@ export class DirectoryRepository implements Repository {
       for (const [i, tag] of tags.entries()) {
         if (isTurnLong()) await turn();
         const index = listed[i] ?? [];
-        for (const digest of index instanceof Uint8Array ? digestsIn(index) : index) if (digests.has(digest)) named.push({ tag, digest });
+        for (const digest of ArrayBuffer.isView(index) ? digestsIn(index) : index) if (digests.has(digest)) named.push({ tag, digest });
       }
       yield await this.indexEntries(named, access);
     }

@@ -2,7 +2,8 @@
  * Threads that look at many small files synchronously. Per file, `fs.promises.readFile` costs 48 µs, and open, read and close
  * themselves 5 µs: so a message asks for many paths at once, and the caller's event loop is never held.
  *
- * A thread is started when the first message needs one, and another only where a message has waited long for the disk. Threads
+ * A thread is started when the first message needs one, and another where a message has waited long for the disk, or where several wait
+ * and there is a processor for it. Threads
  * keep the process alive only while an answer is awaited, and end when they have been idle for a while. Where there can be none,
  * or one breaks, messages are answered with `undefined`: nothing was looked at.
  */
@@ -47,7 +48,8 @@ const MAX_THREADS = 4;
 const SLOW_MS = 50;
 const IDLE_MS = 1000;
 const MANY_WAITING = 2;
-const PROCESSORS = availableParallelism();
+/** One is the caller's: on two, a second thread made a run no faster. */
+const PROCESSORS = availableParallelism() - 1;
 
 export class FileWorkers {
   private readonly threads: Thread[] = [];

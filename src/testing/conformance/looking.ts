@@ -106,7 +106,7 @@ export function lookChecks(): NamespaceCheck[] {
       if (found !== undefined) same(found.map((blob) => blob?.digest).join(), asked.join(), "lookAtBlobs");
       if (registry.packedBlobs === undefined) return;
       const packed: string[] = [];
-      for await (const page of registry.packedBlobs()) packed.push(...(page instanceof Uint8Array ? digestsOf(page) : page.map(digestOf)));
+      for await (const page of registry.packedBlobs()) packed.push(...(ArrayBuffer.isView(page) ? digestsOf(page) : page.map(digestOf)));
       sameSet(packed, asked, "packedBlobs");
     }),
     namespaceCheck("again: the same repository, listed afresh", [], async ({ registry }) => {
