@@ -3,9 +3,8 @@
  * themselves 5 µs: so a message asks for many paths at once, and the caller's event loop is never held.
  *
  * A thread is started when the first message needs one, and another where a message has waited long for the disk, or where several wait
- * and there is a processor for it. Threads
- * keep the process alive only while an answer is awaited, and end when they have been idle for a while. Where there can be none,
- * or one breaks, messages are answered with `undefined`: nothing was looked at.
+ * and there is a processor for it. Threads keep the process alive only while an answer is awaited, and end when they have been idle for a
+ * while. Where there can be none, or one breaks, messages are answered with `undefined`: nothing was looked at.
  */
 
 import { availableParallelism } from "node:os";
