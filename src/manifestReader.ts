@@ -3,7 +3,7 @@
  * be understood where it is, is; and what nothing proved is read and judged here.
  */
 
-import type { DigestIndex } from "./digestIndex.js";
+import { type DigestIndex, SHA256_BYTES } from "./digestIndex.js";
 import { areOwn } from "./internal/manyAtOnce.js";
 import { mapAll } from "./internal/mapAll.js";
 import { TaskQueue } from "./internal/taskQueue.js";
@@ -24,9 +24,6 @@ type ManifestLook = LookOptions & { readonly maxBytes: number };
 const ASKED_TOGETHER = 256;
 /** Such questions under way: one is being answered while another's answer is taken in. */
 const QUESTIONS = 2;
-
-/** Of sha256: of others the driver understands nothing. */
-const DIGEST_BYTES = 32;
 
 export class ManifestReader {
   private readonly reading = new Map<number, Reading>();
@@ -134,11 +131,11 @@ export class ManifestReader {
     return unread;
   }
 
-  /** Whether it is an extract of this manifest, proved by what was hashed, and whole. */
+  /** Whether it is an extract of this manifest, proved by what was hashed under sha256, and whole. */
   private takeExtract(manifest: number, extract: Uint8Array | undefined, learnt: Learnt[]): boolean {
-    if (extract === undefined || this.digests.findBytes(extract, 0, DIGEST_BYTES) !== manifest) return false;
+    if (extract === undefined || this.digests.findBytes(extract, 0, SHA256_BYTES) !== manifest) return false;
     try {
-      this.learn(manifest, extract.subarray(DIGEST_BYTES), learnt);
+      this.learn(manifest, extract.subarray(SHA256_BYTES), learnt);
       return true;
     } catch {
       return false;

@@ -316,7 +316,7 @@ export class RepositoryView implements Graph {
 
   private async lookAtUnknown(unknown: readonly number[]): Promise<void> {
     const { repository } = this;
-    if (repository.lookAtLayerLink === undefined) return;
+    if (unknown.length === 0 || repository.lookAtLayerLink === undefined) return;
     const digests = unknown.map((number) => this.run.digests.digest(number));
     const together = areOwn(repository, ["lookAtLayerLink"]) ? await repository.lookAtLayerLinks?.(digests, this.look) : undefined;
     // What is not answered is not gone.

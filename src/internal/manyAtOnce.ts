@@ -14,7 +14,7 @@ export function statAll<A>(
   options: AbortOptions,
   single: (index: number) => Promise<A>,
 ): Promise<(FileInfo | A)[]> {
-  const many = mayAskMany(driver, "stat") ? driver.statMany?.bind(driver) : undefined;
+  const many = areOwn(driver, ["stat"]) ? driver.statMany?.bind(driver) : undefined;
   return askAll(many && ((some) => many(some, options)), paths, single);
 }
 
@@ -31,11 +31,6 @@ export async function visitAll(
 /** Whether a function may look at things in the driver's place. */
 export function mayVisit(driver: StorageDriver): boolean {
   return driver.visitMany !== undefined && areOwn(driver, ["stat", "list", "getContent"]);
-}
-
-/** Whether questions may go together. */
-export function mayAskMany(driver: StorageDriver, method: "stat" | "list" | "getContent"): boolean {
-  return areOwn(driver, [method]);
 }
 
 /**

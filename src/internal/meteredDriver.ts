@@ -3,7 +3,7 @@
 import type { FileInfo, StorageDriver, Visits } from "../driver.js";
 import { toDriverError } from "./driverErrors.js";
 import { Gathered } from "./gathered.js";
-import { mayAskMany, mayVisit } from "./manyAtOnce.js";
+import { areOwn, mayVisit } from "./manyAtOnce.js";
 import { Pace } from "./pace.js";
 import type { TaskQueue } from "./taskQueue.js";
 
@@ -123,7 +123,7 @@ function gatheringOf(driver: StorageDriver, meter: Meter): Gathering {
   const { signal } = meter;
   return {
     // What must be brought to an end is asked singly: a thread that hangs would hold up everything that it was asked.
-    takesMany: (method) => meter.patience === undefined && mayAskMany(driver, method),
+    takesMany: (method) => meter.patience === undefined && areOwn(driver, [method]),
     counted: (method, ask) => (paths) =>
       meter.queue.run(async () => {
         signal?.throwIfAborted();

@@ -8,7 +8,7 @@ import type { Damage, LookOptions } from "../namespace.js";
 import { isDirectory } from "./listing.js";
 
 /** More than any link holds, so that a longer one shows. */
-export const MAX_LINK_BYTES = 256;
+const MAX_LINK_BYTES = 256;
 
 /** What a link says, or what is wrong with it. */
 export type LinkContent =
@@ -33,7 +33,7 @@ export async function readLink(driver: StorageDriver, path: string, options: Loo
 }
 
 /** What a link says, of bytes that were read. */
-export function judgeLink(path: string, bytes: Uint8Array): LinkContent {
+function judgeLink(path: string, bytes: Uint8Array): LinkContent {
   if (bytes.length === 0) {
     return { damage: { kind: "empty-link", path, message: `${path} is empty, as a crash leaves a link` } };
   }
