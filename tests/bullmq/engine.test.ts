@@ -248,14 +248,20 @@ describeRedis("a run on BullMQ", () => {
     const runId = randomUUID();
     const runs = new Queue(queue, { connection: connection() });
     const retry = { attempts: 1, backoffMs: 0 };
-    await runs.add(
+    const waiting = await runs.add(
       "run",
       { version: "0.0.1", runId, start: "s", options: UNTAGGED, needs: [], retry, trace: {} },
       { jobId: `run-${runId}` },
     );
+    // Whoever starts a run that has failed by then has it made anew: so a worker comes once this one is watched.
+    await waiting.updateProgress({ phase: "mark", stage: "survey", total: 1 });
     await runs.close();
-    work(driver);
-    const error = await start(UNTAGGED, { runId }).catch((thrown: unknown) => thrown);
+    let isWatched = false;
+    const onProgress = () => {
+      if (!isWatched) work(driver);
+      isWatched = true;
+    };
+    const error = await start({ ...UNTAGGED, onProgress }, { runId }).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: "WORKER_REFUSED" });
     expect((error as Error).message).toMatch(new RegExp(`run ${runId} was started by oci-registry-gc 0\\.0\\.1, and this worker is \\d`));
     const part = { runId, version: "0.0.1", plan: "p", stage: "mark", part: 0 };
