@@ -45,12 +45,14 @@ export interface Failure {
 
 /** What a visit looks at things with: at once, without promises, as the single methods would tell. Each throws where it can't. */
 export interface VisitedFiles {
-  /** What is at a path; links are followed. */
-  stat(path: string): { isDirectory(): boolean; readonly size: number; readonly mtime: Date };
+  /** What is at a path; links are followed. Its time is in milliseconds since 1970. */
+  stat(path: string): { isDirectory(): boolean; readonly size: number; readonly mtimeMs: number };
   /** The direct children of a directory; a symbolic link is none here. */
   list(path: string): readonly { readonly name: string; isDirectory(): boolean }[];
   /** The first bytes of a file, `maxBytes` at most; good until the next reading. */
   read(path: string, maxBytes: number): Uint8Array;
+  /** The same, but it may stop early, at the first answer that is shorter than it might be: for what proves itself. */
+  readOnce(path: string, maxBytes: number): Uint8Array;
 }
 
 /** What visits came to. */

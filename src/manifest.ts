@@ -42,7 +42,7 @@ export function manifestVisit(withFacts: boolean): string {
     const __name = (target) => target;
     const rule = (${String(manifestRule)})({ crypto, digest: ${String(DIGEST)}, layout: ${JSON.stringify(ENTRY_LAYOUT)} });
     return (files, path) => {
-      const bytes = files.read(path, ${MAX_MANIFEST_BYTES + 1});
+      const bytes = files.readOnce(path, ${MAX_MANIFEST_BYTES + 1});
       return bytes.length > ${MAX_MANIFEST_BYTES} ? undefined : rule.extract(bytes, ${String(withFacts)});
     };
   }`;

@@ -9,6 +9,7 @@ import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
 import { RegistryBuilder } from "oci-registry-gc/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { NAME, type StorageDriver, type VisitedFiles } from "../src/driver.js";
+import { LAST_TIME } from "../src/registry/overview.js";
 import { TAG } from "../src/registry/paths.js";
 import { visits } from "../src/registry/visits.js";
 import { digestOf } from "./support/world.js";
@@ -264,19 +265,28 @@ describe("as the listings tell it", () => {
   });
 });
 
-describe("too many links are left to the listings", () => {
-  const on = (folder: string): VisitedFiles => ({
+describe("what a visit leaves to the listings", () => {
+  const on = (folder: string, tell: Partial<VisitedFiles> = {}): VisitedFiles => ({
     stat: (path) => statSync(join(folder, path)),
     list: (path) => readdirSync(join(folder, path), { withFileTypes: true }),
     read: () => Buffer.from(digestOf("any")),
+    readOnce: () => expect.unreachable("a link is read to its end"),
+    ...tell,
   });
+  const PARTS = { tag: TAG, name: NAME, mostLinks: 100, lastTime: LAST_TIME };
 
-  test.each([0, 1, 2, 3, 4])("%d looks at links", async (mostLinks) => {
+  test.each([0, 1, 2, 3, 4])("links, where it may look at %d", async (mostLinks) => {
     const { folder } = await makeRegistry();
-    const look = () => visits({ tag: TAG, name: NAME, mostLinks }).repositoryWithUploads(on(folder), `/${BASE}/repositories/app`);
+    const look = () => visits({ ...PARTS, mostLinks }).repositoryWithUploads(on(folder), `/${BASE}/repositories/app`);
     // Three revisions, two tags.
     if (mostLinks < 3) expect(look).toThrow("too many");
     else expect(look().length).toBeGreaterThan(0);
+  });
+
+  test.each([Number.NaN, LAST_TIME * 2, -LAST_TIME * 2, Number.POSITIVE_INFINITY])("a time that no date can be: %d", async (mtimeMs) => {
+    const { folder } = await makeRegistry();
+    const stat = (path: string) => ({ isDirectory: () => false, size: statSync(join(folder, path)).size, mtimeMs });
+    expect(() => visits(PARTS).repository(on(folder, { stat }), `/${BASE}/repositories/app`)).toThrow("no time");
   });
 });
 

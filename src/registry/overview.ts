@@ -9,6 +9,7 @@ import { visits } from "./visits.js";
 const HEADER_BYTES = 12;
 /** Some tens of milliseconds where the disk is warm. */
 const MOST_LINKS = 8192;
+export const LAST_TIME = 8.64e15;
 
 /** The texts of a visit to a repository's directory. */
 export const REPOSITORY_VISIT = { withUploads: textOf("repositoryWithUploads"), withoutUploads: textOf("repository") } as const;
@@ -19,7 +20,7 @@ export const PREFIX_VISIT = textOf("prefix");
 export const DIGESTS_VISIT = textOf("digests");
 
 function textOf(visit: keyof ReturnType<typeof visits>): string {
-  const parts = `{ tag: ${String(TAG)}, name: ${String(NAME)}, mostLinks: ${MOST_LINKS} }`;
+  const parts = `{ tag: ${String(TAG)}, name: ${String(NAME)}, mostLinks: ${MOST_LINKS}, lastTime: ${LAST_TIME} }`;
   // A transformer that keeps functions' names puts calls of `__name` in.
   return `() => {
     const __name = (target) => target;

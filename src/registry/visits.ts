@@ -13,9 +13,11 @@ export interface VisitParts {
   readonly name: RegExp;
   /** Looks at links, in one visit: nobody is to wait for more. */
   readonly mostLinks: number;
+  /** The last that a `Date` can be, in milliseconds. */
+  readonly lastTime: number;
 }
 
-export function visits({ tag: tagPattern, name: namePattern, mostLinks }: VisitParts) {
+export function visits({ tag: tagPattern, name: namePattern, mostLinks, lastTime }: VisitParts) {
   /** The 32 bytes of each digest that these names are the hex of. */
   function packed(names: readonly string[]): Buffer {
     const hex = names.join("");
@@ -83,7 +85,9 @@ export function visits({ tag: tagPattern, name: namePattern, mostLinks }: VisitP
   function linkTime(files: VisitedFiles, path: string): number {
     const stats = files.stat(path);
     if (stats.isDirectory() || stats.size !== 71) throw new Error("no link");
-    return stats.mtime.getTime();
+    const time = Math.round(stats.mtimeMs);
+    if (!(Math.abs(time) <= lastTime)) throw new Error("no time");
+    return time;
   }
 
   /** The hex that a link names. */

@@ -26,14 +26,14 @@ function stat(files) {
       if (stats === undefined) return;
       facts[i * 3] = stats.isDirectory() ? 2 : 1;
       facts[i * 3 + 1] = stats.size;
-      facts[i * 3 + 2] = stats.mtime.getTime();
+      facts[i * 3 + 2] = Math.round(stats.mtimeMs);
     } catch {}
   });
   return { value: facts, transfer: [facts.buffer] };
 }
 
 /** What a function makes of each path; nothing of those behind many large files or answers, nor once it is stopped. */
-function visit(paths, text, stop) {
+function visit(paths, number, text, stop) {
   const calls = new Uint32Array(3);
   let [read, made] = [0, 0];
   const begin = (call) => {
@@ -49,17 +49,20 @@ function visit(paths, text, stop) {
       begin(1);
       return fs.readdirSync(root + path, { withFileTypes: true });
     },
-    read(path, limit) {
-      if (read > MOST_TOGETHER) throw new Error("no more together");
-      begin(2);
-      const content = contentOf(root + path, limit);
-      read += content.length;
-      return content;
-    },
+    read: (path, limit) => take(path, limit, false),
+    readOnce: (path, limit) => take(path, limit, true),
   };
+  const take = (path, limit, once) => {
+    if (read > MOST_TOGETHER) throw new Error("no more together");
+    begin(2);
+    const content = contentOf(root + path, limit, once);
+    read += content.length;
+    return content;
+  };
+  const visitor = visitorOf(number, text);
   const { value, transfer } = contents(paths, (path) => {
     if (made > MOST_TOGETHER) throw new Error("no more together");
-    const answer = visitorOf(text)(files, path);
+    const answer = visitor(files, path);
     made += answer.length;
     return answer;
   });
@@ -67,12 +70,12 @@ function visit(paths, text, stop) {
 }
 
 /** The function of a text. Made anew for each message it would lose all that was learnt and optimized of it. */
-function visitorOf(text) {
-  let visitor = visitors.get(text);
+function visitorOf(number, text) {
+  let visitor = visitors.get(number);
   if (visitor === undefined) {
     visitor = (0, eval)(text)(require("node:crypto"));
     if (visitors.size > 16) visitors.clear();
-    visitors.set(text, visitor);
+    visitors.set(number, visitor);
   }
   return visitor;
 }
@@ -99,8 +102,11 @@ function contents(files, take) {
   return { value: { bytes, lengths }, transfer: [bytes.buffer, lengths.buffer] };
 }
 
-/** Reads until nothing comes any more, or the limit is reached: a size that is told beforehand may be another by then. */
-function contentOf(file, limit) {
+/**
+ * Reads until nothing comes any more, or the limit is reached: a size that is told beforehand may be another by then. Once: only as long
+ * as all comes that there is room for.
+ */
+function contentOf(file, limit, once) {
   const handle = fs.openSync(file, READ);
   try {
     let length = 0;
@@ -108,8 +114,8 @@ function contentOf(file, limit) {
       if (length === buffer.length) buffer = Buffer.concat([buffer], buffer.length * 2);
       const room = Math.min(limit, buffer.length) - length;
       const count = fs.readSync(handle, buffer, length, room, null);
-      if (count === 0) break;
       length += count;
+      if (count === 0 || (once && count < room)) break;
     }
     return buffer.subarray(0, length);
   } finally {
