@@ -27,9 +27,6 @@ export class ManifestCatalog {
   private readonly problems = new Map<number, ManifestProblem>();
   private readonly facts = new Map<number, ManifestFacts>();
 
-  /** @param keepFacts - Whether to hold what `keep` asks for. */
-  constructor(private readonly keepFacts: boolean) {}
-
   /** Whether anything is held of the manifest. */
   knows(manifest: number): boolean {
     return this.states.get(manifest) !== 0;
@@ -44,7 +41,7 @@ export class ManifestCatalog {
   /** Holds what was read of a manifest. */
   hold(manifest: number, { children, blobs, subjects, facts, isManifest, mayHaveSignatures }: KnownManifest): void {
     this.lists.set(manifest, [children, blobs, subjects]);
-    if (this.keepFacts && facts !== undefined) this.facts.set(manifest, facts);
+    if (facts !== undefined) this.facts.set(manifest, facts);
     this.states.set(manifest, WHOLE | (isManifest ? IS_MANIFEST : 0) | (mayHaveSignatures ? MAY_HAVE_SIGNATURES : 0));
   }
 

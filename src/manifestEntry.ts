@@ -9,6 +9,7 @@
  */
 
 import { hash } from "node:crypto";
+import { splitDigest } from "./digest.js";
 import type { DigestIndex } from "./digestIndex.js";
 import type { EntryLayout, ManifestFacts } from "./manifestRule.js";
 
@@ -20,9 +21,11 @@ const COUNTS_AT = 5;
 const HEADER_BYTES = 17;
 
 /** To be raised with every change of what is read out of a manifest, or of how it is packed. */
-const RULE = 2;
+const RULE = 3;
 
 const CHECKSUM_BYTES = 32;
+const RULE_AT = CHECKSUM_BYTES;
+const DIGEST_AT = RULE_AT + 1;
 
 /** What an entry says, in numbers. */
 export interface KnownManifest {
@@ -35,28 +38,34 @@ export interface KnownManifest {
   /** Named as something that is none. */
   readonly blobs: readonly number[];
   readonly subjects: readonly number[];
-  /** Where it was packed with them. */
+  /** Where they were asked for. */
   readonly facts: ManifestFacts | undefined;
 }
+
+/** Of what is packed with facts: whether they are read, or only that they are there. */
+export type FactsWanted = "none" | "packed" | "read";
 
 /**
  * Reads an entry.
  *
  * @throws RangeError or SyntaxError where it is not whole.
  */
-export function readEntry(bytes: Uint8Array, digests: DigestIndex): KnownManifest {
+export function readEntry(bytes: Uint8Array, digests: DigestIndex, facts: FactsWanted): KnownManifest {
   if (bytes.length < HEADER_BYTES) throw new RangeError(`no entry of ${bytes.length} bytes`);
   const flags = bytes[0] ?? 0;
   const lists: [number[], number[], number[]] = [[], [], []];
   let at = HEADER_BYTES;
   for (let list = 0; list < lists.length; list++) at = readList(bytes, at, uint32(bytes, COUNTS_AT + list * 4), digests, lists[list] ?? []);
+  // What nobody is told of, nobody can keep.
+  if ((facts !== "none") !== at < bytes.length) throw new RangeError(facts === "none" ? "an entry with facts" : "an entry without facts");
   const [children, blobs, subjects] = lists;
   return {
     isManifest: (flags & ENTRY_LAYOUT.isManifest) !== 0,
     mayHaveSignatures: (flags & ENTRY_LAYOUT.mayHaveSignatures) !== 0,
     size: uint32(bytes, SIZE_AT),
     ...{ children: unique(children), blobs: unique(blobs), subjects: unique(subjects) },
-    facts: at === bytes.length ? undefined : (JSON.parse(Buffer.from(bytes.subarray(at)).toString("utf8")) as ManifestFacts),
+    // Read where they are needed: that takes as long as all the rest.
+    facts: facts === "read" ? (JSON.parse(Buffer.from(bytes.subarray(at)).toString("utf8")) as ManifestFacts) : undefined,
   };
 }
 
@@ -85,17 +94,26 @@ function uint32(bytes: Uint8Array, at: number): number {
   return ((bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)) >>> 0;
 }
 
-/** The bytes that a cache keeps: an entry behind a checksum over it, whose it is, and the rule that made it. */
+/**
+ * The bytes that a cache keeps: a checksum over all that follows, a byte for the rule that made the entry, whose it is (the bytes of its
+ * digest), and the entry.
+ */
 export function toRemember(digest: string, entry: Uint8Array): Uint8Array {
-  return Buffer.concat([checksum(digest, entry), entry]);
+  const { hex } = splitDigest(digest);
+  const told = Buffer.concat([Buffer.alloc(CHECKSUM_BYTES), Buffer.from([RULE]), Buffer.from(hex, "hex"), entry]);
+  told.write(checksum(told), "hex");
+  return told;
 }
 
 /** The entry in bytes from a cache; `undefined` where they are damaged, of another manifest, or made by another rule. */
 export function fromMemory(digest: string, bytes: Uint8Array): Uint8Array | undefined {
-  const entry = bytes.subarray(CHECKSUM_BYTES);
-  return checksum(digest, entry).equals(bytes.subarray(0, CHECKSUM_BYTES)) ? entry : undefined;
+  const { hex } = splitDigest(digest);
+  const told = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const entryAt = DIGEST_AT + hex.length / 2;
+  if (told[RULE_AT] !== RULE || told.toString("hex", DIGEST_AT, entryAt) !== hex) return undefined;
+  return told.toString("hex", 0, CHECKSUM_BYTES) === checksum(told) ? told.subarray(entryAt) : undefined;
 }
 
-function checksum(digest: string, entry: Uint8Array): Buffer {
-  return hash("sha256", Buffer.concat([Buffer.from(`${RULE} ${digest}\n`), entry]), "buffer");
+function checksum(told: Buffer): string {
+  return hash("sha256", told.subarray(RULE_AT), "hex");
 }

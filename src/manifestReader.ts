@@ -10,7 +10,7 @@ import { TaskQueue } from "./internal/taskQueue.js";
 import { isTurnLong, turn } from "./internal/turn.js";
 import { MAX_MANIFEST_BYTES, type ManifestDamage, manifestVisit, packManifest, readManifest } from "./manifest.js";
 import type { ManifestCatalog } from "./manifestCatalog.js";
-import { fromMemory, type KnownManifest, readEntry, toRemember } from "./manifestEntry.js";
+import { type FactsWanted, fromMemory, type KnownManifest, readEntry, toRemember } from "./manifestEntry.js";
 import type { ManifestDocument } from "./manifestRule.js";
 import type { LookOptions, Repository } from "./namespace.js";
 import type { ReferenceCache } from "./referenceCache.js";
@@ -31,7 +31,7 @@ export class ManifestReader {
   /** Manifests that are asked for together, and how many of them are held at once where they have to be read. */
   private readonly askedTogether: number;
   private readonly heldTogether: number;
-  private readonly withFacts: boolean;
+  private readonly facts: FactsWanted;
   private readonly visit: string;
   /** Whether manifests are understood elsewhere, as far as is known. */
   private extracts: "unknown" | "sometimes" | "never" = "unknown";
@@ -62,8 +62,8 @@ export class ManifestReader {
     this.gets = new TaskQueue(questions);
     this.heldTogether = Math.max(1, Math.floor(maxParallelGets / questions));
     this.askedTogether = asksTogether ? ASKED_TOGETHER : this.heldTogether;
-    this.withFacts = keepFacts || memory !== undefined;
-    this.visit = manifestVisit(this.withFacts);
+    this.facts = keepFacts ? "read" : memory !== undefined ? "packed" : "none";
+    this.visit = manifestVisit(this.facts !== "none");
     this.look = { ...options.look, maxBytes: MAX_MANIFEST_BYTES };
   }
 
@@ -166,7 +166,7 @@ export class ManifestReader {
       const bytes = await memory.get(digest);
       const entry = bytes ? fromMemory(digest, bytes) : undefined;
       // Read at once: the bytes are the cache's own, and may be others by the time of its next answer.
-      return entry && this.readKnown(entry);
+      return entry && readEntry(entry, this.digests, this.facts);
     } catch (error) {
       this.options.onMemoryFailure(error);
       return undefined;
@@ -184,22 +184,15 @@ export class ManifestReader {
   private understand(manifest: number, digest: string, bytes: Uint8Array, learnt: Learnt[]): void {
     const document = readManifest(digest, bytes);
     if (isDamage(document)) this.catalog.break(manifest, document);
-    else this.learn(manifest, packManifest(document, bytes.length, this.withFacts), learnt);
+    else this.learn(manifest, packManifest(document, bytes.length, this.facts !== "none"), learnt);
   }
 
   private learn(manifest: number, entry: Uint8Array, learnt: Learnt[]): void {
-    const known = this.readKnown(entry);
+    const known = readEntry(entry, this.digests, this.facts);
     this.catalog.hold(manifest, known);
     if (this.options.memory === undefined || !known.isManifest) return;
     const digest = this.digests.digest(manifest);
     learnt.push({ digest, bytes: toRemember(digest, entry) });
-  }
-
-  private readKnown(entry: Uint8Array): KnownManifest {
-    const known = readEntry(entry, this.digests);
-    // What nobody is told of, nobody can keep.
-    if (this.withFacts && known.facts === undefined) throw new RangeError("an entry without facts");
-    return known;
   }
 
   /** Resolves when nothing is being read. */

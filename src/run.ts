@@ -43,7 +43,7 @@ export class Run {
   readonly digests = new DigestIndex();
   /** Why what is kept is kept. A look of its own begins with new ones. */
   marks = new Marks();
-  readonly catalog: ManifestCatalog;
+  readonly catalog = new ManifestCatalog();
   /** Reads manifests into the catalog. */
   readonly manifests: ManifestReader;
   /** Sizes (bytes) and times (milliseconds since 1970) of blobs, as far as they are known; NaN where not. */
@@ -133,7 +133,6 @@ export class Run {
       startedAt: this.startedAt,
     });
     this.telemetry = new Telemetry(ctx, driver.name, this.settings.dryRun);
-    this.catalog = new ManifestCatalog(this.settings.keep !== undefined);
     this.manifests = new ManifestReader(this.digests, this.catalog, {
       maxParallelGets: this.settings.maxParallelManifestGets,
       asksTogether: mayVisit(driver),

@@ -98,13 +98,15 @@ test("an entry that was cut anywhere is not read", () => {
   const content = JSON.stringify({ schemaVersion: 2, layers: [{ digest: digestOf("a") }, { digest: wide("sha512", "b") }] });
   const entry = expected(content, true)?.subarray(32) ?? Buffer.alloc(0);
   const digests = new DigestIndex();
-  const { children } = readEntry(entry, digests);
+  const { children } = readEntry(entry, digests, "read");
   expect(children.map((number) => digests.digest(number))).toEqual([digestOf("a"), wide("sha512", "b")]);
   const facts = 17 + 33 + 65;
   for (let end = 0; end < entry.length; end++) {
-    // Without facts it is whole, too.
-    if (end !== facts) expect(() => readEntry(entry.subarray(0, end), digests)).toThrow();
+    expect(() => readEntry(entry.subarray(0, end), digests, "read")).toThrow();
+    if (end <= facts) expect(() => readEntry(entry.subarray(0, end), digests, "packed")).toThrow();
+    if (end !== facts) expect(() => readEntry(entry.subarray(0, end), digests, "none")).toThrow();
   }
+  expect(readEntry(entry.subarray(0, facts), digests, "none").facts).toBeUndefined();
 });
 
 describe("a run", () => {

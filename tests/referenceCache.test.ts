@@ -120,7 +120,7 @@ describe("an entry", () => {
     const entry = fromMemory(digest, remembered);
     expect(entry && Buffer.from(entry)).toEqual(Buffer.from(packed));
     const digests = new DigestIndex();
-    const known = readEntry(entry ?? new Uint8Array(), digests);
+    const known = readEntry(entry ?? new Uint8Array(), digests, "read");
     expect(known.facts).toMatchObject({ artifactType: "a/b", annotations: { a: "ö" }, size: manifest.length });
     expect(known.blobs.map((number) => digests.digest(number))).toContain(digestOf("layer"));
   });
@@ -135,14 +135,20 @@ describe("an entry", () => {
   });
 
   test("of another rule is ignored", () => {
-    const checksum = createHash("sha256").update(`1 ${digest}\n`).update(packed).digest();
+    const madeBy = (rule: number) => {
+      const told = Buffer.concat([Buffer.from([rule]), Buffer.from(digest.slice(7), "hex"), packed]);
+      return Buffer.concat([createHash("sha256").update(told).digest(), told]);
+    };
+    expect(madeBy(3)).toEqual(remembered);
+    for (const rule of [0, 1, 2, 4, 255]) expect(fromMemory(digest, madeBy(rule))).toBeUndefined();
+    // As they were packed until rule 2.
+    const checksum = createHash("sha256").update(`2 ${digest}\n`).update(packed).digest();
     expect(fromMemory(digest, Buffer.concat([checksum, packed]))).toBeUndefined();
-    const today = createHash("sha256").update(`2 ${digest}\n`).update(packed).digest();
-    expect(fromMemory(digest, Buffer.concat([today, packed]))).toBeDefined();
   });
 
   test("of another manifest is ignored", () => {
     expect(fromMemory(digestOf("another"), remembered)).toBeUndefined();
+    expect(fromMemory(`sha512:${digest.slice(7)}${"0".repeat(64)}`, remembered)).toBeUndefined();
   });
 
   test("that is damaged has the manifest read again, and is made anew", async () => {
