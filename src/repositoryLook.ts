@@ -174,7 +174,7 @@ export class RepositoryLook {
   /** Whether damage keeps this layer, or what it stands for. */
   protects(number: number): boolean {
     if (!this.view.isDamaged) return false;
-    for (const layer of this.view.layerNumbers()) if (layer === number || this.view.blobOf(layer) === number) return true;
+    for (const layer of this.view.layers.numbers()) if (layer === number || this.view.layers.blobOf(layer) === number) return true;
     return false;
   }
 
@@ -217,7 +217,7 @@ export class RepositoryLook {
   }
 
   private isReached(layer: number): boolean {
-    return this.reach.digests.has(layer) || this.reach.digests.has(this.view.blobOf(layer));
+    return this.reach.digests.has(layer) || this.reach.digests.has(this.view.layers.blobOf(layer));
   }
 
   private untouched(): number[] {
@@ -287,13 +287,13 @@ export class RepositoryLook {
   private async findLoose(): Promise<void> {
     const { removeLayerLinks, removeEmptyRepositories } = this.run.settings;
     const mustLook = removeLayerLinks || removeEmptyRepositories || this.run.looksAtTimes;
-    const layers = await filterInTurns(this.view.layerNumbers(), (layer) => !this.isReached(layer));
-    const times = mustLook ? await this.view.lookAtLayers(layers, this.run.looksAtTimes) : layers.map(() => Number.NaN);
+    const layers = await filterInTurns(this.view.layers.numbers(), (layer) => !this.isReached(layer));
+    const times = mustLook ? await this.view.layers.lookAt(layers, this.run.looksAtTimes) : layers.map(() => Number.NaN);
     layers.forEach((layer, i) => {
       const time = times[i];
       if (time === undefined) return;
       const isChanged = this.earlier !== "first" && !isSame(this.earlierLooseTime(layer), time);
-      this.addLoose(layer, { time, blob: this.view.blobOf(layer), isChanged });
+      this.addLoose(layer, { time, blob: this.view.layers.blobOf(layer), isChanged });
     });
   }
 
@@ -307,13 +307,13 @@ export class RepositoryLook {
     this.doomed.clear();
     this.loose.clear();
     await this.follow(this.view.revisions.keys(), PROTECTED, "damage");
-    const layers = [...this.view.layerNumbers()];
-    const times = await this.view.lookAtLayers(layers);
+    const layers = [...this.view.layers.numbers()];
+    const times = await this.view.layers.lookAt(layers);
     const present = layers.filter((_, i) => times[i] !== undefined);
     for (const { link } of this.run.aside?.layerLinksTakenFrom(this.repository.name) ?? []) present.push(this.run.digests.add(link.target));
     for (const layer of present) {
       this.run.marks.add(layer, PROTECTED);
-      this.run.marks.add(this.view.blobOf(layer), PROTECTED);
+      this.run.marks.add(this.view.layers.blobOf(layer), PROTECTED);
     }
     if (this.view.hasUnknownNeeds && present.length === 0) {
       this.run.unknowable ??= new DamagedRegistryError(

@@ -6,22 +6,17 @@ import { areOwn } from "./internal/manyAtOnce.js";
 import { mapAll } from "./internal/mapAll.js";
 import { NumberMap, NumberSet } from "./internal/numberMap.js";
 import { isTurnLong, timesInTurns, turn } from "./internal/turn.js";
+import { LayerLinks } from "./layerLinks.js";
 import { MAX_MANIFEST_BYTES } from "./manifest.js";
 import type { Graph } from "./mark.js";
 import { ABSENT, PRESENT } from "./marks.js";
-import type { Damage, LayerLink, LookOptions, Repository, RepositoryOverview, Signature } from "./namespace.js";
+import type { Damage, LookOptions, Repository, RepositoryOverview, Signature } from "./namespace.js";
 import { type RememberedLook, recallTime } from "./rememberedLook.js";
 import type { Problem } from "./report.js";
 import type { Run } from "./run.js";
 
 /** Damage that registries leave for a moment, since they write in several steps. */
 const PASSING: ReadonlySet<string> = new Set(["empty-link", "missing-current-link", "dangling-tag"]);
-
-/** A layer link that a listing named, and nobody has looked at. */
-const NAME_ONLY = Number.NEGATIVE_INFINITY;
-
-/** Layer links that are looked at together. */
-const LOOKED_AT_TOGETHER = 1024;
 
 export class RepositoryView implements Graph {
   /** Revision links and when they were written (milliseconds since 1970; NaN where unknown). */
@@ -41,10 +36,7 @@ export class RepositoryView implements Graph {
   /** Whether damage was seen that may have been a write under way. */
   isPassing = false;
 
-  private readonly layers = new NumberMap(NAME_ONLY);
-  private readonly stored = new Map<number, number>();
-  /** Layer links that journals hold as taken. */
-  private readonly taken = new Set<number>();
+  readonly layers: LayerLinks;
   private readonly referrers = new Map<number, number[]>();
   private readonly servable = new Map<number, boolean>();
   private readonly look: LookOptions;
@@ -54,6 +46,7 @@ export class RepositoryView implements Graph {
     readonly repository: Repository,
   ) {
     this.look = { ...run.look, onUnrecognized: () => this.strays++ };
+    this.layers = new LayerLinks(run, repository, { look: this.look, onDamage: (damage, digest) => this.damaged(damage, digest) });
   }
 
   /** Lists everything, reads every manifest that no one has read, and judges it. */
@@ -64,7 +57,7 @@ export class RepositoryView implements Graph {
       await view.listRevisions();
       await view.listLayerLinks();
     }
-    view.takeJournals();
+    view.layers.takeJournals();
     await run.manifests.readAll(repository, view.revisions.keys());
     await view.judgeManifests();
     if (overview === undefined) await view.listTags();
@@ -86,11 +79,9 @@ export class RepositoryView implements Graph {
       if (signatures.length > 0) view.signaturesOf.set(number, signatures);
     }
     for (const { digest, time, blob } of remembered.loose) {
-      const number = run.digests.add(digest);
-      view.layers.set(number, recallTime(time));
-      if (blob !== digest) view.stored.set(number, run.digests.add(blob));
+      view.layers.recall(run.digests.add(digest), recallTime(time), run.digests.add(blob));
     }
-    view.takeJournals();
+    view.layers.takeJournals();
     return view;
   }
 
@@ -105,7 +96,7 @@ export class RepositoryView implements Graph {
     await timesInTurns(revisions, (i) => this.revisions.set(digests.addNth(found.revisions, i), found.times[i] ?? Number.NaN));
     const layers = found.layerLinks.length / SHA256_BYTES;
     this.layers.reserve(layers);
-    await timesInTurns(layers, (i) => this.layers.set(digests.addNth(found.layerLinks, i), NAME_ONLY));
+    await timesInTurns(layers, (i) => this.layers.name(digests.addNth(found.layerLinks, i)));
     return found;
   }
 
@@ -130,25 +121,7 @@ export class RepositoryView implements Graph {
 
   private async listLayerLinks(): Promise<void> {
     for await (const page of this.repository.layerLinks(this.look)) {
-      for (const link of page) {
-        const number = this.run.digests.add(link.digest);
-        this.layers.set(number, link.nameOnly === true ? NAME_ONLY : (link.modTime?.getTime() ?? Number.NaN));
-        if (link.target !== undefined && link.target !== link.digest) this.stored.set(number, this.run.digests.add(link.target));
-        if (link.damage !== undefined) this.damaged(link.damage, link.digest);
-      }
-    }
-  }
-
-  /**
-   * What a run took, it took on the strength of a look: a later one sees it still, and has it written anew where it is needed. It
-   * does so where a listing names the link, too: the directory that it lay in may be all that is left.
-   */
-  private takeJournals(): void {
-    for (const { link } of this.run.aside?.layerLinksTakenFrom(this.repository.name) ?? []) {
-      const { digest, target } = link;
-      const number = this.run.digests.add(digest);
-      this.taken.add(number);
-      if (target !== digest) this.stored.set(number, this.run.digests.add(target));
+      for (const link of page) this.layers.take(link);
     }
   }
 
@@ -177,7 +150,7 @@ export class RepositoryView implements Graph {
       if (settings.referrers === "keep-with-subject") {
         for (const subject of catalog.subjects(number)) {
           addTo(this.referrers, subject, number);
-          const stored = this.stored.get(subject);
+          const stored = this.layers.storedAs(subject);
           if (stored !== undefined) addTo(this.referrers, stored, number);
         }
       }
@@ -255,96 +228,28 @@ export class RepositoryView implements Graph {
   }
 
   storedAs(number: number): number | undefined {
-    return this.stored.get(number);
+    return this.layers.storedAs(number);
   }
 
   /** Old registries linked manifests like layers, and today's still serve them. */
   async servedAsManifests(numbers: readonly number[]): Promise<readonly number[]> {
-    const unknown = [...new Set(numbers)].filter(
-      (number) => (this.layers.has(number) || this.taken.has(number)) && !this.servable.has(number),
-    );
-    const linked = (
-      await mapAll(unknown, async (number) =>
-        this.taken.has(number) || (await this.lookAtLayer(number)) !== undefined ? number : undefined,
-      )
-    ).filter((number) => number !== undefined);
-    const small = linked.filter((number) => !(this.run.sizes.get(this.blobOf(number)) > MAX_MANIFEST_BYTES));
-    await this.run.manifests.readAll(
-      this.repository,
-      small.map((number) => this.blobOf(number)),
-    );
+    const asked = [...new Set(numbers)];
+    const unknown = asked.filter((number) => this.layers.isNamed(number) && !this.servable.has(number));
+    const linked = await this.layers.linked(unknown);
+    const blobOf = (number: number) => this.layers.blobOf(number);
+    const small = linked.filter((number) => !(this.run.sizes.get(blobOf(number)) > MAX_MANIFEST_BYTES));
+    await this.run.manifests.readAll(this.repository, small.map(blobOf));
     for (const number of unknown) this.servable.set(number, false);
     for (const number of small) {
-      const blob = this.blobOf(number);
+      const blob = blobOf(number);
       this.servable.set(number, this.run.catalog.isWhole(blob) && this.run.catalog.isManifest(blob));
     }
-    return [...new Set(numbers)].filter((number) => this.servable.get(number) === true).map((number) => this.blobOf(number));
-  }
-
-  /** The digest under which a layer link's blob is stored. */
-  blobOf(layer: number): number {
-    return this.stored.get(layer) ?? layer;
+    return asked.filter((number) => this.servable.get(number) === true).map(blobOf);
   }
 
   /** Whether the listings named nothing: perhaps there is no such repository any more. */
   get isBare(): boolean {
     return this.revisions.size === 0 && this.tags === 0 && this.layers.size === 0;
-  }
-
-  /** The layer links, as far as listings told them. */
-  layerNumbers(): Iterable<number> {
-    return this.layers.keys();
-  }
-
-  /** When a layer link was written; `undefined` where there is none. Damage that shows is taken in. */
-  async lookAtLayer(number: number, needsTime = false): Promise<number | undefined> {
-    const [time] = await this.lookAtLayers([number], needsTime);
-    return time;
-  }
-
-  /** The same for several, in the order asked. */
-  async lookAtLayers(numbers: readonly number[], needsTime = false): Promise<(number | undefined)[]> {
-    const times: (number | undefined)[] = [];
-    for (let start = 0; start < numbers.length; start += LOOKED_AT_TOGETHER) {
-      if (isTurnLong()) await turn();
-      const some = numbers.slice(start, start + LOOKED_AT_TOGETHER);
-      await this.lookAtUnknown(some.filter((number) => !this.isLayerKnown(number, needsTime)));
-      for (const number of some) times.push(this.knownTime(number));
-    }
-    return times;
-  }
-
-  private async lookAtUnknown(unknown: readonly number[]): Promise<void> {
-    const { repository } = this;
-    if (unknown.length === 0 || repository.lookAtLayerLink === undefined) return;
-    const digests = unknown.map((number) => this.run.digests.digest(number));
-    const together = areOwn(repository, ["lookAtLayerLink"]) ? await repository.lookAtLayerLinks?.(digests, this.look) : undefined;
-    // What is not answered is not gone.
-    const isWhole = together?.length === digests.length;
-    const links = isWhole ? together : await mapAll(digests, async (digest) => repository.lookAtLayerLink?.(digest, this.look));
-    unknown.forEach((number, i) => this.takeLayer(number, links[i]));
-  }
-
-  private isLayerKnown(number: number, needsTime: boolean): boolean {
-    const known = this.layers.get(number);
-    return known !== undefined && known !== NAME_ONLY && !(needsTime && Number.isNaN(known));
-  }
-
-  /** `undefined` where there is no such link. */
-  private knownTime(number: number): number | undefined {
-    const known = this.layers.get(number);
-    return known === NAME_ONLY ? Number.NaN : known;
-  }
-
-  private takeLayer(number: number, link: LayerLink | undefined): void {
-    if (link === undefined) {
-      this.layers.delete(number);
-      return;
-    }
-    const isNews = this.layers.get(number) === NAME_ONLY;
-    if (link.target !== undefined && link.target !== link.digest) this.stored.set(number, this.run.digests.add(link.target));
-    if (link.damage !== undefined && isNews) this.damaged(link.damage, link.digest);
-    this.layers.set(number, link.modTime?.getTime() ?? Number.NaN);
   }
 
   /** When a revision link was written; `undefined` where it is gone by now. */

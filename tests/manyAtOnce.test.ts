@@ -61,9 +61,11 @@ describe("the file system's driver", () => {
       return { calls, answers: answers.map((bytes) => bytes && Buffer.from(bytes).toString()) };
     };
     const none = NEITHER.map(() => undefined);
-    const size = (maxBytes: number) => `() => (files, path) => Buffer.from(String(files.read(path, ${maxBytes}).length))`;
-    expect((await visitAll(size(1000))).answers).toEqual(["7", "0", "1000", "7", "7", ...none, undefined]);
-    expect((await visitAll(size(300_000))).answers).toEqual(["7", "0", "200000", "7", "7", ...none, undefined]);
+    for (const read of ["read", "readOnce"]) {
+      const size = (maxBytes: number) => `() => (files, path) => Buffer.from(String(files.${read}(path, ${maxBytes}).length))`;
+      expect((await visitAll(size(1000))).answers).toEqual(["7", "0", "1000", "7", "7", ...none, undefined]);
+      expect((await visitAll(size(300_000))).answers).toEqual(["7", "0", "200000", "7", "7", ...none, undefined]);
+    }
     const stat = "() => (files, path) => Buffer.from(`${files.stat(path).size} ${files.stat(path).isDirectory()}`)";
     const told = await visitAll(stat);
     expect(told.answers.slice(0, 3)).toEqual(["7 false", "0 false", "200000 false"]);
@@ -269,6 +271,56 @@ describe("the metered driver", () => {
     expect(unhandled).toEqual([]);
   });
 
+  test.each<[string, (driver: StorageDriver) => Promise<unknown>, Partial<Record<keyof StorageDriver, unknown>>, string]>([
+    [
+      "stat",
+      (driver) => driver.stat("/d"),
+      { stat: async () => undefined },
+      "reject with the code PATH_NOT_FOUND where nothing is; got undefined",
+    ],
+    ["stat", (driver) => driver.stat("/d"), { stat: async () => null }, "got null"],
+    ["stat", (driver) => driver.stat("/d"), { stat: () => true }, "got boolean"],
+    ["getContent", async (driver) => driver.getContent?.("/d"), { getContent: async () => "text" }, "a Uint8Array; got string"],
+    ["getContent", async (driver) => driver.getContent?.("/d"), { getContent: async () => undefined }, "got undefined"],
+    [
+      "getContent",
+      async (driver) => driver.getContent?.("/d"),
+      { getContent: async () => new ArrayBuffer(3) },
+      "got an instance of ArrayBuffer",
+    ],
+    [
+      "reader",
+      (driver) => driver.reader("/d"),
+      { reader: async () => Buffer.from("x") },
+      "a stream, a Readable or a ReadableStream; got an instance of Buffer",
+    ],
+    ["reader", (driver) => driver.reader("/d"), { reader: async () => undefined }, "got undefined"],
+    [
+      "list",
+      (driver) => firstPage(driver.list("/d")),
+      { list: () => pages({ path: "/d/a", isDirectory: false }) },
+      "got an object with path, isDirectory in it",
+    ],
+    ["list", (driver) => firstPage(driver.list("/d")), { list: () => pages(["a"]) }, "got an array with string in it"],
+    [
+      "list",
+      (driver) => firstPage(driver.list("/d")),
+      { list: () => pages([{ name: "a" }]) },
+      "an array with an object with name in it in it",
+    ],
+    ["walk", (driver) => firstPage(driver.walk?.("/d")), { walk: () => pages([null]) }, "got an array with null in it"],
+    ["walk", (driver) => firstPage(driver.walk?.("/d")), { walk: () => pages("/d/a") }, "got string"],
+  ])("%s: an answer that is none is told as what it is", async (method, ask, members, message) => {
+    const { driver } = metered({ ...(await halfDriver()).driver, manyOf: undefined, ...members } as unknown as StorageDriver);
+    const error = await ask(driver).then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    );
+    expect(error).toMatchObject({ code: "DRIVER_ERROR", path: "/d" });
+    expect((error as Error).message).toContain(`half: ${method} of /d failed: ${method} must give `);
+    expect((error as Error).message).toContain(message);
+  });
+
   test("an absence in words of the driver's own is told with what it must say instead", async () => {
     const { driver } = metered({ ...(await halfDriver()).driver, manyOf: undefined, stat: () => Promise.reject(new Error("no such key")) });
     await expect(driver.stat("/d")).rejects.toThrow(
@@ -344,3 +396,11 @@ test("a pace gives each turn its portion, in the order of asking, and what is he
   await Promise.all([4, 5, 2, 8, 50, 1, 0].map(async (weight) => pace.room(weight).then(() => turns.at(-1)?.push(weight))));
   expect(turns.filter((each) => each.length > 0)).toEqual([[4, 5], [2, 8], [50], [1, 0]]);
 });
+
+async function* pages(...each: unknown[]): AsyncGenerator {
+  yield* each;
+}
+
+async function firstPage(listing: AsyncIterable<unknown> | undefined): Promise<unknown> {
+  return listing?.[Symbol.asyncIterator]().next();
+}

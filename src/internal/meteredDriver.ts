@@ -1,6 +1,7 @@
 /** A driver as a run uses it: its calls counted, bounded, cancelled with the run, and its errors told apart. */
 
 import type { FileInfo, StorageDriver, Visits } from "../driver.js";
+import { bytesIn, fileInfoIn, pageIn, pagesIn, streamIn } from "./driverAnswers.js";
 import { toDriverError } from "./driverErrors.js";
 import { Gathered } from "./gathered.js";
 import { areOwn, mayVisit } from "./manyAtOnce.js";
@@ -62,7 +63,9 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
         const step = await meter.queue.run(async () => {
           meter.signal?.throwIfAborted();
           try {
-            return await untilAborted(iterator.next(), meter.signal);
+            const step = await untilAborted(iterator.next(), meter.signal);
+            if (step.done !== true) pageIn(method, step.value);
+            return step;
           } catch (error) {
             done = true;
             throw toDriverError(driver.name, method, path, error, meter.signal);
@@ -79,18 +82,19 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
 
   const { signal } = meter;
   const single: SingleCalls = {
-    stat: (path) => look("stat", path, () => driver.stat(path, { signal })),
+    stat: (path) => look("stat", path, async () => fileInfoIn(await driver.stat(path, { signal }))),
     list: (path) => pages("list", path, () => driver.list(path, { signal })),
     getContent: (path, maxBytes) =>
       look("getContent", path, async () => {
         const options = maxBytes === undefined ? { signal } : { maxBytes, signal };
-        return (await driver.getContent?.(path, options)) ?? new Uint8Array();
+        return bytesIn(await driver.getContent?.(path, options));
       }),
   };
   const metered: StorageDriver = {
     name: driver.name,
     ...gatheringMembers(driver, single, meter),
-    reader: (path, options) => look("reader", path, () => driver.reader(path, { offset: options?.offset ?? 0, signal })),
+    reader: (path, options) =>
+      look("reader", path, async () => streamIn(await driver.reader(path, { offset: options?.offset ?? 0, signal }))),
     delete: (path) => call("delete", path, () => driver.delete(path, { signal })),
   };
   const walk = driver.walk?.bind(driver);
@@ -219,17 +223,6 @@ function listed(ask: (path: string) => Promise<Pages>): StorageDriver["list"] {
       yield page;
     }
   };
-}
-
-/** A driver in JavaScript may answer with anything; a promise of pages, too, whose failure must not end the process. */
-function pagesIn(method: string, answer: AsyncIterable<readonly FileInfo[]>): AsyncIterable<readonly FileInfo[]> {
-  if (typeof (answer as Partial<typeof answer> | undefined)?.[Symbol.asyncIterator] === "function") return answer;
-  if (answer instanceof Promise) answer.catch(() => undefined);
-  throw new TypeError(`${method} must give an async iterable of pages, as an async generator does; got ${typeOf(answer)}`);
-}
-
-function typeOf(value: unknown): string {
-  return value instanceof Promise ? "a promise" : Array.isArray(value) ? "an array" : typeof value;
 }
 
 /** A storage that never answers must not keep an aborted run from ending for ever. */

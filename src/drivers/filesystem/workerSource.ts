@@ -59,10 +59,9 @@ function visit(paths, number, text, stop) {
     read += content.length;
     return content;
   };
-  const visitor = visitorOf(number, text);
   const { value, transfer } = contents(paths, (path) => {
     if (made > MOST_TOGETHER) throw new Error("no more together");
-    const answer = visitor(files, path);
+    const answer = visitorOf(number, text)(files, path);
     made += answer.length;
     return answer;
   });
