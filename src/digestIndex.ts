@@ -66,6 +66,13 @@ class PackedTable {
     return this.numberOfKey(add);
   }
 
+  /** The numbers of digests whose bytes stand one after the other; those that are new get one. */
+  numbersOf(packed: Uint8Array): Uint32Array {
+    const numbers = new Uint32Array(Math.floor(packed.length / (this.words * 4)));
+    for (let i = 0; i < numbers.length; i++) numbers[i] = this.numberOfBytes(packed, i * this.words * 4, true);
+    return numbers;
+  }
+
   private numberOfKey(add: boolean): number {
     const hash = hashOf(this.mix, this.key, 0, this.words);
     const bucket = this.directory[prefixOf(hash, this.depth)];
@@ -259,9 +266,9 @@ export class DigestIndex {
     return number;
   }
 
-  /** The number of one of the sha256 digests whose bytes stand one after the other. */
-  addNth(packed: Uint8Array, index: number): number {
-    return this.addBytes(packed, index * SHA256_BYTES, SHA256_BYTES);
+  /** The numbers of some of the sha256 digests whose bytes stand one after the other. */
+  addPacked(packed: Uint8Array, start = 0, end = packed.length / SHA256_BYTES): Uint32Array {
+    return this.tables.sha256.numbersOf(packed.subarray(start * SHA256_BYTES, end * SHA256_BYTES));
   }
 
   /** The number of a digest of so many bytes, or -1 where it was never added (or is no digest). */

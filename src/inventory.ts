@@ -1,21 +1,17 @@
 /** The inventory: every blob that is there, enumerated before the mark, so that a blob that appears later is never a candidate. */
 
 import { SHA256_BYTES } from "./digestIndex.js";
-import { isTurnLong, timesInTurns, turn } from "./internal/turn.js";
+import { isTurnLong, slicesInTurns, turn } from "./internal/turn.js";
 import { PRESENT } from "./marks.js";
 import type { BlobInfo, LookOptions } from "./namespace.js";
 import type { Run } from "./run.js";
 
 /** Enumerates the blobs, and returns how many there are. */
 export async function takeInventory(run: Run): Promise<number> {
-  const isNew = (number: number) => {
-    if (run.marks.has(number, PRESENT)) return false;
-    run.marks.add(number, PRESENT);
-    return true;
-  };
   const take = ({ digest, size, modTime }: BlobInfo) => {
     const number = run.digests.add(digest);
-    if (!isNew(number)) return false;
+    if (run.marks.has(number, PRESENT)) return false;
+    run.marks.add(number, PRESENT);
     if (size !== undefined) run.sizes.set(number, size);
     if (modTime !== undefined) run.times.set(number, modTime.getTime());
     return true;
@@ -23,15 +19,15 @@ export async function takeInventory(run: Run): Promise<number> {
   return listBlobs(
     run,
     (options) => run.registry.packedBlobs(options),
-    (page) => (ArrayBuffer.isView(page) ? countPacked(run, page, isNew) : page.filter(take).length),
+    (page) => (ArrayBuffer.isView(page) ? takePacked(run, page) : page.filter(take).length),
   );
 }
 
 /** How many of these are new. A page is as large as its directory. */
-async function countPacked(run: Run, page: Uint8Array, isNew: (number: number) => boolean): Promise<number> {
+async function takePacked(run: Run, page: Uint8Array): Promise<number> {
   let blobs = 0;
-  await timesInTurns(page.length / SHA256_BYTES, (i) => {
-    if (isNew(run.digests.addNth(page, i))) blobs++;
+  await slicesInTurns(page.length / SHA256_BYTES, (start, end) => {
+    blobs += run.marks.addToAll(run.digests.addPacked(page, start, end), PRESENT);
   });
   return blobs;
 }

@@ -44,9 +44,9 @@ export class LayerLinks {
     this.times.reserve(links);
   }
 
-  /** Takes the name of a link. */
-  name(layer: number): void {
-    this.times.set(layer, NAME_ONLY);
+  /** Takes the names of links. */
+  name(layers: Uint32Array): void {
+    this.times.setAll(layers);
   }
 
   /** Takes a link as a listing told it. */

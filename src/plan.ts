@@ -5,7 +5,7 @@
  */
 
 import { eachInTurns, filterInTurns } from "./internal/turn.js";
-import { ASIDE, DOOMED, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
+import { ASIDE, DOOMED, isCandidate, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { TagIndexEntry, Upload } from "./namespace.js";
 import type { LooseLink, RepositoryLook } from "./repositoryLook.js";
 import type { Run } from "./run.js";
@@ -61,10 +61,10 @@ export function honourLeases(run: Run, looks: readonly RepositoryLook[]): void {
 
 /** The blobs that no look keeps; of each that the listing told too little of, size and time are looked up now, and marked. */
 async function findCandidates(run: Run, earlier: Plan | undefined): Promise<number[]> {
-  const all = earlier?.blobs ?? run.digests.numbers();
-  const unmarked = await filterInTurns(all, (number) => run.marks.isCandidate(number));
+  const isStillCandidate = (number: number) => run.marks.isCandidate(number);
+  const unmarked = await (earlier === undefined ? run.marks.select(isCandidate) : filterInTurns(earlier.blobs, isStillCandidate));
   await lookAtCandidates(run, unmarked);
-  return filterInTurns(unmarked, (number) => run.marks.isCandidate(number));
+  return filterInTurns(unmarked, isStillCandidate);
 }
 
 /** Whether blobs that nothing keeps are there, and since when: those that are young stay. */
@@ -151,12 +151,12 @@ async function indexEntries(run: Run, look: RepositoryLook, manifests: readonly 
 /** Counts the blobs of the inventory by why they stay. */
 export async function tally(run: Run): Promise<Tally> {
   const counts = { present: 0, live: 0, young: 0, protected: 0 };
-  await eachInTurns(run.digests.numbers(), (number) => {
-    if (!run.marks.has(number, PRESENT)) return;
-    counts.present++;
-    if (run.marks.has(number, LIVE)) counts.live++;
-    else if (run.marks.has(number, PROTECTED)) counts.protected++;
-    else if (run.marks.has(number, YOUNG)) counts.young++;
-  });
+  for (const [flags, count] of (await run.marks.countSets()).entries()) {
+    if ((flags & PRESENT) === 0) continue;
+    counts.present += count;
+    if ((flags & LIVE) !== 0) counts.live += count;
+    else if ((flags & PROTECTED) !== 0) counts.protected += count;
+    else if ((flags & YOUNG) !== 0) counts.young += count;
+  }
   return counts;
 }

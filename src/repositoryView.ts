@@ -5,7 +5,7 @@ import { addTo } from "./internal/addTo.js";
 import { areOwn } from "./internal/manyAtOnce.js";
 import { mapAll } from "./internal/mapAll.js";
 import { NumberMap, NumberSet } from "./internal/numberMap.js";
-import { isTurnLong, timesInTurns, turn } from "./internal/turn.js";
+import { isTurnLong, slicesInTurns, turn } from "./internal/turn.js";
 import { LayerLinks } from "./layerLinks.js";
 import { MAX_MANIFEST_BYTES } from "./manifest.js";
 import type { Graph } from "./mark.js";
@@ -93,18 +93,23 @@ export class RepositoryView implements Graph {
     const { digests } = this.run;
     const revisions = found.revisions.length / SHA256_BYTES;
     this.revisions.reserve(revisions);
-    await timesInTurns(revisions, (i) => this.revisions.set(digests.addNth(found.revisions, i), found.times[i] ?? Number.NaN));
+    await slicesInTurns(revisions, (start, end) =>
+      this.revisions.setAll(digests.addPacked(found.revisions, start, end), found.times.subarray(start, end)),
+    );
     const layers = found.layerLinks.length / SHA256_BYTES;
     this.layers.reserve(layers);
-    await timesInTurns(layers, (i) => this.layers.name(digests.addNth(found.layerLinks, i)));
+    await slicesInTurns(layers, (start, end) => this.layers.name(digests.addPacked(found.layerLinks, start, end)));
     return found;
   }
 
   private async takeTags(overview: RepositoryOverview): Promise<void> {
-    this.tags = overview.tagged.length / SHA256_BYTES;
-    for (let i = 0; i < this.tags; i++) {
+    const tagged: number[] = [];
+    await slicesInTurns(overview.tagged.length / SHA256_BYTES, (start, end) =>
+      tagged.push(...this.run.digests.addPacked(overview.tagged, start, end)),
+    );
+    this.tags = tagged.length;
+    for (const [i, number] of tagged.entries()) {
       if (isTurnLong()) await turn();
-      const number = this.run.digests.addNth(overview.tagged, i);
       if (this.revisions.has(number)) this.tagged.add(number);
       else await this.followDangling(overview.tag(i), number);
     }

@@ -122,6 +122,19 @@ describe("DigestIndex", () => {
     expect(numbers.every((number) => number < 2 ** 32)).toBe(true);
   });
 
+  test("bytes that stand one after the other have the numbers of their digests, whatever stands around them", () => {
+    const index = new DigestIndex();
+    const digests = Array.from({ length: 5000 }, (_, i) => digestOf(`${i % 3000}`));
+    for (const digest of digests.slice(1000, 1500)) index.add(digest);
+    const around = Buffer.from(`77${digests.map((digest) => digest.slice(7)).join("")}7777`, "hex");
+    const packed = new Uint8Array(around.buffer, around.byteOffset + 1, around.length - 2);
+    // What is no whole digest any more, at the end, is none.
+    const numbers = [...index.addPacked(packed, 0, 2000), ...index.addPacked(packed, 2000), ...index.addPacked(packed.subarray(0, 31))];
+    expect(numbers.map((number) => index.digest(number))).toEqual(digests);
+    expect(numbers).toEqual(digests.map((digest) => index.find(digest)));
+    expect(index.size).toBe(3000);
+  });
+
   test("a number that was never given is an error", () => {
     expect(() => new DigestIndex().digest(0)).toThrow(RangeError);
   });

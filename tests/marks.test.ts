@@ -37,4 +37,31 @@ describe("marks", () => {
       }
     }
   });
+
+  test("many at once are what each is: counted, selected, and added to", async () => {
+    // In several chunks, and where those of the rare algorithms are.
+    const numbers = COMBINATIONS.flatMap((flags, i) =>
+      [i, i + 8191, 20_000 - i, 0xc0000000 + i * 3, 0xffffffff - i].map((number) => ({ number, flags })),
+    ).filter(({ number }, i, all) => all.findIndex((each) => each.number === number) === i);
+    const marks = new Marks();
+    for (const { number, flags } of numbers) for (const flag of flags) marks.add(number, flag);
+
+    const counts = [...(await marks.countSets())];
+    for (const set of new Set(numbers.map(({ number }) => marks.of(number)))) {
+      if (set !== 0) expect(counts[set]).toBe(numbers.filter(({ number }) => marks.of(number) === set).length);
+    }
+    expect(counts.reduce((sum, count, set) => (set === 0 ? sum : sum + count), 0)).toBe(
+      numbers.filter(({ flags }) => flags.length > 0).length,
+    );
+    const selected = await marks.select((flags) => (flags & (PRESENT | YOUNG)) === PRESENT);
+    const expected = numbers.filter(({ flags }) => flags.includes(PRESENT) && !flags.includes(YOUNG)).map(({ number }) => number);
+    expect(selected).toEqual(expected.toSorted((a, b) => a - b));
+
+    const all = numbers.map(({ number }) => number);
+    const without = all.filter((number) => !marks.has(number, DOOMED));
+    const before = all.map((number) => marks.of(number));
+    expect(marks.addToAll(Uint32Array.from([...all, ...all]), DOOMED)).toBe(without.length);
+    expect(all.map((number) => marks.of(number))).toEqual(before.map((flags) => flags | DOOMED));
+    expect(await new Marks().select(() => true)).toEqual([]);
+  });
 });

@@ -40,6 +40,18 @@ describe("NumberMap", () => {
   }
 });
 
+test("many keys are set as each would be", () => {
+  const numbers = random(3);
+  const keys = Uint32Array.from({ length: 5000 }, (_, i) => EDGES[i] ?? numbers.next().value >>> 20);
+  for (const values of [undefined, Float64Array.from(keys, (_, i) => (i % 7 === 0 ? Number.NaN : i)), new Float64Array(10)]) {
+    const [own, each] = [new NumberMap(-1), new NumberMap(-1)];
+    own.setAll(keys, values);
+    keys.forEach((key, i) => each.set(key, values?.[i] ?? -1));
+    expect(own.size).toBe(new Set(keys).size);
+    expect([...own.keys()].map((key) => [key, own.get(key)])).toEqual([...each.keys()].map((key) => [key, each.get(key)]));
+  }
+});
+
 test("NumberSet tells what is new, and holds it once", () => {
   const set = new NumberSet();
   const added = [...EDGES, ...EDGES].map((number) => set.add(number));

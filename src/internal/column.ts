@@ -4,6 +4,7 @@ const CHUNK_BITS = 13;
 const CHUNK = 1 << CHUNK_BITS;
 
 interface NumberArray {
+  readonly length: number;
   [index: number]: number;
 }
 
@@ -33,6 +34,15 @@ export class Column {
 
   get(index: number): number {
     return this.chunks[Math.floor(index / CHUNK)]?.[index & (CHUNK - 1)] ?? this.empty;
+  }
+
+  /** What was ever set lies in these: values, and the place of the first. Others in them are empty. */
+  *slices(): IterableIterator<readonly [start: number, values: ArrayLike<number>]> {
+    // Places may lie far apart: keys are those that there are.
+    for (const at of Object.keys(this.chunks)) {
+      const values = this.chunks[Number(at)];
+      if (values !== undefined) yield [Number(at) * CHUNK, values];
+    }
   }
 
   set(index: number, value: number): void {

@@ -44,6 +44,11 @@ export class NumberMap {
     return isNew;
   }
 
+  /** Sets many keys: to the usual value where there are no others. */
+  setAll(keys: Uint32Array, values?: Float64Array): void {
+    for (let i = 0; i < keys.length; i++) this.set(keys[i] ?? 0, values?.[i] ?? this.usual);
+  }
+
   /** Makes room for so many keys at once. */
   reserve(keys: number): void {
     while (keys > this.slots.length * MAX_LOAD) this.grow();

@@ -41,12 +41,11 @@ export async function eachInTurns<T>(items: Iterable<T>, look: (item: T) => void
   }
 }
 
-/** The same for each index below a number. */
-export async function timesInTurns(times: number, look: (index: number) => void): Promise<void> {
-  for (let start = 0; start < times; start += ITEMS_A_LOOK) {
+/** The same for slices of what has so many items: for work that is done in a loop of its own. */
+export async function slicesInTurns(items: number, work: (start: number, end: number) => void): Promise<void> {
+  for (let start = 0; start < items; start += ITEMS_A_LOOK) {
     if (start > 0 && isTurnLong()) await turn();
-    const end = Math.min(times, start + ITEMS_A_LOOK);
-    for (let i = start; i < end; i++) look(i);
+    work(start, Math.min(items, start + ITEMS_A_LOOK));
   }
 }
 

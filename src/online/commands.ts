@@ -1,6 +1,5 @@
 import { conduct } from "../conduct.js";
 import type { StorageDriver } from "../driver.js";
-import { eachInTurns } from "../internal/turn.js";
 import { lookAtRegistry, type RegistryLook } from "../look.js";
 import { LIVE } from "../marks.js";
 import type { Namespace } from "../namespace.js";
@@ -68,8 +67,6 @@ async function onlyLook(run: Run): Promise<void> {
 async function account(run: Run, { repositories, tags, revisions, looks }: RegistryLook): Promise<void> {
   const doomed = looks.reduce((sum, look) => sum + look.doomed.size, 0);
   let blobs = 0;
-  await eachInTurns(run.digests.numbers(), (number) => {
-    if (run.marks.has(number, LIVE)) blobs++;
-  });
+  for (const [flags, count] of (await run.marks.countSets()).entries()) if ((flags & LIVE) !== 0) blobs += count;
   run.ledger.marked = { repositories, tags, manifests: revisions - doomed, blobs };
 }
