@@ -1,6 +1,6 @@
 /** How every run is led: traced, brought to an end whatever happens, and reported. */
 
-import { isRegistryGcError, messageOf } from "./errors.js";
+import { isObject, isRegistryGcError, messageOf } from "./errors.js";
 import { closeSession } from "./online/session.js";
 import type { GcReport, RunStatus } from "./report.js";
 import type { Run } from "./run.js";
@@ -50,6 +50,6 @@ export function end(run: Run, status: RunStatus, error?: unknown): GcReport {
 }
 
 export function attachReport(error: unknown, report: GcReport): void {
-  if (typeof error !== "object" || error === null || !Object.isExtensible(error)) return;
+  if (!isObject(error) || !Object.isExtensible(error)) return;
   Object.defineProperty(error, "report", { value: report, configurable: true, enumerable: false, writable: true });
 }

@@ -45,7 +45,7 @@ export class RegistryGcError extends Error {
 }
 
 function isBranded(value: unknown): value is Error & { code: ErrorCode } {
-  return typeof value === "object" && value !== null && BRAND in value && value instanceof Error;
+  return isObject(value) && BRAND in value && value instanceof Error;
 }
 
 /** Whether a value is an error of this package, or of another copy of it. */
@@ -170,8 +170,7 @@ export class UnsupportedError extends RegistryGcError {
 
 /** The `code` of an error of anyone's, where it has one. */
 export function codeOf(error: unknown): string | undefined {
-  if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
-  return typeof error.code === "string" ? error.code : undefined;
+  return isObject(error) && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
 /** Whether a driver said that nothing is there: by code, since a driver may be built against another copy of this package. */
@@ -182,4 +181,9 @@ export function isPathNotFound(error: unknown): boolean {
 /** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** Whether a value can have properties, and is no function. */
+export function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
 }

@@ -5,6 +5,7 @@ import { mapAll } from "./internal/mapAll.js";
 import { NumberMap } from "./internal/numberMap.js";
 import { isTurnLong, turn } from "./internal/turn.js";
 import type { Damage, LayerLink, LookOptions, Repository } from "./namespace.js";
+import type { JournalLink } from "./online/journal.js";
 import type { Run } from "./run.js";
 
 /** A link that a listing named, and nobody has looked at. */
@@ -39,11 +40,6 @@ export class LayerLinks {
     return this.times.keys();
   }
 
-  /** Makes room for so many. */
-  reserve(links: number): void {
-    this.times.reserve(links);
-  }
-
   /** Takes the names of links. */
   name(layers: Uint32Array): void {
     this.times.setAll(layers);
@@ -68,11 +64,16 @@ export class LayerLinks {
    * does so where a listing names the link, too: the directory that it lay in may be all that is left.
    */
   takeJournals(): void {
-    for (const { link } of this.run.aside?.layerLinksTakenFrom(this.repository.name) ?? []) {
+    for (const link of this.journaled()) {
       const number = this.run.digests.add(link.digest);
       this.taken.add(number);
       this.store(number, link);
     }
+  }
+
+  /** Those that journals hold as taken. */
+  journaled(): readonly JournalLink[] {
+    return (this.run.aside?.layerLinksTakenFrom(this.repository.name) ?? []).map(({ link }) => link);
   }
 
   /** The digest under which a layer's blob is stored, where it is another one. */

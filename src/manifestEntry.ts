@@ -11,6 +11,7 @@
 import { hash } from "node:crypto";
 import { splitDigest } from "./digest.js";
 import type { DigestIndex } from "./digestIndex.js";
+import { bufferOf } from "./internal/bufferOf.js";
 import type { EntryLayout, ManifestFacts } from "./manifestRule.js";
 
 export const ENTRY_LAYOUT: EntryLayout = { isManifest: 1, mayHaveSignatures: 2 };
@@ -57,7 +58,7 @@ export function readEntry(bytes: Uint8Array, digests: DigestIndex, facts: FactsW
   let at = HEADER_BYTES;
   for (let list = 0; list < lists.length; list++) at = readList(bytes, at, uint32(bytes, COUNTS_AT + list * 4), digests, lists[list] ?? []);
   // What nobody is told of, nobody can keep.
-  if ((facts !== "none") !== at < bytes.length) throw new RangeError(facts === "none" ? "an entry with facts" : "an entry without facts");
+  if ((facts !== "none") !== at < bytes.length) throw new RangeError("an entry of another kind");
   const [children, blobs, subjects] = lists;
   return {
     isManifest: (flags & ENTRY_LAYOUT.isManifest) !== 0,
@@ -108,7 +109,7 @@ export function toRemember(digest: string, entry: Uint8Array): Uint8Array {
 /** The entry in bytes from a cache; `undefined` where they are damaged, of another manifest, or made by another rule. */
 export function fromMemory(digest: string, bytes: Uint8Array): Uint8Array | undefined {
   const { hex } = splitDigest(digest);
-  const told = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const told = bufferOf(bytes);
   const entryAt = DIGEST_AT + hex.length / 2;
   if (told[RULE_AT] !== RULE || told.toString("hex", DIGEST_AT, entryAt) !== hex) return undefined;
   return told.toString("hex", 0, CHECKSUM_BYTES) === checksum(told) ? told.subarray(entryAt) : undefined;

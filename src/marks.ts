@@ -84,10 +84,6 @@ export class Marks {
     return this.has(number, KEPT);
   }
 
-  isDying(number: number): boolean {
-    return isDying(this.flags.get(number));
-  }
-
   isCandidate(number: number): boolean {
     return isCandidate(this.flags.get(number));
   }

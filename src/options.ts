@@ -3,6 +3,7 @@
 import type { MeterProvider, TracerProvider } from "@opentelemetry/api";
 import type { Clock } from "./clock.js";
 import type { StorageDriver } from "./driver.js";
+import { isObject } from "./errors.js";
 import type { Logger } from "./logger.js";
 import type { Namespace } from "./namespace.js";
 import type { ReferenceCache } from "./referenceCache.js";
@@ -184,7 +185,8 @@ const DEFAULTS = {
   drainMs: 120_000,
 } as const;
 
-function checkOption(name: string, value: unknown): void {
+/** @throws TypeError that names the option, its value and what is allowed. */
+export function checkOption(name: string, value: unknown): void {
   if (!Object.hasOwn(CHECKS, name)) throw new TypeError(`there is no option ${show(name)}; there are ${Object.keys(CHECKS).join(", ")}`);
   const check = CHECKS[name as keyof GcOptions];
   if (value !== undefined && !check.holds(value)) throw new TypeError(`option ${name} is ${show(value)}; expected ${check.expected}`);
@@ -239,7 +241,7 @@ const CHECKS: Readonly<Record<keyof GcOptions, Check>> = {
   },
   barrier: {
     expected: "what createWriteBarrier() gives",
-    holds: (value) => typeof value === "object" && value !== null && "protect" in value && "removing" in value,
+    holds: (value) => isObject(value) && "protect" in value && "removing" in value,
   },
 };
 
@@ -264,11 +266,11 @@ export function checkDriver(driver: StorageDriver): void {
 }
 
 function property(value: unknown, name: string): unknown {
-  return typeof value === "object" && value !== null ? (Reflect.get(value, name) as unknown) : undefined;
+  return isObject(value) ? (Reflect.get(value, name) as unknown) : undefined;
 }
 
 function requireMembers(what: string, value: unknown, members: Readonly<Record<string, "string" | "boolean" | "function">>): void {
-  if (typeof value !== "object" || value === null) throw new TypeError(`${what} must be an object, got ${show(value)}`);
+  if (!isObject(value)) throw new TypeError(`${what} must be an object, got ${show(value)}`);
   for (const [name, type] of Object.entries(members)) {
     const actual = typeof property(value, name);
     if (actual !== type) throw new TypeError(`${what}.${name} must be a ${type}, got ${actual}`);
@@ -278,5 +280,5 @@ function requireMembers(what: string, value: unknown, members: Readonly<Record<s
 function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "function") return "a function";
-  return typeof value === "object" && value !== null ? "an object" : String(value);
+  return isObject(value) ? "an object" : String(value);
 }

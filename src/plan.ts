@@ -5,7 +5,7 @@
  */
 
 import { eachInTurns, filterInTurns } from "./internal/turn.js";
-import { ASIDE, DOOMED, isCandidate, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
+import { ASIDE, DOOMED, isCandidate, isDying, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { TagIndexEntry, Upload } from "./namespace.js";
 import type { LooseLink, RepositoryLook } from "./repositoryLook.js";
 import type { Run } from "./run.js";
@@ -54,7 +54,7 @@ export async function makePlan(run: Run, looks: readonly RepositoryLook[], earli
 export function honourLeases(run: Run, looks: readonly RepositoryLook[]): void {
   for (const look of looks) {
     for (const [layer, { blob }] of look.loose) {
-      if (run.marks.isDying(blob) && look.isLease(layer)) run.marks.add(blob, YOUNG);
+      if (isDying(run.marks.of(blob)) && look.isLease(layer)) run.marks.add(blob, YOUNG);
     }
   }
 }
@@ -94,7 +94,7 @@ export async function keepLinksToLivingManifests(run: Run, looks: readonly Repos
   for (let changed = true; changed; ) {
     changed = false;
     for (const look of looks) {
-      const living = [...look.doomed.keys()].filter((number) => !run.marks.isDying(number));
+      const living = [...look.doomed.keys()].filter((number) => !isDying(run.marks.of(number)));
       if (living.length === 0) continue;
       await look.keep(living);
       changed = true;

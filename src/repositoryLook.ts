@@ -103,7 +103,7 @@ export class RepositoryLook {
 
   /** What another process needs to go on with this look. */
   remember(): RememberedLook {
-    const { digests, catalog, aside } = this.run;
+    const { digests, catalog } = this.run;
     const namesOf = (numbers: Iterable<number>) => [...numbers].map((number) => digests.digest(number));
     const reached = new Set<number>();
     const doomed = [...this.doomed].map(([number, time]) => {
@@ -119,7 +119,7 @@ export class RepositoryLook {
         signatures: this.signaturesOf(number),
       };
     });
-    for (const { link } of aside?.layerLinksTakenFrom(this.repository.name) ?? []) {
+    for (const link of this.view.layers.journaled()) {
       const number = digests.add(link.digest);
       if (this.isReached(number)) reached.add(number);
     }
@@ -310,7 +310,7 @@ export class RepositoryLook {
     const layers = [...this.view.layers.numbers()];
     const times = await this.view.layers.lookAt(layers);
     const present = layers.filter((_, i) => times[i] !== undefined);
-    for (const { link } of this.run.aside?.layerLinksTakenFrom(this.repository.name) ?? []) present.push(this.run.digests.add(link.target));
+    for (const link of this.view.layers.journaled()) present.push(this.run.digests.add(link.target));
     for (const layer of present) {
       this.run.marks.add(layer, PROTECTED);
       this.run.marks.add(this.view.layers.blobOf(layer), PROTECTED);

@@ -91,25 +91,20 @@ export class RepositoryView implements Graph {
     const found = await this.repository.overview?.(this.look);
     if (found === undefined) return undefined;
     const { digests } = this.run;
-    const revisions = found.revisions.length / SHA256_BYTES;
-    this.revisions.reserve(revisions);
-    await slicesInTurns(revisions, (start, end) =>
+    await slicesInTurns(found.revisions.length / SHA256_BYTES, (start, end) =>
       this.revisions.setAll(digests.addPacked(found.revisions, start, end), found.times.subarray(start, end)),
     );
-    const layers = found.layerLinks.length / SHA256_BYTES;
-    this.layers.reserve(layers);
-    await slicesInTurns(layers, (start, end) => this.layers.name(digests.addPacked(found.layerLinks, start, end)));
+    await slicesInTurns(found.layerLinks.length / SHA256_BYTES, (start, end) =>
+      this.layers.name(digests.addPacked(found.layerLinks, start, end)),
+    );
     return found;
   }
 
   private async takeTags(overview: RepositoryOverview): Promise<void> {
-    const tagged: number[] = [];
-    await slicesInTurns(overview.tagged.length / SHA256_BYTES, (start, end) =>
-      tagged.push(...this.run.digests.addPacked(overview.tagged, start, end)),
-    );
-    this.tags = tagged.length;
-    for (const [i, number] of tagged.entries()) {
+    this.tags = overview.tagged.length / SHA256_BYTES;
+    for (let i = 0; i < this.tags; i++) {
       if (isTurnLong()) await turn();
+      const number = this.run.digests.addBytes(overview.tagged, i * SHA256_BYTES, SHA256_BYTES);
       if (this.revisions.has(number)) this.tagged.add(number);
       else await this.followDangling(overview.tag(i), number);
     }

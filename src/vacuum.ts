@@ -1,11 +1,12 @@
 /** The deleting half alone: it removes exactly what it is told, by names and digests that are checked before anything goes. */
 
 import { isDigest } from "./digest.js";
-import { type AbortOptions, type Failure, isPath, type StorageDriver } from "./driver.js";
+import type { AbortOptions, Failure, StorageDriver } from "./driver.js";
 import { InvalidDigestError } from "./errors.js";
 import { mapAll } from "./internal/mapAll.js";
 import { type Logger, safeLogger } from "./logger.js";
 import type { Footprint } from "./namespace.js";
+import { checkOption } from "./options.js";
 import { DirectoryRepository } from "./registry/directoryRepository.js";
 import { DEFAULT_ROOT, isRepositoryName, isTag, Layout, REPOSITORY_PARTS } from "./registry/paths.js";
 import { failureOf, type Removal, type RemovalOptions, Remover, type VacuumResult } from "./remover.js";
@@ -31,10 +32,7 @@ export class Vacuum {
     options: VacuumOptions = {},
   ) {
     const { root = DEFAULT_ROOT, concurrency = 16 } = options;
-    if (!isPath(root) || root === "/") throw new TypeError(`option root is ${JSON.stringify(root)}; expected an absolute path below "/"`);
-    if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
-      throw new TypeError(`option concurrency is ${String(concurrency)}; expected a whole number, 1 or more`);
-    }
+    checkOption("concurrency", concurrency);
     this.layout = new Layout(root);
     const log = safeLogger(options.logger, () => ({ driver: driver.name }));
     this.remover = new Remover(driver, log, concurrency);

@@ -1,7 +1,7 @@
 /** Why a digest is kept, and whether it may go: every combination of marks. */
 
 import { describe, expect, test } from "vitest";
-import { ASIDE, DOOMED, LIVE, Marks, PRESENT, PROTECTED, YOUNG } from "../src/marks.js";
+import { ASIDE, DOOMED, isDying, LIVE, Marks, PRESENT, PROTECTED, YOUNG } from "../src/marks.js";
 
 const FLAGS = { PRESENT, LIVE, PROTECTED, YOUNG, DOOMED, ASIDE };
 const COMBINATIONS = Array.from({ length: 64 }, (_, bits) => Object.values(FLAGS).filter((__, i) => (bits & (1 << i)) !== 0));
@@ -22,7 +22,7 @@ describe("marks", () => {
       const isKept = flags.some((flag) => [LIVE, PROTECTED, YOUNG].includes(flag));
       expect(marks.isKept(number), `kept by ${flags.join()}`).toBe(isKept);
       expect(marks.isCandidate(number), `candidate by ${flags.join()}`).toBe(!isKept && flags.includes(PRESENT));
-      expect(marks.isDying(number), `dying by ${flags.join()}`).toBe(!isKept && (flags.includes(PRESENT) || flags.includes(ASIDE)));
+      expect(isDying(marks.of(number)), `dying by ${flags.join()}`).toBe(!isKept && (flags.includes(PRESENT) || flags.includes(ASIDE)));
     }
   });
 

@@ -1,7 +1,7 @@
 /** A driver as a run uses it: its calls counted, bounded, cancelled with the run, and its errors told apart. */
 
 import type { FileInfo, StorageDriver, Visits } from "../driver.js";
-import { bytesIn, fileInfoIn, pageIn, pagesIn, streamIn } from "./driverAnswers.js";
+import { bytesIn, checkPage, fileInfoIn, pagesIn, streamIn } from "./driverAnswers.js";
 import { toDriverError } from "./driverErrors.js";
 import { Gathered } from "./gathered.js";
 import { areOwn, mayVisit } from "./manyAtOnce.js";
@@ -64,7 +64,7 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
           meter.signal?.throwIfAborted();
           try {
             const step = await untilAborted(iterator.next(), meter.signal);
-            if (step.done !== true) pageIn(method, step.value);
+            if (step.done !== true) checkPage(method, step.value);
             return step;
           } catch (error) {
             done = true;

@@ -46,12 +46,8 @@ export class NumberMap {
 
   /** Sets many keys: to the usual value where there are no others. */
   setAll(keys: Uint32Array, values?: Float64Array): void {
+    while (this.size + keys.length > this.slots.length * MAX_LOAD) this.grow();
     for (let i = 0; i < keys.length; i++) this.set(keys[i] ?? 0, values?.[i] ?? this.usual);
-  }
-
-  /** Makes room for so many keys at once. */
-  reserve(keys: number): void {
-    while (keys > this.slots.length * MAX_LOAD) this.grow();
   }
 
   delete(key: number): void {
@@ -67,12 +63,6 @@ export class NumberMap {
     }
     this.slots[free] = 0;
     this.size--;
-  }
-
-  clear(): void {
-    this.slots = new Uint32Array(SMALLEST);
-    this.values = undefined;
-    this.size = 0;
   }
 
   *keys(): IterableIterator<number> {

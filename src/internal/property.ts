@@ -1,5 +1,7 @@
+import { isObject } from "../errors.js";
+
 /** A property of a parsed value, `undefined` where it has none of its own. */
 export function property(value: unknown, name: string): unknown {
-  if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
+  if (!isObject(value) || !Object.hasOwn(value, name)) return undefined;
   return (value as Readonly<Record<string, unknown>>)[name];
 }

@@ -5,7 +5,7 @@
 
 import { isDigest } from "../digest.js";
 import { isPath, join, type StorageDriver } from "../driver.js";
-import { isPathNotFound } from "../errors.js";
+import { isObject, isPathNotFound } from "../errors.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
 
@@ -204,14 +204,14 @@ function parse(bytes: Uint8Array): JournalRecord[] | string {
 }
 
 function isEnd(value: unknown): value is { kind: "end"; records: number } {
-  return typeof value === "object" && value !== null && "kind" in value && value.kind === "end" && "records" in value;
+  return isObject(value) && "kind" in value && value.kind === "end" && "records" in value;
 }
 
 const STATES: ReadonlySet<unknown> = new Set(["begun", "settled", "purging", "unlinked", "purged"]);
 const LINKS: ReadonlySet<unknown> = new Set(["manifest", "tagIndexEntry", "signature", "layerLink"]);
 
 function isRecord(value: unknown): value is JournalRecord {
-  if (typeof value !== "object" || value === null) return false;
+  if (!isObject(value)) return false;
   const { kind, at, digest, target, path, time, repository } = value as Readonly<Record<string, unknown>>;
   if (STATES.has(kind)) return typeof at === "number";
   if (!isDigest(digest)) return false;

@@ -76,7 +76,7 @@ async function deleteRedundant(run: Run, aside: AsideStore, journal: Journal): P
 
 /** The data alone, where links are dealt with: what is needed goes back, what a run put aside and nobody needs goes for good. */
 export async function purgeData(run: Run, aside: AsideStore, journals: readonly Journal[]): Promise<void> {
-  await putBackBlobs(run, (number) => run.marks.isKept(number));
+  await putBackBlobs(run);
   for (const journal of journals) {
     await deleteDying(run, aside, journal);
     await deleteRedundant(run, aside, journal);
@@ -131,7 +131,7 @@ async function purgeRun(run: Run, aside: AsideStore, { journal, copies, looks }:
   await journal.write([{ kind: "unlinked", at: run.storageNow() }]);
   if (left.size > 0) {
     await lookAgainAt(run, left, run.registry.repositories(run.look));
-    await putBackBlobs(run, (number) => run.marks.isKept(number));
+    await putBackBlobs(run);
   }
   await deleteDying(run, aside, journal);
 }

@@ -17,7 +17,7 @@ export type PutBackOutcome = "back" | "there" | "gone" | "rotten";
 export async function putBackNeeded(run: Run, found: RegistryLook): Promise<void> {
   const { aside } = run;
   if (aside === undefined) return;
-  await putBackBlobs(run, (number) => run.marks.isKept(number));
+  await putBackBlobs(run);
   await putBackLinks(run, found.looks);
 }
 
@@ -39,16 +39,16 @@ async function writeTaken(run: Run, driver: StorageDriver, { runId, link }: Take
 }
 
 /**
- * Brings back the data of those digests that lie aside and are meant.
+ * Brings back the data of what lies aside and is kept.
  *
  * @param isAgain - Whether somebody who died may have brought some back: a copy that is gone, while its place is taken, was then.
  */
-export async function putBackBlobs(run: Run, isMeant: (number: number) => boolean, isAgain = false): Promise<void> {
+export async function putBackBlobs(run: Run, isAgain = false): Promise<void> {
   const { aside } = run;
   if (aside === undefined) return;
-  const meant = [...aside.copies].filter(([number]) => isMeant(number));
+  const kept = [...aside.copies].filter(([number]) => run.marks.isKept(number));
   const queue = new TaskQueue(run.settings.concurrency);
-  await inBatches(run, meant, (some) =>
+  await inBatches(run, kept, (some) =>
     queue.forEach(some, async ([number, copies]) => {
       for (const copy of [...copies]) {
         const outcome = await putBack(run, run.driver, number, copy);

@@ -1,6 +1,6 @@
 import { conduct } from "../conduct.js";
 import type { Failure, StorageDriver } from "../driver.js";
-import { codeOf, messageOf } from "../errors.js";
+import { codeOf, isObject, messageOf } from "../errors.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { Namespace, Repository } from "../namespace.js";
 import type { GcContext } from "../options.js";
@@ -62,7 +62,7 @@ export async function restore(
 /** Without either member everything comes back: so nothing that was meant to be one may pass for neither. */
 function checkTarget(what: unknown): void {
   const expected = "expected nothing, { runId } or { digest }";
-  if (typeof what !== "object" || what === null) throw new TypeError(`what to restore is ${JSON.stringify(what)}; ${expected}`);
+  if (!isObject(what)) throw new TypeError(`what to restore is ${JSON.stringify(what)}; ${expected}`);
   for (const [name, value] of Object.entries(what)) {
     if (name !== "runId" && name !== "digest") throw new TypeError(`what to restore has ${JSON.stringify(name)}; ${expected}`);
     if (value !== undefined && typeof value !== "string") {

@@ -31,7 +31,7 @@ export interface PutBackInput {
 export async function putBackPart(part: PartRun, input: PutBackInput): Promise<void> {
   await recallShardAside(part, input);
   const isAgain = await part.store.isBegun(part.stage, part.part);
-  await putBackBlobs(part.run, (number) => part.run.marks.isKept(number), isAgain);
+  await putBackBlobs(part.run, isAgain);
 }
 
 /** Copies of a shard, with what a join says of each. */

@@ -3,6 +3,7 @@
 import { hash } from "node:crypto";
 import { isDigest } from "../digest.js";
 import type { FileInfo, StorageDriver } from "../driver.js";
+import { bufferOf } from "../internal/bufferOf.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { Damage, LookOptions } from "../namespace.js";
 import { isDirectory } from "./listing.js";
@@ -37,7 +38,7 @@ function judgeLink(path: string, bytes: Uint8Array): LinkContent {
   if (bytes.length === 0) {
     return { damage: { kind: "empty-link", path, message: `${path} is empty, as a crash leaves a link` } };
   }
-  const content = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+  const content = bufferOf(bytes).toString("utf8");
   if (isDigest(content)) return { digest: content };
   const start = JSON.stringify(content.slice(0, 80));
   return { damage: { kind: "malformed-link", path, message: `${path} holds ${start}, which is no digest` } };
@@ -50,7 +51,7 @@ export function md5OfLink(digest: string): string {
 
 /** A file's MD5 in hex, where the listing has told it. */
 export function listedMd5({ md5 }: FileInfo): string | undefined {
-  return md5 && Buffer.from(md5.buffer, md5.byteOffset, md5.byteLength).toString("hex");
+  return md5 && bufferOf(md5).toString("hex");
 }
 
 /** What is wrong where a directory stands in a link's place. */

@@ -25,10 +25,7 @@ export async function* children(driver: StorageDriver, path: string, options: Lo
       const name = info.path.slice(before.length);
       const isPlain = isName(name);
       if ((!isPlain && (name === "" || name.includes("/"))) || !info.path.startsWith(before)) {
-        throw new DriverError(`${driver.name}: listing ${path} named ${info.path}, which is no direct child of it`, {
-          driverName: driver.name,
-          path,
-        });
+        throw failure(driver, path, `listing ${path} named ${info.path}, which is no direct child of it`);
       }
       if (info.isDirectory && info.isLink === true) options.onLinkedDirectory?.(info.path);
       if (isPlain) entries.push({ name, info });
@@ -59,14 +56,17 @@ async function* presentPages(driver: StorageDriver, path: string, options: LookO
       }
       if (await isGone(driver, path, options)) return;
       // Somebody may have made the directory between the two listings. What was told already can't be told again.
-      if (pages > 0 || attempt === ATTEMPTS) throw unlisted(driver, path, error);
+      if (pages > 0 || attempt === ATTEMPTS) throw denied(driver, path, "listed", error);
     }
   }
 }
 
-function unlisted(driver: StorageDriver, path: string, cause: unknown): DriverError {
-  const message = `${driver.name}: ${path} can't be listed, though a listing of ${dirname(path)} names it`;
-  return new DriverError(message, { driverName: driver.name, path, cause });
+function denied(driver: StorageDriver, path: string, what: "listed" | "found", cause: unknown): DriverError {
+  return failure(driver, path, `${path} can't be ${what}, though a listing of ${dirname(path)} names it`, cause);
+}
+
+function failure(driver: StorageDriver, path: string, message: string, cause?: unknown): DriverError {
+  return new DriverError(`${driver.name}: ${message}`, { driverName: driver.name, path, ...(cause !== undefined && { cause }) });
 }
 
 /** Whether a listing of the parent names this as a file, and not as a directory too: a failed listing is no stray file. */
@@ -175,13 +175,7 @@ export async function unlessGone<T>(
     } catch (error) {
       if (!isPathNotFound(error)) throw error;
       if (await isGone(driver, path, options)) return undefined;
-      if (attempt === ATTEMPTS) {
-        throw new DriverError(`${driver.name}: ${path} can't be found, though a listing of ${dirname(path)} names it`, {
-          driverName: driver.name,
-          path,
-          cause: error,
-        });
-      }
+      if (attempt === ATTEMPTS) throw denied(driver, path, "found", error);
     }
   }
 }
@@ -206,10 +200,7 @@ export async function* walkBelow(driver: StorageDriver, path: string, options: L
   for await (const page of driver.walk?.(path, options) ?? []) {
     for (const info of page) {
       if (!isBelow(info.path, path)) {
-        throw new DriverError(`${driver.name}: walking ${path} named ${info.path}, which does not lie below it`, {
-          driverName: driver.name,
-          path,
-        });
+        throw failure(driver, path, `walking ${path} named ${info.path}, which does not lie below it`);
       }
     }
     yield page;

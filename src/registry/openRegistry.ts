@@ -21,7 +21,6 @@ export function openRegistry(driver: StorageDriver, options: { readonly root?: s
   checkDriver(driver);
   if (typeof options !== "object") throw new TypeError(`the options of openRegistry are ${JSON.stringify(options)}; expected { root }`);
   const root = options.root ?? DEFAULT_ROOT;
-  if (!isPath(root) || root === "/") throw new TypeError(`option root is ${JSON.stringify(root)}; expected an absolute path below "/"`);
   const layout = new Layout(root);
   const access = (look: LookOptions): Access => ({ driver: look.through?.(driver) ?? driver, options: look });
 

@@ -2,6 +2,7 @@
 
 import { SHA256_BYTES } from "../digestIndex.js";
 import { NAME } from "../driver.js";
+import { bufferOf } from "../internal/bufferOf.js";
 import type { RepositoryOverview } from "../namespace.js";
 import { digestOf, TAG } from "./paths.js";
 import { visits } from "./visits.js";
@@ -30,7 +31,7 @@ function textOf(visit: keyof ReturnType<typeof visits>): string {
 
 /** The digests whose bytes stand one after the other. */
 export function digestsIn(packed: Uint8Array): string[] {
-  const hex = Buffer.from(packed.buffer, packed.byteOffset, packed.byteLength).toString("hex");
+  const hex = bufferOf(packed).toString("hex");
   return Array.from({ length: packed.length / SHA256_BYTES }, (_, i) => digestOf("sha256", hex.slice(i * 64, (i + 1) * 64)));
 }
 

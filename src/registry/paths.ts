@@ -38,7 +38,9 @@ export class Layout {
   /** Quarantine and journals. */
   readonly aside: string;
 
+  /** @throws TypeError where `root` is no path of a registry. */
   constructor(readonly root: string) {
+    if (!isPath(root) || root === "/") throw new TypeError(`option root is ${JSON.stringify(root)}; expected an absolute path below "/"`);
     this.blobs = join(root, "blobs");
     this.repositories = join(root, "repositories");
     this.databaseLock = join(join(dirname(root), "lockfiles"), "database-in-use");

@@ -1,0 +1,4 @@
+/** The same bytes as a Buffer, not a copy. */
+export function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
+}
