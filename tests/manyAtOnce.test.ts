@@ -253,11 +253,11 @@ describe("the metered driver", () => {
   });
 
   test.each<[string, () => unknown]>([
-    ["a promise", async () => [[]]],
-    ["a promise", () => Promise.reject(new Error("of its own"))],
-    ["an array", () => [[]]],
-    ["undefined", () => undefined],
-  ])("a listing that is %s is told as what it is, and ends no process", async (what, list) => {
+    ["Promise", async () => [[]]],
+    ["Promise", () => Promise.reject(new Error("of its own"))],
+    ["Array", () => [[]]],
+    ["Undefined", () => undefined],
+  ])("a listing that is none, but %s, is told as what it is, and ends no process", async (what, list) => {
     const unhandled: unknown[] = [];
     const note = (error: unknown) => void unhandled.push(error);
     process.on("unhandledRejection", note);
@@ -272,44 +272,24 @@ describe("the metered driver", () => {
   });
 
   test.each<[string, (driver: StorageDriver) => Promise<unknown>, Partial<Record<keyof StorageDriver, unknown>>, string]>([
-    [
-      "stat",
-      (driver) => driver.stat("/d"),
-      { stat: async () => undefined },
-      "reject with the code PATH_NOT_FOUND where nothing is; got undefined",
-    ],
-    ["stat", (driver) => driver.stat("/d"), { stat: async () => null }, "got null"],
-    ["stat", (driver) => driver.stat("/d"), { stat: () => true }, "got boolean"],
-    ["getContent", async (driver) => driver.getContent?.("/d"), { getContent: async () => "text" }, "a Uint8Array; got string"],
-    ["getContent", async (driver) => driver.getContent?.("/d"), { getContent: async () => undefined }, "got undefined"],
-    [
-      "getContent",
-      async (driver) => driver.getContent?.("/d"),
-      { getContent: async () => new ArrayBuffer(3) },
-      "got an instance of ArrayBuffer",
-    ],
-    [
-      "reader",
-      (driver) => driver.reader("/d"),
-      { reader: async () => Buffer.from("x") },
-      "a stream, a Readable or a ReadableStream; got an instance of Buffer",
-    ],
-    ["reader", (driver) => driver.reader("/d"), { reader: async () => undefined }, "got undefined"],
+    ["stat", (driver) => driver.stat("/d"), { stat: async () => undefined }, "or reject with the code PATH_NOT_FOUND; got Undefined"],
+    ["stat", (driver) => driver.stat("/d"), { stat: async () => null }, "got Null"],
+    ["stat", (driver) => driver.stat("/d"), { stat: () => true }, "got Boolean"],
+    ["getContent", async (driver) => driver.getContent?.("/d"), { getContent: async () => "text" }, "bytes, a Uint8Array; got String"],
+    ["getContent", async (driver) => driver.getContent?.("/d"), { getContent: async () => undefined }, "got Undefined"],
+    ["getContent", async (driver) => driver.getContent?.("/d"), { getContent: async () => new ArrayBuffer(3) }, "got ArrayBuffer"],
+    ["reader", (driver) => driver.reader("/d"), { reader: async () => Buffer.from("x") }, "a Readable or a ReadableStream; got Uint8Array"],
+    ["reader", (driver) => driver.reader("/d"), { reader: async () => undefined }, "got Undefined"],
     [
       "list",
       (driver) => firstPage(driver.list("/d")),
       { list: () => pages({ path: "/d/a", isDirectory: false }) },
-      "got an object with path, isDirectory in it",
+      "pages, each an array of { path, isDirectory, … }; got Object",
     ],
-    ["list", (driver) => firstPage(driver.list("/d")), { list: () => pages(["a"]) }, "got an array with string in it"],
-    [
-      "list",
-      (driver) => firstPage(driver.list("/d")),
-      { list: () => pages([{ name: "a" }]) },
-      "an array with an object with name in it in it",
-    ],
-    ["walk", (driver) => firstPage(driver.walk?.("/d")), { walk: () => pages([null]) }, "got an array with null in it"],
-    ["walk", (driver) => firstPage(driver.walk?.("/d")), { walk: () => pages("/d/a") }, "got string"],
+    ["list", (driver) => firstPage(driver.list("/d")), { list: () => pages(["a"]) }, "got String"],
+    ["list", (driver) => firstPage(driver.list("/d")), { list: () => pages([{ name: "a" }]) }, "got Object"],
+    ["walk", (driver) => firstPage(driver.walk?.("/d")), { walk: () => pages([null]) }, "got Null"],
+    ["walk", (driver) => firstPage(driver.walk?.("/d")), { walk: () => pages("/d/a") }, "got String"],
   ])("%s: an answer that is none is told as what it is", async (method, ask, members, message) => {
     const { driver } = metered({ ...(await halfDriver()).driver, manyOf: undefined, ...members } as unknown as StorageDriver);
     const error = await ask(driver).then(
