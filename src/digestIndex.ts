@@ -66,10 +66,12 @@ class PackedTable {
     return this.numberOfKey(add);
   }
 
-  /** The numbers of digests whose bytes stand one after the other; those that are new get one. */
-  numbersOf(packed: Uint8Array): Uint32Array {
-    const numbers = new Uint32Array(Math.floor(packed.length / (this.words * 4)));
-    for (let i = 0; i < numbers.length; i++) numbers[i] = this.numberOfBytes(packed, i * this.words * 4, true);
+  /** The numbers of so many digests whose bytes stand one after the other; those that are new get one. */
+  numbersOf(packed: Uint8Array, count: number): Uint32Array {
+    // What was cut must not pass for less: a revision that nobody sees keeps nothing.
+    if (!Number.isInteger(count) || packed.length !== count * this.words * 4) throw new RangeError("cut digests");
+    const numbers = new Uint32Array(count);
+    for (let i = 0; i < count; i++) numbers[i] = this.numberOfBytes(packed, i * this.words * 4, true);
     return numbers;
   }
 
@@ -266,9 +268,13 @@ export class DigestIndex {
     return number;
   }
 
-  /** The numbers of some of the sha256 digests whose bytes stand one after the other. */
-  addPacked(packed: Uint8Array, start = 0, end = packed.length / SHA256_BYTES): Uint32Array {
-    return this.tables.sha256.numbersOf(packed.subarray(start * SHA256_BYTES, end * SHA256_BYTES));
+  /**
+   * The numbers of some of the sha256 digests whose bytes stand one after the other.
+   *
+   * @throws RangeError where they are not all there, or one is cut.
+   */
+  addPacked(packed: Uint8Array, start: number, end: number): Uint32Array {
+    return this.tables.sha256.numbersOf(packed.subarray(start * SHA256_BYTES, end * SHA256_BYTES), end - start);
   }
 
   /** The number of a digest of so many bytes, or -1 where it was never added (or is no digest). */

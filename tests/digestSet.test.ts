@@ -128,11 +128,20 @@ describe("DigestIndex", () => {
     for (const digest of digests.slice(1000, 1500)) index.add(digest);
     const around = Buffer.from(`77${digests.map((digest) => digest.slice(7)).join("")}7777`, "hex");
     const packed = new Uint8Array(around.buffer, around.byteOffset + 1, around.length - 2);
-    // What is no whole digest any more, at the end, is none.
-    const numbers = [...index.addPacked(packed, 0, 2000), ...index.addPacked(packed, 2000), ...index.addPacked(packed.subarray(0, 31))];
+    const numbers = [...index.addPacked(packed, 0, 2000), ...index.addPacked(packed, 2000, 5000)];
     expect(numbers.map((number) => index.digest(number))).toEqual(digests);
     expect(numbers).toEqual(digests.map((digest) => index.find(digest)));
     expect(index.size).toBe(3000);
+  });
+
+  test("bytes that were cut are no fewer digests", () => {
+    const index = new DigestIndex();
+    for (const bytes of [1, 31, 33, 63, 95]) {
+      expect(() => index.addPacked(new Uint8Array(bytes), 0, bytes / 32), `${bytes}`).toThrow(RangeError);
+      expect(() => index.addPacked(new Uint8Array(bytes), 0, 3), `${bytes} for 3`).toThrow(RangeError);
+    }
+    expect(index.size).toBe(0);
+    expect(index.addPacked(new Uint8Array(0), 0, 0)).toHaveLength(0);
   });
 
   test("a number that was never given is an error", () => {

@@ -13,14 +13,14 @@ export function bytesIn(answer: Uint8Array | undefined): Uint8Array {
 
 export function streamIn<S>(answer: S): S {
   const isStream = isObject(answer) && ("pipe" in answer || "getReader" in answer);
-  return must("reader must give a Readable or a ReadableStream", isStream, answer);
+  return must("reader must give a stream", isStream, answer);
 }
 
 export function pagesIn(method: string, answer: AsyncIterable<readonly FileInfo[]>): AsyncIterable<readonly FileInfo[]> {
   // Of a promise of pages, too: its failure must not end the process.
   if (answer instanceof Promise) answer.catch(() => undefined);
   const isIterable = isObject(answer) && Symbol.asyncIterator in answer;
-  return must(`${method} must give an async iterable of pages, as an async generator does`, isIterable, answer);
+  return must(`${method} must give an async iterable of pages`, isIterable, answer);
 }
 
 export function checkPage(method: string, page: readonly FileInfo[]): void {
