@@ -193,9 +193,13 @@ describe("a caller who gives up", () => {
       const driver = await stocked(snapshot);
       const controller = new AbortController();
       const hanging = new FaultyDriver(driver, [{ on: { call }, does: "hang" }]);
-      const running = collect(hanging, alone(READ_ONLY), { signal: controller.signal });
-      setTimeout(() => controller.abort(new Error("too slow")), 5);
-      const { error } = await running;
+      // Given up once that call hangs: a run that was aborted before would hang where it gives the lock back.
+      const watched = new InterceptedDriver(hanging, (_, proceed) => {
+        if (hanging.calls === call - 1) setTimeout(() => controller.abort(new Error("too slow")));
+        return proceed();
+      });
+      const { error } = await collect(watched, alone(READ_ONLY), { signal: controller.signal });
+      expect(hanging.strikes).toBe(1);
       if (error !== undefined) expect(error).toMatchObject({ message: "too slow" });
       expect(missingFrom(await filesIn(driver), liveFiles(snapshot))).toEqual([]);
     }
