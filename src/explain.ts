@@ -179,7 +179,8 @@ function otherReason(run: Run, { number, watch, looks }: Findings): ExplanationS
   if (run.marks.has(number, PROTECTED) && damaged !== undefined) {
     return { why: "damage", repository: damaged, digest, message: `${damaged} is damaged, so that all that it links is kept` };
   }
-  const lease = looks.find((look) => [...look.loose].some(([layer, { blob }]) => blob === number && look.isLease(layer)))?.repository.name;
+  const lease = looks.find((look) => [...look.loose].some(([layer, { blob }]) => blob === number && look.loose.isLease(layer)))?.repository
+    .name;
   const message =
     lease === undefined
       ? `${digest} is younger than gracePeriodMs, or was restored lately`

@@ -6,7 +6,7 @@
 import type { Repository } from "./namespace.js";
 import type { Phase } from "./options.js";
 import type { Problem } from "./report.js";
-import { type EarlierLook, RepositoryLook } from "./repositoryLook.js";
+import { type EarlierLook, RepositoryLook, UNSEEN } from "./repositoryLook.js";
 import { RepositoryView } from "./repositoryView.js";
 import type { Run } from "./run.js";
 
@@ -50,7 +50,7 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
   const counts = { repositories: 0, tags: 0, revisions: 0 };
 
   const settleOn = async (view: RepositoryView) => {
-    const look = await RepositoryLook.mark(run, view, seen === undefined ? "first" : (seen.get(view.repository.name) ?? "unseen"));
+    const look = await RepositoryLook.mark(run, view, seen && (seen.get(view.repository.name) ?? UNSEEN));
     if (look.matters) looks.push(look);
     names.add(view.repository.name);
     counts.repositories++;

@@ -5,9 +5,10 @@
  */
 
 import { eachInTurns, filterInTurns } from "./internal/turn.js";
+import type { LooseLink } from "./looseLinks.js";
 import { ASIDE, DOOMED, isCandidate, isDying, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { TagIndexEntry, Upload } from "./namespace.js";
-import type { LooseLink, RepositoryLook } from "./repositoryLook.js";
+import type { RepositoryLook } from "./repositoryLook.js";
 import type { Run } from "./run.js";
 
 /** What is to go from one repository. */
@@ -54,7 +55,7 @@ export async function makePlan(run: Run, looks: readonly RepositoryLook[], earli
 export function honourLeases(run: Run, looks: readonly RepositoryLook[]): void {
   for (const look of looks) {
     for (const [layer, { blob }] of look.loose) {
-      if (isDying(run.marks.of(blob)) && look.isLease(layer)) run.marks.add(blob, YOUNG);
+      if (isDying(run.marks.of(blob)) && look.loose.isLease(layer)) run.marks.add(blob, YOUNG);
     }
   }
 }
@@ -136,7 +137,7 @@ export async function planRepository(run: Run, look: RepositoryLook): Promise<Re
  */
 function mayGo(run: Run, look: RepositoryLook, [layer, { blob }]: readonly [number, LooseLink]): boolean {
   if (run.marks.has(blob, ASIDE) && !run.marks.has(blob, PRESENT)) return false;
-  if (run.looksAtTimes && look.isLease(layer)) return false;
+  if (run.looksAtTimes && look.loose.isLease(layer)) return false;
   const isDead = run.marks.has(blob, DOOMED) || !run.marks.has(blob, PRESENT);
   return isDead || ((run.settings.readOnly || run.quarantines) && !run.sharesDirectories);
 }

@@ -2,7 +2,7 @@
 
 import { DamagedRegistryError } from "./errors.js";
 import { mapAll } from "./internal/mapAll.js";
-import { filterInTurns } from "./internal/turn.js";
+import { type EarlierLinks, isSameTime, LooseLinks } from "./looseLinks.js";
 import { emptyReach, mark, type Reach } from "./mark.js";
 import { type KeepMark, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { Repository, Signature, Upload } from "./namespace.js";
@@ -14,29 +14,20 @@ import { uploadsOf } from "./uploads.js";
 /** Why a revision keeps what it reaches, though nothing else reaches it. `explain` says it in these words. */
 export type RootReason = "tag" | "revision" | "keep" | "young" | "damage" | "alive-elsewhere";
 
-/** A layer link that no kept manifest of its repository reaches. */
-export interface LooseLink {
-  /** Milliseconds since 1970, NaN where unknown. */
-  readonly time: number;
-  /** The digest under which its blob is stored. */
-  readonly blob: number;
-  /** Whether an earlier look of the run did not see it as it is. */
-  readonly isChanged: boolean;
-}
-
 /** What a later look of the run is measured by. */
 export interface EarlierLook {
   readonly doomed: ReadonlyMap<number, number>;
-  readonly loose: ReadonlyMap<number, Pick<LooseLink, "time">>;
+  readonly loose: EarlierLinks;
 }
+
+/** Of a repository that an earlier look didn't see. */
+export const UNSEEN: EarlierLook = { doomed: new Map(), loose: new Map() };
 
 /** What one look found in one repository. */
 export class RepositoryLook {
   /** Revisions that nothing keeps, and when their links were written. */
   readonly doomed = new Map<number, number>();
-  readonly loose = new Map<number, LooseLink>();
-  /** Loose links whose blob is stored under another digest. */
-  private readonly looseByAnotherName: number[] = [];
+  readonly loose: LooseLinks;
   readonly expiredUploads: Upload[] = [];
   /** Whether anything else than revisions and layer links is there. */
   private otherwiseEmpty = true;
@@ -47,10 +38,11 @@ export class RepositoryLook {
   private constructor(
     private readonly run: Run,
     private readonly view: RepositoryView,
-    /** What an earlier look of this run planned for the repository; in a first look nothing is measured. */
-    private readonly earlier: EarlierLook | "first" | "unseen",
+    /** What an earlier look of this run planned for the repository; `undefined` in a first look. */
+    private readonly earlier: EarlierLook | undefined,
   ) {
     this.reach = emptyReach(run.watched !== undefined);
+    this.loose = new LooseLinks(run, view);
   }
 
   get repository(): Repository {
@@ -84,7 +76,7 @@ export class RepositoryLook {
   }
 
   /** Marks what the repository keeps, and finds what it doesn't. */
-  static async mark(run: Run, view: RepositoryView, earlier: EarlierLook | "first" | "unseen"): Promise<RepositoryLook> {
+  static async mark(run: Run, view: RepositoryView, earlier?: EarlierLook): Promise<RepositoryLook> {
     const look = new RepositoryLook(run, view, earlier);
     const { removeUntagged } = run.settings;
     await look.follow(view.tagged, LIVE, "tag");
@@ -93,7 +85,7 @@ export class RepositoryLook {
       await look.askKeep();
       await look.keepYoung();
     }
-    if (!view.isDamaged) await look.findLoose();
+    if (!view.isDamaged) await look.loose.find((layer) => look.isReached(layer), earlier?.loose);
     if (view.isDamaged) await look.protect();
     await look.findUploads();
     run.watched?.take(look);
@@ -142,12 +134,12 @@ export class RepositoryLook {
 
   /** Goes on with a look that another process has made. */
   static recall(run: Run, repository: Repository, remembered: RememberedLook): RepositoryLook {
-    const look = new RepositoryLook(run, RepositoryView.recall(run, repository, remembered), "first");
+    const look = new RepositoryLook(run, RepositoryView.recall(run, repository, remembered), undefined);
     look.otherwiseEmpty = remembered.otherwiseEmpty;
     for (const digest of remembered.reached) look.reach.digests.add(run.digests.add(digest));
     for (const { digest, time } of remembered.doomed) look.doomed.set(run.digests.add(digest), recallTime(time));
     for (const { digest, time, blob, isChanged } of remembered.loose)
-      look.addLoose(run.digests.add(digest), { time: recallTime(time), blob: run.digests.add(blob), isChanged });
+      look.loose.add(run.digests.add(digest), { time: recallTime(time), blob: run.digests.add(blob), isChanged });
     for (const { newest, ...upload } of remembered.uploads)
       look.expiredUploads.push({ ...upload, ...(newest === null ? {} : { newest: new Date(newest) }) });
     return look;
@@ -178,28 +170,6 @@ export class RepositoryLook {
     return false;
   }
 
-  /** Whether a layer link may belong to a push that is under way: it is young, or an earlier look didn't see it as it is. */
-  isLease(layer: number): boolean {
-    const link = this.loose.get(layer);
-    if (link === undefined || this.isLeaseByTime(link)) return true;
-    return this.isUnnamed(layer, link) && !this.run.marks.has(link.blob, PRESENT);
-  }
-
-  isLeaseByTime({ time, isChanged }: LooseLink): boolean {
-    return isChanged || this.run.isYoung(time);
-  }
-
-  /** A link to something that lies aside, which no journal names as it is: where its blob is not in place, someone wrote it since. */
-  isUnnamed(layer: number, { blob, time }: LooseLink): boolean {
-    const { aside, digests } = this.run;
-    if (aside === undefined || !aside.isAside(blob)) return false;
-    return !aside.linksNamed("layerLink", this.repository.name, digests.digest(layer)).some((link) => isSame(link.time, time));
-  }
-
-  private earlierLooseTime(layer: number): number | undefined {
-    return typeof this.earlier === "string" ? undefined : this.earlier.loose.get(layer)?.time;
-  }
-
   private async follow(roots: Iterable<number>, flag: KeepMark, why: RootReason): Promise<void> {
     const reached: number[] = [];
     const starts = [...roots];
@@ -211,9 +181,7 @@ export class RepositoryLook {
       reached.push(number);
     });
     if (this.doomed.size > 0) for (const number of reached) this.doomed.delete(number);
-    if (this.loose.size === 0) return;
-    for (const number of reached) this.loose.delete(number);
-    for (const layer of this.looseByAnotherName) if (this.isReached(layer)) this.loose.delete(layer);
+    this.loose.release(reached, (layer) => this.isReached(layer));
   }
 
   private isReached(layer: number): boolean {
@@ -228,7 +196,7 @@ export class RepositoryLook {
   private async askKeep(): Promise<void> {
     const { keep } = this.run.settings;
     // A later look asks nothing: what it didn't see before stays anyway.
-    if (keep === undefined || this.earlier !== "first") return;
+    if (keep === undefined || this.earlier !== undefined) return;
     for (const number of this.untouched()) {
       const facts = this.run.catalog.factsOf(number);
       if (facts === undefined || this.reach.manifests.has(number)) continue;
@@ -275,31 +243,11 @@ export class RepositoryLook {
     const isInPlace =
       registry.lookAtBlob === undefined ? marks.has(number, PRESENT) : (await registry.lookAtBlob(digest, look)) !== undefined;
     if (isInPlace) return named.length > 0;
-    return aside.isAside(number) && !named.some((link) => isSame(link.time, time));
+    return aside.isAside(number) && !named.some((link) => isSameTime(link.time, time));
   }
 
   private wasSeen(number: number, time: number): boolean {
-    if (this.earlier === "first") return true;
-    return this.earlier !== "unseen" && isSame(this.earlier.doomed.get(number), time);
-  }
-
-  /** Finds the layer links that nothing reaches, and looks at each: whether it is there, since when, and whether it is whole. */
-  private async findLoose(): Promise<void> {
-    const { removeLayerLinks, removeEmptyRepositories } = this.run.settings;
-    const mustLook = removeLayerLinks || removeEmptyRepositories || this.run.looksAtTimes;
-    const layers = await filterInTurns(this.view.layers.numbers(), (layer) => !this.isReached(layer));
-    const times = mustLook ? await this.view.layers.lookAt(layers, this.run.looksAtTimes) : layers.map(() => Number.NaN);
-    layers.forEach((layer, i) => {
-      const time = times[i];
-      if (time === undefined) return;
-      const isChanged = this.earlier !== "first" && !isSame(this.earlierLooseTime(layer), time);
-      this.addLoose(layer, { time, blob: this.view.layers.blobOf(layer), isChanged });
-    });
-  }
-
-  private addLoose(layer: number, link: LooseLink): void {
-    this.loose.set(layer, link);
-    if (link.blob !== layer) this.looseByAnotherName.push(layer);
+    return this.earlier === undefined || isSameTime(this.earlier.doomed.get(number), time);
   }
 
   /** Damage: every revision stays as a root, and so does every blob that the repository links. */
@@ -330,8 +278,4 @@ export class RepositoryLook {
       else this.otherwiseEmpty = false;
     }
   }
-}
-
-function isSame(a: number | undefined, b: number): boolean {
-  return a !== undefined && (a === b || (Number.isNaN(a) && Number.isNaN(b)));
 }

@@ -10,7 +10,7 @@ import { type FileInfo, type LookOptions, markAndSweep, type Namespace, openRegi
 import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
 import { RegistryBuilder } from "oci-registry-gc/testing";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { meteredDriver } from "../src/internal/meteredDriver.js";
 import { Pace } from "../src/internal/pace.js";
 import { TaskQueue } from "../src/internal/taskQueue.js";
@@ -306,6 +306,31 @@ describe("the metered driver", () => {
     await expect(driver.stat("/d")).rejects.toThrow(
       "no such key. If that means that nothing is there, the driver must reject with the code PATH_NOT_FOUND",
     );
+  });
+
+  test.each<[string, unknown, boolean]>([
+    ["page is none", "/d/a", false],
+    ["run is aborted", [], true],
+  ])("a listing whose %s is closed", async (_, page, isAborted) => {
+    const controller = new AbortController();
+    let isOpen = true;
+    const list = async function* () {
+      try {
+        yield page;
+        // The abort comes while the next page is waited for.
+        controller.abort(new Error("stop"));
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        yield page;
+      } finally {
+        isOpen = false;
+      }
+    };
+    const { driver } = metered({ ...(await halfDriver()).driver, manyOf: undefined, list: list as never }, controller.signal);
+    const read = async () => {
+      for await (const each of driver.list("/d")) expect(each).toEqual(page);
+    };
+    await expect(read()).rejects.toMatchObject(isAborted ? { message: "stop" } : { code: "DRIVER_ERROR" });
+    await vi.waitFor(() => expect(isOpen).toBe(false));
   });
 
   test("absence and failure are told by the single call", async () => {

@@ -405,7 +405,7 @@ describe("what an earlier run put aside", () => {
     const at = (when: number) => ({ digest: digestOf("moved"), time: when });
     const isLease = async (links: readonly Partial<JournalLink>[], moved = ["moved"]) => {
       const { run, found } = await planOf(world, ONLINE, { before: quarantined(world, links, moved) });
-      return found.looks[0]?.isLease(run.digests.find(digestOf("moved")));
+      return found.looks[0]?.loose.isLease(run.digests.find(digestOf("moved")));
     };
     expect(await isLease([at(time(world))])).toBe(false);
     expect(await isLease([at(time(world) - 1), at(time(world))])).toBe(false);

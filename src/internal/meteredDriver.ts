@@ -67,7 +67,6 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
             if (step.done !== true) checkPage(method, step.value);
             return step;
           } catch (error) {
-            done = true;
             throw toDriverError(driver.name, method, path, error, meter.signal);
           }
         });
@@ -76,7 +75,8 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
         yield step.value;
       }
     } finally {
-      if (!done) iterator.return?.().then(undefined, () => undefined);
+      // Not waited for: a listing that hangs would hold up an aborted run.
+      if (!done) (async () => iterator.return?.())().catch(() => undefined);
     }
   }
 

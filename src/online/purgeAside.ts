@@ -170,7 +170,7 @@ export async function lookAgainAt(
   for await (const repository of repositories) {
     const revisions = left.get(repository.name);
     if (revisions === undefined) continue;
-    const look = await RepositoryLook.mark(run, await RepositoryView.read(run, repository), "first");
+    const look = await RepositoryLook.mark(run, await RepositoryView.read(run, repository));
     // Whatever the reason why a link is still there: what its manifest reaches stays.
     await look.keep(revisions);
     looks.push(look);

@@ -98,7 +98,7 @@ async function writeLeases({ run, attempt }: PartRun, looks: readonly Repository
   const writer = attempt.run("marks");
   for (const look of looks) {
     for (const [layer, link] of look.loose) {
-      const flags = look.isLeaseByTime(link) ? LEASED : look.isUnnamed(layer, link) ? LEASED_IF_AWAY : 0;
+      const flags = look.loose.isLeaseByTime(link) ? LEASED : look.loose.isUnnamed(layer, link) ? LEASED_IF_AWAY : 0;
       if (flags === 0) continue;
       const digest = run.digests.digest(link.blob);
       writer.add(shardOf(digest, shards), { digest, flags, size: Number.NaN, time: Number.NaN });
