@@ -43,7 +43,7 @@ export class DigestIndex {
    *
    * @throws RangeError where no algorithm makes so many, or they are not all there.
    */
-  addBytes(bytes: Uint8Array, offset: number, length: number): number {
+  addBytes(bytes: DataView, offset: number, length: number): number {
     const number = this.lookUpBytes(bytes, offset, length, true);
     if (number === -2) throw new RangeError(`no digest of ${length} bytes at ${offset}`);
     return number;
@@ -59,7 +59,7 @@ export class DigestIndex {
   }
 
   /** The number of a digest of so many bytes, or -1 where it was never added (or is no digest). */
-  findBytes(bytes: Uint8Array, offset: number, length: number): number {
+  findBytes(bytes: DataView, offset: number, length: number): number {
     return Math.max(-1, this.lookUpBytes(bytes, offset, length, false));
   }
 
@@ -86,9 +86,9 @@ export class DigestIndex {
     return local < 0 ? local : numberOf(algorithm, local);
   }
 
-  private lookUpBytes(bytes: Uint8Array, offset: number, length: number, add: boolean): number {
+  private lookUpBytes(bytes: DataView, offset: number, length: number, add: boolean): number {
     const algorithm = BY_LENGTH.get(length);
-    if (algorithm === undefined || offset + length > bytes.length) return -2;
+    if (algorithm === undefined || offset + length > bytes.byteLength) return -2;
     const local = this.tables[algorithm].numberOfBytes(bytes, offset, add);
     return local < 0 ? local : numberOf(algorithm, local);
   }

@@ -1,7 +1,7 @@
 /** The layer links of one repository, as listings named them and as far as anybody has looked at them. */
 
 import { areOwn } from "./internal/manyAtOnce.js";
-import { mapAll } from "./internal/mapAll.js";
+import { mapAll, slicesOf } from "./internal/mapAll.js";
 import { NumberMap } from "./internal/numberMap.js";
 import { isTurnLong, turn } from "./internal/turn.js";
 import type { Damage, LayerLink, LookOptions, Repository } from "./namespace.js";
@@ -102,9 +102,8 @@ export class LayerLinks {
   /** When each of these was written, in the order asked; `undefined` where there is none. Damage that shows is told. */
   async lookAt(layers: readonly number[], needsTime = false): Promise<(number | undefined)[]> {
     const times: (number | undefined)[] = [];
-    for (let start = 0; start < layers.length; start += LOOKED_AT_TOGETHER) {
+    for (const some of slicesOf(layers, LOOKED_AT_TOGETHER)) {
       if (isTurnLong()) await turn();
-      const some = layers.slice(start, start + LOOKED_AT_TOGETHER);
       await this.lookAtUnknown(some.filter((layer) => !this.isKnown(layer, needsTime)));
       for (const layer of some) times.push(this.knownTime(layer));
     }

@@ -11,7 +11,7 @@
 import { hash } from "node:crypto";
 import { splitDigest } from "./digest.js";
 import type { DigestIndex } from "./digestIndex.js";
-import { bufferOf } from "./internal/bufferOf.js";
+import { bufferOf, viewOf } from "./internal/bufferOf.js";
 import type { EntryLayout, ManifestFacts } from "./manifestRule.js";
 
 export const ENTRY_LAYOUT: EntryLayout = { isManifest: 1, mayHaveSignatures: 2 };
@@ -53,17 +53,19 @@ export type FactsWanted = "none" | "packed" | "read";
  */
 export function readEntry(bytes: Uint8Array, digests: DigestIndex, facts: FactsWanted): KnownManifest {
   if (bytes.length < HEADER_BYTES) throw new RangeError(`no entry of ${bytes.length} bytes`);
-  const flags = bytes[0] ?? 0;
+  const view = viewOf(bytes);
+  const flags = view.getUint8(0);
   const lists: [number[], number[], number[]] = [[], [], []];
   let at = HEADER_BYTES;
-  for (let list = 0; list < lists.length; list++) at = readList(bytes, at, uint32(bytes, COUNTS_AT + list * 4), digests, lists[list] ?? []);
+  for (let list = 0; list < lists.length; list++)
+    at = readList(view, at, view.getUint32(COUNTS_AT + list * 4, true), digests, lists[list] ?? []);
   // What nobody is told of, nobody can keep.
   if ((facts !== "none") !== at < bytes.length) throw new RangeError("an entry of another kind");
   const [children, blobs, subjects] = lists;
   return {
     isManifest: (flags & ENTRY_LAYOUT.isManifest) !== 0,
     mayHaveSignatures: (flags & ENTRY_LAYOUT.mayHaveSignatures) !== 0,
-    size: uint32(bytes, SIZE_AT),
+    size: view.getUint32(SIZE_AT, true),
     ...{ children: unique(children), blobs: unique(blobs), subjects: unique(subjects) },
     // Read where they are needed: that takes as long as all the rest.
     facts: facts === "read" ? (JSON.parse(Buffer.from(bytes.subarray(at)).toString("utf8")) as ManifestFacts) : undefined,
@@ -71,10 +73,10 @@ export function readEntry(bytes: Uint8Array, digests: DigestIndex, facts: FactsW
 }
 
 /** Reads so many digests, and returns where they end. */
-function readList(bytes: Uint8Array, start: number, count: number, digests: DigestIndex, numbers: number[]): number {
+function readList(bytes: DataView, start: number, count: number, digests: DigestIndex, numbers: number[]): number {
   let at = start;
   for (let i = 0; i < count; i++) {
-    const length = bytes[at] ?? 0;
+    const length = bytes.getUint8(at);
     numbers.push(digests.addBytes(bytes, at + 1, length));
     at += 1 + length;
   }
@@ -89,10 +91,6 @@ function unique(numbers: readonly number[]): readonly number[] {
   if (numbers.length < 2) return numbers;
   if (numbers.length > SHORT) return [...new Set(numbers)];
   return numbers.filter((number, i) => numbers.indexOf(number) === i);
-}
-
-function uint32(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)) >>> 0;
 }
 
 /**

@@ -4,8 +4,9 @@
  */
 
 import { type DigestIndex, SHA256_BYTES } from "./digestIndex.js";
+import { viewOf } from "./internal/bufferOf.js";
 import { areOwn } from "./internal/manyAtOnce.js";
-import { mapAll } from "./internal/mapAll.js";
+import { mapAll, slicesOf } from "./internal/mapAll.js";
 import { TaskQueue } from "./internal/taskQueue.js";
 import { isTurnLong, turn } from "./internal/turn.js";
 import { MAX_MANIFEST_BYTES, type ManifestDamage, manifestVisit, packManifest, readManifest } from "./manifest.js";
@@ -107,9 +108,7 @@ export class ManifestReader {
     const unknown = memory === undefined ? reading.manifests : await this.recall(reading.manifests, memory);
     const learnt: Learnt[] = [];
     const unread = await this.readExtracts(repository, unknown, learnt);
-    for (let start = 0; start < unread.length; start += this.heldTogether) {
-      await mapAll(unread.slice(start, start + this.heldTogether), (manifest) => this.readOne(repository, manifest, learnt));
-    }
+    for (const some of slicesOf(unread, this.heldTogether)) await mapAll(some, (manifest) => this.readOne(repository, manifest, learnt));
     if (memory !== undefined) await mapAll(learnt, ({ digest, bytes }) => this.remember(memory, digest, bytes));
     for (const manifest of reading.manifests) this.reading.delete(manifest);
     reading.resolve();
@@ -133,7 +132,7 @@ export class ManifestReader {
 
   /** Whether it is an extract of this manifest, proved by what was hashed under sha256, and whole. */
   private takeExtract(manifest: number, extract: Uint8Array | undefined, learnt: Learnt[]): boolean {
-    if (extract === undefined || this.digests.findBytes(extract, 0, SHA256_BYTES) !== manifest) return false;
+    if (extract === undefined || this.digests.findBytes(viewOf(extract), 0, SHA256_BYTES) !== manifest) return false;
     try {
       this.learn(manifest, extract.subarray(SHA256_BYTES), learnt);
       return true;

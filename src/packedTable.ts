@@ -11,7 +11,8 @@ import { type Algorithm, HEX_LENGTH } from "./digest.js";
 const BUCKET_SLOTS = 4096;
 const MAX_LOAD = 0.8;
 const MAX_DEPTH = 20;
-const CHUNK_DIGESTS = 8192;
+const CHUNK_BITS = 13;
+const CHUNK_DIGESTS = 1 << CHUNK_BITS;
 
 /** Half-bytes of hex characters; 255 for anything else that can stand in a string. */
 const NIBBLE = new Uint8Array(65_536).fill(255);
@@ -52,10 +53,8 @@ export class PackedTable {
   }
 
   /** The number of the digest whose bytes begin at `offset`; -1 where it is unknown and not to be added. */
-  numberOfBytes(bytes: Uint8Array, offset: number, add: boolean): number {
-    for (let i = 0, at = offset; i < this.words; i++, at += 4) {
-      this.key[i] = ((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0);
-    }
+  numberOfBytes(bytes: DataView, offset: number, add: boolean): number {
+    for (let i = 0; i < this.words; i++) this.key[i] = bytes.getUint32(offset + i * 4);
     return this.numberOfKey(add);
   }
 
@@ -64,17 +63,16 @@ export class PackedTable {
     // What was cut must not pass for less: a revision that nobody sees keeps nothing.
     if (!Number.isInteger(count) || packed.length !== count * this.words * 4) throw new RangeError("cut digests");
     const numbers = new Uint32Array(count);
-    for (let i = 0; i < count; i++) numbers[i] = this.numberOfBytes(packed, i * this.words * 4, true);
+    const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
+    for (let i = 0; i < count; i++) numbers[i] = this.numberOfBytes(view, i * this.words * 4, true);
     return numbers;
   }
 
   private numberOfKey(add: boolean): number {
     const hash = hashOf(this.mix, this.key, 0, this.words);
-    const bucket = this.directory[prefixOf(hash, this.depth)];
-    if (bucket === undefined) return add ? this.insert(hash) : -1;
-    const entry = bucket.slots[this.slotOf(bucket.slots, hash)] ?? 0;
-    if (entry !== 0) return entry - 1;
-    return add ? this.insert(hash) : -1;
+    const slots = this.directory[prefixOf(hash, this.depth)]?.slots;
+    const number = slots === undefined ? -1 : this.find(slots, hash);
+    return number < 0 && add ? this.insert(hash) : number;
   }
 
   hex(number: number): string {
@@ -87,13 +85,9 @@ export class PackedTable {
   }
 
   private chunkOf(number: number): Uint32Array {
-    const at = Math.floor(number / CHUNK_DIGESTS);
-    let chunk = this.chunks[at];
-    if (chunk === undefined) {
-      chunk = new Uint32Array(CHUNK_DIGESTS * this.words);
-      this.chunks[at] = chunk;
-    }
-    return chunk;
+    const at = number >>> CHUNK_BITS;
+    if (at === this.chunks.length) this.chunks.push(new Uint32Array(CHUNK_DIGESTS * this.words));
+    return this.chunks[at] as Uint32Array;
   }
 
   /** Reads the hex into `key`. */
@@ -114,14 +108,12 @@ export class PackedTable {
     return all < 16;
   }
 
-  /** The slot that holds the key, or the free one where it belongs. */
-  private slotOf(slots: Uint32Array, hash: number): number {
+  /** The number of the key, or -1. */
+  private find(slots: Uint32Array, hash: number): number {
     const mask = slots.length - 1;
-    let slot = hash & mask;
-    for (;;) {
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const entry = slots[slot] ?? 0;
-      if (entry === 0 || this.isKey(entry - 1)) return slot;
-      slot = (slot + 1) & mask;
+      if (entry === 0 || this.isKey(entry - 1)) return entry - 1;
     }
   }
 
@@ -136,8 +128,7 @@ export class PackedTable {
     const bucket = this.roomFor(hash);
     const number = this.size++;
     this.chunkOf(number).set(this.key, (number % CHUNK_DIGESTS) * this.words);
-    bucket.slots[this.slotOf(bucket.slots, hash)] = number + 1;
-    bucket.used++;
+    place(bucket, hash, number + 1);
     return number;
   }
 

@@ -4,6 +4,8 @@
  * A second plan of the same run names nothing that the first did not: whatever has appeared or changed since leaves it.
  */
 
+import { slicesOf } from "./internal/mapAll.js";
+import { TaskQueue } from "./internal/taskQueue.js";
 import { eachInTurns, filterInTurns } from "./internal/turn.js";
 import type { LooseLink } from "./looseLinks.js";
 import { ASIDE, DOOMED, isCandidate, isDying, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
@@ -37,7 +39,9 @@ export interface Tally {
 }
 
 /** Blobs that are looked at together. */
-const LOOKED_AT_TOGETHER = 4096;
+const LOOKED_AT_TOGETHER = 256;
+/** Such looks under way: while some are answered, the answer of another is taken in. */
+const LOOKS = 4;
 
 export async function makePlan(run: Run, looks: readonly RepositoryLook[], earlier?: Plan): Promise<Plan> {
   // What an earlier plan named and this one doesn't is alive, and so are the links to it.
@@ -71,10 +75,10 @@ async function findCandidates(run: Run, earlier: Plan | undefined): Promise<numb
 /** Whether blobs that nothing keeps are there, and since when: those that are young stay. */
 export async function lookAtCandidates(run: Run, candidates: readonly number[]): Promise<void> {
   const unknown = await filterInTurns(candidates, (number) => !isKnown(run, number));
-  for (let start = 0; start < unknown.length; start += LOOKED_AT_TOGETHER) {
-    const gone = await run.lookAtBlobs(unknown.slice(start, start + LOOKED_AT_TOGETHER));
-    for (const number of gone) run.marks.remove(number, PRESENT);
-  }
+  const look = async (some: readonly number[]) => {
+    for (const number of await run.lookAtBlobs(some)) run.marks.remove(number, PRESENT);
+  };
+  await new TaskQueue(LOOKS).forEach(slicesOf(unknown, LOOKED_AT_TOGETHER), look, { signal: run.signal });
   await eachInTurns(candidates, (number) => {
     // Of what is gone no time is known: that makes it none of the young.
     if (!run.marks.has(number, PRESENT)) return;

@@ -2,6 +2,7 @@
 
 import { type AbortOptions, dirname, type Failure, type StorageDriver } from "./driver.js";
 import { codeOf, isPathNotFound, messageOf } from "./errors.js";
+import { slicesOf } from "./internal/mapAll.js";
 import { TaskQueue } from "./internal/taskQueue.js";
 import type { Logger } from "./logger.js";
 import type { Footprint } from "./namespace.js";
@@ -90,8 +91,7 @@ export class Remover {
     if (this.driver.deleteFiles === undefined) return this.removeSingly(paths, options);
     const failures: Failure[] = [];
     // A single item may have more paths than a batch.
-    for (let start = 0; start < paths.length; start += BATCH_PATHS) {
-      const some = paths.slice(start, start + BATCH_PATHS);
+    for (const some of slicesOf(paths, BATCH_PATHS)) {
       try {
         const left = await this.driver.deleteFiles(some, { signal: options.signal });
         const asked = new Set(some);

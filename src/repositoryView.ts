@@ -2,6 +2,7 @@
 
 import { SHA256_BYTES } from "./digestIndex.js";
 import { addTo } from "./internal/addTo.js";
+import { viewOf } from "./internal/bufferOf.js";
 import { areOwn } from "./internal/manyAtOnce.js";
 import { mapAll } from "./internal/mapAll.js";
 import { NumberMap, NumberSet } from "./internal/numberMap.js";
@@ -102,9 +103,10 @@ export class RepositoryView implements Graph {
 
   private async takeTags(overview: RepositoryOverview): Promise<void> {
     this.tags = overview.tagged.length / SHA256_BYTES;
+    const tagged = viewOf(overview.tagged);
     for (let i = 0; i < this.tags; i++) {
       if (isTurnLong()) await turn();
-      const number = this.run.digests.addBytes(overview.tagged, i * SHA256_BYTES, SHA256_BYTES);
+      const number = this.run.digests.addBytes(tagged, i * SHA256_BYTES, SHA256_BYTES);
       if (this.revisions.has(number)) this.tagged.add(number);
       else await this.followDangling(overview.tag(i), number);
     }

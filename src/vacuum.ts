@@ -3,7 +3,7 @@
 import { isDigest } from "./digest.js";
 import type { AbortOptions, Failure, StorageDriver } from "./driver.js";
 import { InvalidDigestError } from "./errors.js";
-import { mapAll } from "./internal/mapAll.js";
+import { mapAll, slicesOf } from "./internal/mapAll.js";
 import { type Logger, safeLogger } from "./logger.js";
 import type { Footprint } from "./namespace.js";
 import { checkOption } from "./options.js";
@@ -55,9 +55,9 @@ export class Vacuum {
       for (const tag of tags ?? []) if (!isTag(tag)) throw new TypeError(`not a tag: ${JSON.stringify(tag)}`);
     }
     const result = { removed: 0, failures: [] as Failure[] };
-    for (let start = 0; start < checked.length; start += MANIFESTS_AT_ONCE) {
+    for (const some of slicesOf(checked, MANIFESTS_AT_ONCE)) {
       const broken = new Set<object>();
-      const looked = await mapAll(checked.slice(start, start + MANIFESTS_AT_ONCE), async (item) => {
+      const looked = await mapAll(some, async (item) => {
         try {
           return await this.manifestRemovals(item, options);
         } catch (error) {

@@ -282,6 +282,14 @@ describe("a turn of the event loop", () => {
     expect(turns).toBeGreaterThan(5);
   });
 
+  test("comes between many lists of a few items each", async () => {
+    let turns = 0;
+    const counting = setInterval(() => turns++, 0);
+    for (let i = 0; i < 20; i++) await eachInTurns([i], () => hold(3));
+    clearInterval(counting);
+    expect(turns).toBeGreaterThan(5);
+  });
+
   test("comes between the answers of a driver that is never waited for", async () => {
     let turns = 0;
     const counting = setInterval(() => turns++, 0);

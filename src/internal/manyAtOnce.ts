@@ -1,7 +1,7 @@
 /** Many small questions to a driver, together where it takes them so: a promise for each would cost as much as the answer. */
 
 import type { AbortOptions, FileInfo, StorageDriver } from "../driver.js";
-import { mapAll } from "./mapAll.js";
+import { mapAll, slicesOf } from "./mapAll.js";
 import { isTurnLong, turn } from "./turn.js";
 
 /** Questions in one call. */
@@ -61,8 +61,7 @@ async function askAll<A, B>(
 }
 
 async function toldOfAll<A>(many: Many<A>, paths: readonly string[]): Promise<(A | undefined)[]> {
-  const starts = Array.from({ length: Math.ceil(paths.length / AT_ONCE) }, (_, i) => i * AT_ONCE);
-  return (await Promise.all(starts.map((start) => toldOf(many, paths.slice(start, start + AT_ONCE))))).flat();
+  return (await Promise.all(Array.from(slicesOf(paths, AT_ONCE), (some) => toldOf(many, some)))).flat();
 }
 
 /** What many answer, `undefined` for each that they don't. */

@@ -33,7 +33,7 @@ export class NumberMap {
     const isNew = this.slots[slot] === 0;
     if (isNew) {
       if (this.size >= this.slots.length * MAX_LOAD) {
-        this.grow();
+        this.grow(this.slots.length * 2);
         slot = this.slotOf(key);
       }
       this.slots[slot] = key + 1;
@@ -46,7 +46,9 @@ export class NumberMap {
 
   /** Sets many keys: to the usual value where there are no others. */
   setAll(keys: Uint32Array, values?: Float64Array): void {
-    while (this.size + keys.length > this.slots.length * MAX_LOAD) this.grow();
+    let length = this.slots.length;
+    while (this.size + keys.length > length * MAX_LOAD) length *= 2;
+    if (length > this.slots.length) this.grow(length);
     for (let i = 0; i < keys.length; i++) this.set(keys[i] ?? 0, values?.[i] ?? this.usual);
   }
 
@@ -87,16 +89,17 @@ export class NumberMap {
     return slot;
   }
 
-  private grow(): void {
+  private grow(length: number): void {
     const { slots, values } = this;
-    this.slots = new Uint32Array(slots.length * 2);
-    this.values = values && new Float64Array(this.slots.length).fill(this.usual);
-    slots.forEach((entry, slot) => {
-      if (entry === 0) return;
+    this.slots = new Uint32Array(length);
+    this.values = values && new Float64Array(length).fill(this.usual);
+    for (let slot = 0; slot < slots.length; slot++) {
+      const entry = slots[slot] ?? 0;
+      if (entry === 0) continue;
       const to = this.slotOf(entry - 1);
       this.slots[to] = entry;
       if (this.values !== undefined) this.values[to] = values?.[slot] ?? this.usual;
-    });
+    }
   }
 }
 

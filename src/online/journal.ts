@@ -6,6 +6,7 @@
 import { isDigest } from "../digest.js";
 import { isPath, join, type StorageDriver } from "../driver.js";
 import { isObject, isPathNotFound } from "../errors.js";
+import { slicesOf } from "../internal/mapAll.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
 
@@ -101,8 +102,7 @@ export class Journal {
 
   /** Writes records down; resolves when they are kept. */
   async write(records: readonly JournalRecord[]): Promise<void> {
-    for (let start = 0; start < records.length; start += RECORDS_AT_ONCE) {
-      const some = records.slice(start, start + RECORDS_AT_ONCE);
+    for (const some of slicesOf(records, RECORDS_AT_ONCE)) {
       const lines = [...some.map((record) => JSON.stringify(record)), JSON.stringify({ kind: "end", records: some.length })];
       await this.driver.putContent?.(this.pathOf(this.next++), Buffer.from(`${lines.join("\n")}\n`));
       for (const record of some) this.take(record);

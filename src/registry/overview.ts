@@ -2,7 +2,7 @@
 
 import { SHA256_BYTES } from "../digestIndex.js";
 import { NAME } from "../driver.js";
-import { bufferOf } from "../internal/bufferOf.js";
+import { bufferOf, viewOf } from "../internal/bufferOf.js";
 import type { RepositoryOverview } from "../namespace.js";
 import { digestOf, TAG } from "./paths.js";
 import { visits } from "./visits.js";
@@ -38,7 +38,7 @@ export function digestsIn(packed: Uint8Array): string[] {
 /** What a visit told of the repository at a path; `undefined` where it is not all there, or about another one. */
 export function readOverview(bytes: Uint8Array, path: string, linkOf: (tag: string) => string): RepositoryOverview | undefined {
   if (bytes.length < HEADER_BYTES) return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   const [revisions = 0, layers = 0, tags = 0] = [0, 4, 8].map((at) => view.getUint32(at, true));
   const digestsAt = HEADER_BYTES + revisions * 8;
   const namesAt = digestsAt + (revisions + layers + tags) * SHA256_BYTES;

@@ -68,15 +68,13 @@ export class FileWorkers {
     if (this.isBroken) return undefined;
     let best = this.threads[0];
     for (const thread of this.threads) if (best === undefined || thread.waiting < best.waiting) best = thread;
-    if (best === undefined || (this.threads.length < MAX_THREADS && this.isBusy(best) && this.threads.every((each) => each.isUp))) {
-      return this.start() ?? best;
-    }
-    return best;
+    return best === undefined || this.needsAnother(best) ? (this.start() ?? best) : best;
   }
 
-  /** Whether all wait for the disk, or there is a processor for what waits for the least busy of them. */
-  private isBusy(best: Thread): boolean {
-    return best.workedMs > SLOW_MS || (best.waiting >= MANY_WAITING && this.threads.length < AT_WORK);
+  /** Whether there is a processor for what waits for the least busy of them, or all wait for the disk: one that starts doesn't. */
+  private needsAnother(best: Thread): boolean {
+    if (this.threads.length < AT_WORK && best.waiting >= MANY_WAITING) return true;
+    return this.threads.length < MAX_THREADS && best.workedMs > SLOW_MS && this.threads.every((each) => each.isUp);
   }
 
   private start(): Thread | undefined {
