@@ -174,6 +174,8 @@ describe("a run", () => {
     ["all the same", (answers) => answers.map(() => answers[0])],
     ["cut", (answers) => answers.map((answer) => answer?.subarray(0, 60))],
     ["cut to nothing", (answers) => answers.map(() => new Uint8Array())],
+    ["no bytes", (answers) => answers.map(() => "x".repeat(80) as never)],
+    ["null", (answers) => answers.map(() => null as never)],
     ["of another content", (answers) => answers.map((answer) => answer?.map((byte, i) => (i < 32 ? byte ^ 1 : byte)))],
   ])("is told nothing else by answers that are wrong: %s", async (_, change) => {
     const folder = await makeRegistry();
