@@ -300,6 +300,8 @@ describe("is not believed where it can't be right", () => {
     "cut by a digest": (answers) => answers.map((answer) => answer?.subarray(32)),
     "too few": (answers) => answers.slice(1),
     none: () => [],
+    "no bytes": (answers) => answers.map(() => "x".repeat(80) as never),
+    null: (answers) => answers.map(() => null as never),
     // Each is told in an answer of its own.
     "of the first that was asked for": (answers) => {
       first ??= answers[0];

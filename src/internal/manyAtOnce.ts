@@ -25,7 +25,9 @@ export async function visitAll(
   options: AbortOptions & { readonly visit: string },
 ): Promise<readonly (Uint8Array | undefined)[]> {
   if (!mayVisit(driver) || driver.visitMany === undefined) return paths.map(() => undefined);
-  return toldOfAll(async (some) => (await driver.visitMany?.(some, options))?.answers ?? [], paths);
+  const answers = await toldOfAll(async (some) => (await driver.visitMany?.(some, options))?.answers ?? [], paths);
+  // What is no bytes tells nothing.
+  return answers.map((answer) => (ArrayBuffer.isView(answer) ? answer : undefined));
 }
 
 /** Whether a function may look at things in the driver's place. */
