@@ -318,8 +318,8 @@ describe("the metered driver", () => {
       try {
         yield page;
         // The abort comes while the next page is waited for.
-        controller.abort(new Error("stop"));
-        await new Promise((resolve) => setTimeout(resolve, 1));
+        setTimeout(() => controller.abort(new Error("stop")));
+        await new Promise((resolve) => setTimeout(resolve, 20));
         yield page;
       } finally {
         isOpen = false;
@@ -331,6 +331,16 @@ describe("the metered driver", () => {
     };
     await expect(read()).rejects.toMatchObject(isAborted ? { message: "stop" } : { code: "DRIVER_ERROR" });
     await vi.waitFor(() => expect(isOpen).toBe(false));
+  });
+
+  test("a call that aborts the run and never comes back is not waited for", async () => {
+    const controller = new AbortController();
+    const stat = () => {
+      controller.abort(new Error("stop"));
+      return new Promise<never>(() => undefined);
+    };
+    const { driver } = metered({ ...(await halfDriver()).driver, manyOf: undefined, stat }, controller.signal);
+    await expect(driver.stat("/d")).rejects.toThrow("stop");
   });
 
   test("absence and failure are told by the single call", async () => {

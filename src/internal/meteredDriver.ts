@@ -251,6 +251,8 @@ function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Pro
   return new Promise<T>((resolve, reject) => {
     const stop = () => reject(signal.reason as Error);
     signal.addEventListener("abort", stop, { once: true });
+    // Begun by now: it may have aborted the run itself.
+    if (signal.aborted) stop();
     work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
   });
 }

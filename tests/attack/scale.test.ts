@@ -61,7 +61,7 @@ describe("large arrays", () => {
 });
 
 describe("hostile names", () => {
-  /** Digests with one and the same hash: the last word undoes what the others did. As src/digestIndex.ts mixes them. */
+  /** Digests with one and the same hash: the last word undoes what the others did. As src/packedTable.ts mixes them. */
   function colliding(count: number): string[] {
     const words = new Uint32Array(8);
     const digests: string[] = [];
