@@ -105,6 +105,36 @@ describe("what is remembered of a manifest that is gone", () => {
     await store.put(blobPath(digestOf(manifest)), "cut");
     expect((await collect(store, cache)).report.problems).toMatchObject([{ kind: "digest-mismatch" }]);
   });
+
+  test("is not believed of one among many on a disk, which are looked at together", async () => {
+    const store = filesystemStore();
+    const layers = ["whole", "gone", "cut", "no file"];
+    const manifests = layers.map((layer) => image(digestOf(layer)));
+    const [, gone = "", cut = "", noFile = ""] = manifests;
+    for (const [i, manifest] of manifests.entries()) {
+      await push((path, content) => store.put(path, content), "r", manifest, layers, `v${i}`);
+    }
+    const cache = memoryReferenceCache();
+    const run = async () => {
+      const { problems } = await markAndSweep({}, store.driver, openRegistry(store.driver), { ...OPTIONS, referenceCache: cache });
+      return problems.map(({ kind, path }) => ({ kind, path }));
+    };
+    expect(await run()).toEqual([]);
+    expect(await run()).toEqual([]);
+
+    await store.driver.deleteFiles?.([gone, noFile].map((manifest) => blobPath(digestOf(manifest))));
+    await store.put(blobPath(digestOf(cut)), cut.slice(1));
+    await store.put(`${blobPath(digestOf(noFile))}/of/it`, "a directory");
+    const damage = await run();
+    expect(damage).toHaveLength(3);
+    expect(damage).toEqual(
+      expect.arrayContaining([
+        { kind: "missing-manifest", path: revision("r", digestOf(gone)) },
+        { kind: "digest-mismatch", path: revision("r", digestOf(cut)) },
+        { kind: "missing-manifest", path: revision("r", digestOf(noFile)) },
+      ]),
+    );
+  });
 });
 
 describe("an entry", () => {
