@@ -2,7 +2,6 @@
 
 import * as crypto from "node:crypto";
 import { DIGEST, splitDigest } from "./digest.js";
-import { viewOf } from "./internal/bufferOf.js";
 import { ENTRY_LAYOUT } from "./manifestEntry.js";
 import { type ManifestDocument, manifestRule } from "./manifestRule.js";
 import type { DamageKind } from "./namespace.js";
@@ -47,18 +46,4 @@ export function manifestVisit(withFacts: boolean): string {
       return bytes.length > ${MAX_MANIFEST_BYTES} ? undefined : rule.extract(bytes, ${String(withFacts)});
     };
   }`;
-}
-
-/** The text of a function for {@link StorageDriver.visitMany}: it makes of a file its size; nothing where it is none. {@link sizeIn} reads it. */
-export const SIZE_VISIT = `() => (files, path) => {
-  const stats = files.stat(path);
-  if (stats.isDirectory()) return undefined;
-  const size = Buffer.allocUnsafe(8);
-  size.writeDoubleLE(stats.size);
-  return size;
-}`;
-
-/** The size (bytes) that an answer tells, if it does. */
-export function sizeIn(answer: Uint8Array | undefined): number | undefined {
-  return answer?.length === 8 ? viewOf(answer).getFloat64(0, true) : undefined;
 }

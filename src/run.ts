@@ -133,17 +133,14 @@ export class Run {
       startedAt: this.startedAt,
     });
     this.telemetry = new Telemetry(ctx, driver.name, this.settings.dryRun);
-    const { referenceCache } = this.settings;
     this.manifests = new ManifestReader(this.digests, this.catalog, {
       maxParallelGets: this.settings.maxParallelManifestGets,
       asksTogether: mayVisit(driver),
       keepFacts: this.settings.keep !== undefined,
       look: { signal: this.signal, through: (each) => this.throughGets(each) },
-      memory: referenceCache && {
-        cache: referenceCache,
-        listedSizes: (manifests) => this.listedSizes(manifests),
-        onFailure: (error) => this.noteMemoryFailure(error),
-      },
+      memory: this.settings.referenceCache,
+      listedSizes: (manifests) => this.listedSizes(manifests),
+      onMemoryFailure: (error) => this.noteMemoryFailure(error),
       elsewhere: (manifest, look) => this.aside?.readManifest(manifest, look) ?? Promise.resolve(undefined),
     });
   }

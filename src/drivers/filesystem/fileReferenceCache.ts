@@ -31,14 +31,13 @@ export function fileReferenceCache(path: string): ReferenceCache {
 
 class FileReferenceCache implements ReferenceCache {
   private loading: Promise<Map<string, Uint8Array>> | undefined;
-  private loaded: Map<string, Uint8Array> | undefined;
   private unwritten: Buffer[] = [];
   private writing: Promise<void> | undefined;
 
   constructor(private readonly path: string) {}
 
-  get(digest: string): Uint8Array | undefined | Promise<Uint8Array | undefined> {
-    return this.loaded === undefined ? this.entries().then((entries) => entries.get(digest)) : this.loaded.get(digest);
+  async get(digest: string): Promise<Uint8Array | undefined> {
+    return (await this.entries()).get(digest);
   }
 
   /** Resolves when the entry is in the file. Those that are set at the same moment are written together. */
@@ -66,7 +65,6 @@ class FileReferenceCache implements ReferenceCache {
       const { entries, end } = await readEntries(file);
       // What is cut short would hide what is written behind it.
       if (end < (await file.stat()).size) await file.truncate(end);
-      this.loaded = entries;
       return entries;
     } finally {
       await file.close();
@@ -120,7 +118,7 @@ function takeEntries(data: Buffer, entries: Map<string, Uint8Array>): number | u
     if (name > MAX_DIGEST_BYTES) return undefined;
     const begin = at + HEADER_BYTES + name;
     if (begin + length > data.length) break;
-    entries.set(data.toString("latin1", at + HEADER_BYTES, begin), data.subarray(begin, begin + length));
+    entries.set(data.toString("utf8", at + HEADER_BYTES, begin), data.subarray(begin, begin + length));
     at = begin + length;
   }
   return at;
