@@ -400,6 +400,28 @@ export const WRONG_DRIVERS: readonly (readonly [wrong: string, make: () => Stora
     "move: never overwrites, and loses nothing",
   ],
   [
+    "move stumbles where something is",
+    memory((d) => ({
+      async move(source, destination) {
+        const there = await d.stat(destination).catch(() => undefined);
+        if (there !== undefined) throw new TypeError("there.push is not a function");
+        await d.move(source, destination);
+      },
+    })),
+    "move: never overwrites, and loses nothing",
+  ],
+  [
+    "reader stumbles over directories",
+    memory((d) => ({
+      async reader(path, options) {
+        const { isDirectory } = await d.stat(path);
+        if (isDirectory) throw new TypeError("Cannot read properties of undefined (reading 'toFixed')");
+        return d.reader(path, options);
+      },
+    })),
+    "reader: a directory has no content",
+  ],
+  [
     "move leaves the source",
     memory((d) => ({
       async move(source, destination) {

@@ -62,11 +62,16 @@ export async function rejectsWith(code: string, what: string, call: () => Promis
   throw new ConformanceError(`${what}: expected a rejection with code ${code}, got ${describeError(error)}`, { cause: error });
 }
 
-/** A call must reject, with whatever. */
-export async function rejects(what: string, call: () => Promise<unknown>): Promise<unknown> {
+/** A call must be refused, with whatever: but a mistake in the driver that got in the way is no refusal. */
+export async function refuses(what: string, call: () => Promise<unknown>): Promise<void> {
   const outcome = await outcomeOf(call);
   if (!("error" in outcome)) throw new ConformanceError(`${what}: expected a rejection, got ${show(outcome.value)}`);
-  return outcome.error;
+  const { error } = outcome;
+  const isMistake = (error instanceof TypeError || error instanceof ReferenceError) && codeOf(error) === undefined;
+  if (!isMistake) return;
+  throw new ConformanceError(`${what}: expected a refusal, got what looks like a mistake in the driver: ${describeError(error)}`, {
+    cause: error,
+  });
 }
 
 /** A call must reject with exactly this value: the reason of a signal. */

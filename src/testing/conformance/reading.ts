@@ -2,7 +2,7 @@
 
 import { codeOf } from "../../errors.js";
 import { type ConformanceCheck, type MakeCheck, readAll } from "./check.js";
-import { ConformanceError, describeError, holds, outcomeOf, rejects, rejectsWith, same } from "./expecting.js";
+import { ConformanceError, describeError, holds, outcomeOf, refuses, rejectsWith, same } from "./expecting.js";
 
 export function readingChecks(check: MakeCheck): ConformanceCheck[] {
   return [...readerChecks(check), ...contentChecks(check)];
@@ -51,7 +51,7 @@ function readerChecks(check: MakeCheck): ConformanceCheck[] {
     }),
     check("reader: a directory has no content", [], async (place) => {
       await place.files("a/file");
-      await rejects("reader of a directory", () => place.read("a"));
+      await refuses("reader of a directory", () => place.read("a"));
     }),
     check("reader: an empty file is there, and empty", [], async (place, driver) => {
       await place.write("a/empty", "");
@@ -93,7 +93,7 @@ function contentChecks(check: MakeCheck): ConformanceCheck[] {
     }),
     check("getContent: a directory has no content", ["getContent"], async (place, driver) => {
       await place.files("a/file");
-      await rejects("getContent of a directory", () => driver.getContent(place.at("a")));
+      await refuses("getContent of a directory", () => driver.getContent(place.at("a")));
     }),
   ];
 }
