@@ -2,37 +2,17 @@ import { randomUUID } from "node:crypto";
 import { constants, type Dirent, promises as fs, type Stats } from "node:fs";
 import { dirname as osDirname, join as osJoin, resolve, sep } from "node:path";
 import type { Readable } from "node:stream";
-import {
-  type AbortOptions,
-  checkPath,
-  dirname,
-  type Failure,
-  type FileInfo,
-  isBelow,
-  join,
-  type StorageDriver,
-  type Visits,
-} from "../driver.js";
-import { DriverError, InvalidOffsetError, InvalidPathError, messageOf, PathNotFoundError } from "../errors.js";
-import {
-  inParallel,
-  isOnDisk,
-  leadsNowhere,
-  openToRead,
-  osCode,
-  readUpTo,
-  syncDirectory,
-  syncFile,
-  writeDurably,
-} from "./filesystem/disk.js";
+import { type AbortOptions, checkPath, dirname, type Failure, type FileInfo, join, type StorageDriver, type Visits } from "../driver.js";
+import { InvalidOffsetError, InvalidPathError } from "../errors.js";
+import { inParallel, openToRead, osCode, readUpTo, syncDirectory, syncFile, writeDurably } from "./filesystem/disk.js";
 import { FileWorkers } from "./filesystem/fileWorkers.js";
-import { listMany, rmdirMany, statMany, unlinkMany, visitMany } from "./filesystem/manyFiles.js";
+import { listMany, statMany, visitMany } from "./filesystem/manyFiles.js";
+import { removeEmptyDirectories, removeFiles } from "./filesystem/removing.js";
+import { Root } from "./filesystem/root.js";
 
 export { fileReferenceCache } from "./filesystem/fileReferenceCache.js";
 
 const PAGE = 1000;
-/** Removals in one message to a thread: a few milliseconds. */
-const REMOVED_AT_ONCE = 128;
 
 /**
  * A directory tree of a local or mounted file system.
@@ -44,7 +24,7 @@ const REMOVED_AT_ONCE = 128;
 export class FilesystemDriver implements StorageDriver {
   readonly name = "filesystem";
   readonly manyOf: Pick<StorageDriver, "stat" | "list" | "getContent"> = SINGLE;
-  private readonly root: string;
+  private readonly root: Root;
   private readonly workers: FileWorkers;
 
   /**
@@ -57,8 +37,8 @@ export class FilesystemDriver implements StorageDriver {
       throw new TypeError(`option root is ${JSON.stringify(root)}; expected the path of a directory`);
     }
     // Threads put paths behind it as they are, single calls join them: where it leads through ".." these must not differ.
-    this.root = resolve(root);
-    this.workers = new FileWorkers(this.root);
+    this.root = new Root(resolve(root), this);
+    this.workers = new FileWorkers(this.root.directory);
   }
 
   async stat(path: string, options?: AbortOptions): Promise<FileInfo> {
@@ -66,7 +46,7 @@ export class FilesystemDriver implements StorageDriver {
     try {
       return infoOf(path, await fs.stat(file));
     } catch (error) {
-      throw await this.failure("stat", path, error);
+      throw await this.root.failure("stat", path, error);
     }
   }
 
@@ -76,7 +56,7 @@ export class FilesystemDriver implements StorageDriver {
     try {
       entries = await fs.readdir(directory, { withFileTypes: true });
     } catch (error) {
-      throw await this.failure("list", path, error);
+      throw await this.root.failure("list", path, error);
     }
     for (let start = 0; start < entries.length; start += PAGE) {
       options?.signal?.throwIfAborted();
@@ -94,7 +74,7 @@ export class FilesystemDriver implements StorageDriver {
       const handle = await openToRead(file);
       return handle.createReadStream({ start: offset, ...(options?.signal && { signal: options.signal }) });
     } catch (error) {
-      throw await this.failure("read", path, error);
+      throw await this.root.failure("read", path, error);
     }
   }
 
@@ -103,7 +83,7 @@ export class FilesystemDriver implements StorageDriver {
     try {
       return await readUpTo(file, (options?.maxBytes ?? Number.POSITIVE_INFINITY) + 1);
     } catch (error) {
-      throw await this.failure("read", path, error);
+      throw await this.root.failure("read", path, error);
     }
   }
 
@@ -128,66 +108,18 @@ export class FilesystemDriver implements StorageDriver {
     try {
       await fs.rm(file, { recursive: true });
     } catch (error) {
-      throw await this.failure("delete", path, error);
+      throw await this.root.failure("delete", path, error);
     }
   }
 
   async deleteFiles(paths: readonly string[], options?: AbortOptions): Promise<readonly Failure[]> {
-    options?.signal?.throwIfAborted();
-    for (const path of paths) checkPath(path, this.name);
-    const failures: Failure[] = [];
-    for (let start = 0; start < paths.length; start += REMOVED_AT_ONCE) {
-      const some = paths.slice(start, start + REMOVED_AT_ONCE);
-      const left = options?.signal?.aborted === true ? some : await unlinkMany(this.workers, some);
-      await inParallel(left, async (path) => {
-        // What is gone by then is told: a rejection would hide it.
-        const failure = options?.signal?.aborted === true ? aborted(path) : await this.unlink(path);
-        if (failure !== undefined) failures.push(failure);
-      });
-    }
-    return failures;
-  }
-
-  private async unlink(path: string): Promise<Failure | undefined> {
-    try {
-      await fs.unlink(this.onDisk(path));
-      return undefined;
-    } catch (error) {
-      const failure = await this.failure("delete", path, error);
-      if (failure instanceof PathNotFoundError) return undefined;
-      return { path, code: "DRIVER_ERROR", message: failure.message };
-    }
+    this.beginMany(paths, options);
+    return removeFiles(this.root, this.workers, paths, options);
   }
 
   async pruneDirectories(paths: readonly string[], options: AbortOptions & { readonly upTo: string }): Promise<void> {
-    options.signal?.throwIfAborted();
-    for (const path of [...paths, options.upTo]) checkPath(path, this.name);
-    // Level by level: a parent is tried once, when all that was to go from it has gone.
-    for (let level = new Set(paths); level.size > 0; ) {
-      const parents = new Set<string>();
-      const below = [...level].filter((path) => isBelow(path, options.upTo));
-      for (let start = 0; start < below.length; start += REMOVED_AT_ONCE) {
-        options.signal?.throwIfAborted();
-        const { gone, unsure } = await rmdirMany(this.workers, below.slice(start, start + REMOVED_AT_ONCE));
-        for (const path of unsure) if (await this.isPruned(path)) gone.push(path);
-        for (const path of gone) parents.add(dirname(path));
-      }
-      level = parents;
-    }
-  }
-
-  /** Whether the directory is gone; one that holds anything stays. */
-  private async isPruned(path: string): Promise<boolean> {
-    try {
-      await fs.rmdir(this.onDisk(path));
-      return true;
-    } catch (error) {
-      const code = osCode(error);
-      if (code === "ENOENT") return true;
-      // ENOTDIR: a symbolic link to a directory, or a file; both stay.
-      if (code === "ENOTEMPTY" || code === "EEXIST" || code === "ENOTDIR") return false;
-      throw await this.failure("remove the directory", path, error);
-    }
+    this.beginMany([...paths, options.upTo], options);
+    await removeEmptyDirectories(this.root, this.workers, paths, options);
   }
 
   async putContent(path: string, bytes: Uint8Array, options?: AbortOptions & { readonly ifAbsent?: boolean }): Promise<boolean> {
@@ -203,7 +135,7 @@ export class FilesystemDriver implements StorageDriver {
       return true;
     } catch (error) {
       if (options?.ifAbsent === true && osCode(error) === "EEXIST") return false;
-      throw await this.failure("write", path, error);
+      throw await this.root.failure("write", path, error);
     } finally {
       await fs.rm(temporary, { force: true });
     }
@@ -212,7 +144,7 @@ export class FilesystemDriver implements StorageDriver {
   async move(source: string, destination: string, options?: AbortOptions): Promise<void> {
     const from = this.begin(source, options);
     checkPath(destination, this.name);
-    const to = this.onDisk(destination);
+    const to = this.root.onDisk(destination);
     try {
       await fs.mkdir(osDirname(to), { recursive: true });
       await this.linkOrCopy(from, to);
@@ -220,8 +152,8 @@ export class FilesystemDriver implements StorageDriver {
       await fs.unlink(from);
     } catch (error) {
       if (osCode(error) === "EEXIST")
-        throw this.driverError(destination, `cannot move ${source} to ${destination}: something is there`, error);
-      throw await this.failure("move", source, error);
+        throw this.root.error(destination, `cannot move ${source} to ${destination}: something is there`, error);
+      throw await this.root.failure("move", source, error);
     }
   }
 
@@ -253,7 +185,7 @@ export class FilesystemDriver implements StorageDriver {
   private begin(path: string, options: AbortOptions | undefined): string {
     options?.signal?.throwIfAborted();
     checkPath(path, this.name);
-    return this.onDisk(path);
+    return this.root.onDisk(path);
   }
 
   private beginMany(paths: readonly string[], options: AbortOptions | undefined): void {
@@ -261,18 +193,14 @@ export class FilesystemDriver implements StorageDriver {
     for (const path of paths) checkPath(path, this.name);
   }
 
-  private onDisk(path: string): string {
-    return path === "/" ? this.root : osJoin(this.root, path);
-  }
-
   private async infoOfEntry(directory: string, entry: Dirent): Promise<FileInfo> {
     const path = join(directory, entry.name);
     if (!entry.isSymbolicLink()) return { path, isDirectory: entry.isDirectory() };
     let target: Stats;
     try {
-      target = await fs.stat(this.onDisk(path));
+      target = await fs.stat(this.root.onDisk(path));
     } catch (error) {
-      throw this.driverError(path, `the symbolic link ${path} leads nowhere: is what it leads to mounted?`, error);
+      throw this.root.error(path, `the symbolic link ${path} leads nowhere: is what it leads to mounted?`, error);
     }
     if (target.isDirectory() && (await this.leadsBack(path))) return { path, isDirectory: false };
     return { ...infoOf(path, target), isLink: true };
@@ -280,38 +208,12 @@ export class FilesystemDriver implements StorageDriver {
 
   /** Whether a linked directory encloses, or is, a directory that its own path goes through. */
   private async leadsBack(path: string): Promise<boolean> {
-    const target = await fs.realpath(this.onDisk(path));
+    const target = await fs.realpath(this.root.onDisk(path));
     for (let each = dirname(path); ; each = dirname(each)) {
-      const enclosing = await fs.realpath(this.onDisk(each));
+      const enclosing = await fs.realpath(this.root.onDisk(each));
       if (enclosing === target || enclosing.startsWith(target === sep ? sep : target + sep)) return true;
       if (each === "/") return false;
     }
-  }
-
-  /** Tells "not there" from "could not look": a symbolic link that leads nowhere is the latter, wherever it stands in the path. */
-  private async failure(verb: string, path: string, error: unknown): Promise<Error> {
-    const code = osCode(error);
-    if (code !== "ENOENT" && code !== "ENOTDIR") return this.driverError(path, `cannot ${verb} ${path}: ${messageOf(error)}`, error);
-    if (code === "ENOTDIR" && (await isOnDisk(this.onDisk(path)))) {
-      return this.driverError(path, `cannot ${verb} ${path}: it is no directory`, error);
-    }
-    const last = await this.lastOnDisk(path);
-    if (last !== undefined && (await leadsNowhere(this.onDisk(last)))) {
-      return this.driverError(path, `cannot ${verb} ${path}: the symbolic link ${last} leads nowhere: is what it leads to mounted?`, error);
-    }
-    return new PathNotFoundError(path, this.name, { cause: error });
-  }
-
-  /** The longest beginning of a path that is there, be it a link that leads nowhere. */
-  private async lastOnDisk(path: string): Promise<string | undefined> {
-    for (let each = path; ; each = dirname(each)) {
-      if (await isOnDisk(this.onDisk(each))) return each;
-      if (each === "/") return undefined;
-    }
-  }
-
-  private driverError(path: string, message: string, cause: unknown): DriverError {
-    return new DriverError(`${this.name}: ${message}`, { driverName: this.name, path, cause });
   }
 }
 
@@ -320,10 +222,6 @@ const SINGLE = pick(FilesystemDriver.prototype, ["stat", "list", "getContent"]);
 
 function pick<T, K extends keyof T>(from: T, names: readonly K[]): Pick<T, K> {
   return Object.fromEntries(names.map((name) => [name, from[name]])) as Pick<T, K>;
-}
-
-function aborted(path: string): Failure {
-  return { path, code: "ABORTED", message: `${path} was left: the removal was aborted` };
 }
 
 function infoOf(path: string, stats: Stats): FileInfo {
