@@ -119,6 +119,8 @@ describe("a run", () => {
       for (const tag of ["v1", "v2", "v3"]) await builder.image(repository, { tag });
       await builder.image(repository, {});
     }
+    // More repositories than are asked about at the same time.
+    for (const repository of ["a", "b", "c", "d"]) for (const tag of ["v1", "v2"]) await builder.image(repository, { tag });
     for (const name of ["garbage", "more garbage"]) await builder.blob(name);
     const rotten = await builder.image("rotten", { tag: "spoilt" });
     await driver.putContent(builder.paths.blob(rotten.digest), Buffer.from(JSON.stringify({ schemaVersion: 2 })));

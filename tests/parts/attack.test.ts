@@ -228,13 +228,16 @@ describe("a file of a part that is damaged before any stage", () => {
     const collect = async (world: World, before: (n: number, stage: string) => Promise<void>) => {
       let stages = 0;
       let stage = "";
+      let isReady: Promise<void> | undefined;
       return collectParted(world, options, {
         shards: 1,
         make: async (worker, job) => {
           if (job.stage !== stage) {
             stage = job.stage;
-            await before(stages++, stage);
+            isReady = before(stages++, stage);
           }
+          // The stage's other parts wait, too: what they write is no file from before it.
+          await isReady;
           await twice(worker, job);
         },
       });
