@@ -6,7 +6,6 @@ import type { FileWorkers as Workers } from "../src/drivers/filesystem/fileWorke
 
 interface Posted {
   readonly id: number;
-  readonly task: string;
 }
 
 const threads: FakeThread[] = [];
@@ -63,7 +62,7 @@ function answerAll(): void {
   for (const thread of threads) while (thread.posted.length > 0) thread.answer();
 }
 
-/** Two threads that have nothing to do; visit 1 is at home in the first, visit 2 in the second. */
+/** Two threads that have nothing to do; visit 3 is at home in the first, visit 2 in the second. */
 function twoThreads(): Workers {
   const workers = new FileWorkers("/");
   for (let i = 0; i < 3; i++) void workers.ask("list", ["/a"]);

@@ -37,7 +37,7 @@ export class FilesystemDriver implements StorageDriver {
       throw new TypeError(`option root is ${JSON.stringify(root)}; expected the path of a directory`);
     }
     // Threads put paths behind it as they are, single calls join them: where it leads through ".." these must not differ.
-    this.root = new Root(resolve(root), this);
+    this.root = new Root(resolve(root), this.name);
     this.workers = new FileWorkers(this.root.directory);
   }
 

@@ -8,7 +8,7 @@ import { isOnDisk, leadsNowhere, osCode } from "./disk.js";
 export class Root {
   constructor(
     readonly directory: string,
-    private readonly driver: { readonly name: string },
+    private readonly driverName: string,
   ) {}
 
   onDisk(path: string): string {
@@ -26,12 +26,12 @@ export class Root {
     if (last !== undefined && (await leadsNowhere(this.onDisk(last)))) {
       return this.error(path, `cannot ${verb} ${path}: the symbolic link ${last} leads nowhere: is what it leads to mounted?`, error);
     }
-    return new PathNotFoundError(path, this.driver.name, { cause: error });
+    return new PathNotFoundError(path, this.driverName, { cause: error });
   }
 
   error(path: string, message: string, cause: unknown): DriverError {
-    const { name } = this.driver;
-    return new DriverError(`${name}: ${message}`, { driverName: name, path, cause });
+    const { driverName } = this;
+    return new DriverError(`${driverName}: ${message}`, { driverName, path, cause });
   }
 
   /** The longest beginning of a path that is there, be it a link that leads nowhere. */
