@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { readManifest } from "../src/manifest.js";
 import type { ManifestDocument } from "../src/manifestRule.js";
 
@@ -144,6 +144,36 @@ describe("what a manifest names", () => {
     ["text", false],
   ])("%j looks like a manifest: %s", (content, isManifest) => {
     expect(document(JSON.stringify(content)).isManifest).toBe(isManifest);
+  });
+});
+
+describe("a usual manifest is not scanned", () => {
+  const annotations = { "org.opencontainers.image.created": "2026-01-01T00:00:00Z" };
+  const config = { mediaType: "application/vnd.oci.image.config.v1+json", digest: D("config"), size: 2 };
+  const layers = [{ mediaType: LAYER, digest: D("layer"), size: 3, annotations }];
+  const subject = { mediaType: OCI_MANIFEST, digest: D("subject"), size: 4, annotations };
+  const platform = { architecture: "amd64", os: "linux" };
+  const manifests = [{ mediaType: OCI_MANIFEST, digest: D("image"), size: 4, platform, annotations }];
+
+  test.each<[string, object]>([
+    ["an image", { schemaVersion: 2, mediaType: OCI_MANIFEST, config, layers, annotations }],
+    ["an image without a type of its own", { schemaVersion: 2, config, layers }],
+    ["an image about another", { schemaVersion: 2, mediaType: OCI_MANIFEST, config, layers, subject }],
+    ["an index", { schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests, subject, annotations }],
+  ])("%s", (_, content) => {
+    const find = vi.spyOn(String.prototype, "indexOf");
+    try {
+      const usual = document(JSON.stringify(content, undefined, 2));
+      const quotesOfUsual = find.mock.calls.filter(([text]) => text === '"');
+      const unusual = document({ ...content, comment: "\n" });
+      const quotesOfUnusual = find.mock.calls.filter(([text]) => text === '"');
+      expect(usual).toMatchObject({ isManifest: true, mayHaveSignatures: false });
+      expect({ ...unusual, content }).toEqual({ ...usual, content });
+      expect(quotesOfUsual).toEqual([]);
+      expect(quotesOfUnusual.length).toBeGreaterThan(10);
+    } finally {
+      find.mockRestore();
+    }
   });
 });
 
