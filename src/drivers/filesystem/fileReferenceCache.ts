@@ -14,8 +14,8 @@ const { setImmediate } = globalThis;
 const HEADER_BYTES = 8;
 /** Longer than any digest; more than that is no header. */
 const MAX_DIGEST_BYTES = 200;
-/** Read at once. */
-const CHUNK_BYTES = 16 * 1024 * 1024;
+/** Read at once: to take the entries of more would hold up the event loop. */
+const CHUNK_BYTES = 1024 * 1024;
 
 /**
  * A cache in a file, which is made where it is absent. It is read whole when it is first asked, and held in memory: some hundred bytes
@@ -96,16 +96,17 @@ async function readEntries(file: FileHandle): Promise<{ entries: Map<string, Uin
   const entries = new Map<string, Uint8Array>();
   let rest = Buffer.alloc(0);
   let end = 0;
-  for (let offset = 0; ; ) {
-    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-    const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, offset);
+  for (;;) {
+    // As much as waits already, at least: what waits for the end of a long entry is not copied over and over.
+    const data = Buffer.allocUnsafe(rest.length + Math.max(CHUNK_BYTES, rest.length));
+    rest.copy(data);
+    const { bytesRead } = await file.read(data, rest.length, data.length - rest.length, end + rest.length);
     if (bytesRead === 0) return { entries, end };
-    offset += bytesRead;
-    const data = Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
-    const taken = takeEntries(data, entries);
+    const known = data.subarray(0, rest.length + bytesRead);
+    const taken = takeEntries(known, entries);
     if (taken === undefined) return { entries, end };
     end += taken;
-    rest = data.subarray(taken);
+    rest = known.subarray(taken);
   }
 }
 
