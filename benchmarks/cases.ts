@@ -49,6 +49,13 @@ export interface BlockedResult {
   readonly atMostMs: number;
 }
 
+/** What a run takes, and what it would take if it read no manifest. */
+export interface SavingResult {
+  readonly title: string;
+  readonly ms: number;
+  readonly againMs: number;
+}
+
 export type Trees = Readonly<Record<TreeName, string>>;
 
 const ONLINE = "online";
@@ -139,6 +146,13 @@ export function timeCachedInMemory({ large }: Trees, rounds: number): Result {
   };
 }
 
+/** How much faster a second run of the floor would be that had its manifests for nothing. */
+export function savingOfFloor({ large }: Trees, rounds: number): SavingResult {
+  const told = Array.from({ length: rounds }, () => toldBy(floor(large, [])));
+  const ms = medianOf(told.map((each) => each.ms));
+  return { title: "dry run again, of the floor itself", ms, againMs: ms - medianOf(told.map((each) => each.manifestsMs ?? Number.NaN)) };
+}
+
 /** Throws where a second run with nothing new reads a manifest. */
 export function checkNothingRead({ large }: Trees, directory: string): void {
   const file = join(directory, "references");
@@ -171,6 +185,8 @@ interface Told {
   readonly blockedMs?: number;
   readonly heldMs?: number;
   readonly manifestsRead: number;
+  /** Of the floor: what of its time went to manifests. */
+  readonly manifestsMs?: number;
 }
 
 function toldBy(program: Program): Told {

@@ -1,8 +1,8 @@
 /** The figures as a table, on the terminal and in `docs/performance.md`. */
 
 import { readFileSync, writeFileSync } from "node:fs";
-import type { BlockedResult, CallResult, Result, Target } from "./cases.js";
-import { LIBRARY } from "./programs.js";
+import type { BlockedResult, CallResult, Result, SavingResult, Target } from "./cases.js";
+import { FLOOR, LIBRARY } from "./programs.js";
 
 const BEGIN = "<!-- figures: made by `npm run bench` -->";
 const PICTURE = "![Seconds by program](performance.svg)";
@@ -14,7 +14,12 @@ interface Figure {
 }
 
 /** The table of all figures, in Markdown. */
-export function tableOf(results: readonly Result[], calls: readonly CallResult[], blocked: readonly BlockedResult[]): string {
+export function tableOf(
+  results: readonly Result[],
+  savings: readonly SavingResult[],
+  calls: readonly CallResult[],
+  blocked: readonly BlockedResult[],
+): string {
   const rows = [
     ...results.map(({ title, timings, targets }) =>
       rowOf(
@@ -24,6 +29,13 @@ export function tableOf(results: readonly Result[], calls: readonly CallResult[]
         seconds,
       ),
     ),
+    ...savings.map(({ title, ms, againMs }) => [
+      title,
+      "",
+      `${FLOOR} ${seconds(ms)}, without manifests ${seconds(againMs)}`,
+      `${FLOOR} ÷ without manifests ${fixed(ms / againMs)}`,
+      "",
+    ]),
     ...calls.map((result) =>
       rowOf(
         `system calls, ${result.title}`,

@@ -19,6 +19,8 @@ import {
   deletingCases,
   dryCases,
   type Result,
+  type SavingResult,
+  savingOfFloor,
   timeCachedInMemory,
   timeCase,
 } from "./cases.js";
@@ -44,6 +46,7 @@ function bench({ directory, shapes, groups, rounds, peer, document }: BenchOptio
   const trees = { large: tree("large"), tenth: tree("tenth"), tags: tree("tags") };
 
   const results: Result[] = [];
+  const savings: SavingResult[] = [];
   const calls: CallResult[] = [];
   const withoutPeer = (each: Case): Case =>
     version !== undefined
@@ -64,6 +67,7 @@ function bench({ directory, shapes, groups, rounds, peer, document }: BenchOptio
     checkNothingRead(trees, directory);
     for (const each of cachedCases(trees, directory)) time(each);
     results.push(timeCachedInMemory(trees, rounds));
+    savings.push(savingOfFloor(trees, rounds));
   }
   const blocked = groups.has("loop") ? blockedCases(trees, rounds) : [];
   if (groups.has("delete")) for (const each of deletingCases(trees, directory, peer)) time(each);
@@ -72,7 +76,7 @@ function bench({ directory, shapes, groups, rounds, peer, document }: BenchOptio
     calls.push(countCase(withoutPeer(each)));
   }
 
-  const table = tableOf(results, calls, blocked);
+  const table = tableOf(results, savings, calls, blocked);
   console.log(table);
   if (!document) return;
   const { large, tags } = shapes;
