@@ -98,7 +98,7 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
   );
   const tags = number(values.tags, TAGS.tags) / TAGS.tags;
   return {
-    directory: values.directory ?? join(tmpdir(), "oci-registry-gc-bench"),
+    directory: values.directory ?? join(tmpdir(), `oci-registry-gc-bench${small ? "-small" : ""}`),
     peer: values.peer ?? "docker-registry",
     rounds: number(values.rounds, small ? 3 : 5),
     shapes: { large, tenth: scaled(large, small ? 0.5 : 0.1), tags: scaledTags(TAGS, tags * scale) },
