@@ -3,7 +3,8 @@
  * with a digest in it, wherever it stands, except in `annotations` and under the document's `subject`.
  *
  * Registries read keys without regard to case and take the last of several equal ones; `JSON.parse` does neither. So the document
- * is proved to be JSON by `JSON.parse`, and then scanned: in linear time, without recursion.
+ * is proved to be JSON by `JSON.parse`, and then scanned: in linear time, without recursion. Unless it is as nearly all are, and its text
+ * proves that its members tell all.
  */
 
 import type { hash } from "node:crypto";

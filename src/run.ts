@@ -8,7 +8,6 @@ import { type DamagedRegistryError, messageOf } from "./errors.js";
 import { Column } from "./internal/column.js";
 import { mayVisit } from "./internal/manyAtOnce.js";
 import { mapAll } from "./internal/mapAll.js";
-import { meteredDriver } from "./internal/meteredDriver.js";
 import { TaskQueue } from "./internal/taskQueue.js";
 import { type Logger, onRejection, safeLogger } from "./logger.js";
 import { ManifestCatalog } from "./manifestCatalog.js";
@@ -21,6 +20,7 @@ import { checkOptions, checkParts, type GcContext, type GcOptions, type Phase, t
 import { type CompleteNamespace, completeRegistry } from "./registry/completeRegistry.js";
 import { Ledger } from "./report.js";
 import type { RepositoryLook } from "./repositoryLook.js";
+import { RunCalls } from "./runCalls.js";
 import { Telemetry } from "./telemetry.js";
 
 const PROGRESS_EVERY_MS = 100;
@@ -86,10 +86,7 @@ export class Run {
   telling: Promise<void> = Promise.resolve();
 
   private readonly controller = new AbortController();
-  private readonly metered = new Map<StorageDriver, StorageDriver>();
-  private readonly meteredGets = new Map<StorageDriver, StorageDriver>();
-  private readonly calls: TaskQueue;
-  private readonly gets: TaskQueue;
+  private readonly calls: RunCalls;
   private stage: Phase | "start" = "start";
   private progressAt = Number.NEGATIVE_INFINITY;
 
@@ -109,17 +106,11 @@ export class Run {
     if (ctx.signal?.aborted === true) this.abort();
     else ctx.signal?.addEventListener("abort", this.abort, { once: true });
 
-    this.calls = new TaskQueue(this.settings.concurrency);
-    this.gets = new TaskQueue(this.settings.maxParallelManifestGets);
     this.repositories = new TaskQueue(this.settings.concurrency);
-    this.driver = this.through(driver);
-    this.settlingDriver = meteredDriver(driver, {
-      queue: this.calls,
-      signal: undefined,
-      patience: this.signal,
-      count: (method, calls) => this.ledger.countCall(method, calls),
-    });
-    this.look = { signal: this.signal, through: (each) => this.through(each), onLinkedDirectory: (path) => this.noteShared(path) };
+    this.calls = new RunCalls(this.settings, this.signal, (method, calls) => this.ledger.countCall(method, calls));
+    this.driver = this.calls.through(driver);
+    this.settlingDriver = this.calls.settling(driver);
+    this.look = { signal: this.signal, through: (each) => this.calls.through(each), onLinkedDirectory: (path) => this.noteShared(path) };
 
     this.startedAt = identity?.startedAt ?? this.clock.now();
     this.storageOffset = identity?.storageOffset ?? 0;
@@ -137,7 +128,7 @@ export class Run {
       maxParallelGets: this.settings.maxParallelManifestGets,
       asksTogether: mayVisit(driver),
       keepFacts: this.settings.keep !== undefined,
-      look: { signal: this.signal, through: (each) => this.throughGets(each) },
+      look: { signal: this.signal, through: (each) => this.calls.throughGets(each) },
       memory: this.settings.referenceCache,
       listedSizes: (manifests) => this.listedSizes(manifests),
       onMemoryFailure: (error) => this.noteMemoryFailure(error),
@@ -250,7 +241,7 @@ export class Run {
 
   /** Waits until no call of this run is under way any more. */
   async settle(): Promise<void> {
-    await Promise.all([this.repositories.idle(), this.manifests.idle(), this.calls.idle(), this.gets.idle()]);
+    await Promise.all([this.repositories.idle(), this.manifests.idle(), this.calls.idle()]);
     this.ctx.signal?.removeEventListener("abort", this.abort);
   }
 
@@ -298,21 +289,4 @@ export class Run {
   private readonly abort = (): void => {
     this.controller.abort(this.ctx.signal?.reason);
   };
-
-  private through(driver: StorageDriver): StorageDriver {
-    return this.meter(driver, this.metered, this.calls);
-  }
-
-  /** Manifests have a limit of their own. */
-  private throughGets(driver: StorageDriver): StorageDriver {
-    return this.meter(driver, this.meteredGets, this.gets);
-  }
-
-  private meter(driver: StorageDriver, known: Map<StorageDriver, StorageDriver>, queue: TaskQueue): StorageDriver {
-    const metered =
-      known.get(driver) ??
-      meteredDriver(driver, { queue, signal: this.signal, count: (method, calls) => this.ledger.countCall(method, calls) });
-    known.set(driver, metered);
-    return metered;
-  }
 }

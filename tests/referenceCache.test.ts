@@ -239,6 +239,22 @@ describe("a file", () => {
     expect(Buffer.from((await last.get("a"))!).toString()).toBe("1");
   });
 
+  test("is read whole though it is read in pieces, and an entry is longer than a piece", async () => {
+    const entries = Array.from(
+      { length: 40 },
+      (_, i) => [`digest ${i}`, Buffer.alloc(i === 20 ? 5_000_000 : 70_001 + i, `${i} `)] as const,
+    );
+    const cache = fileReferenceCache(path());
+    for (const [digest, content] of entries) await cache.set(digest, content);
+    await fileReferenceCache(path()).set("last", bytes("the last"));
+    const length = (await readFile(path())).length;
+    await truncate(path(), length - 1);
+    const next = fileReferenceCache(path());
+    for (const [digest, content] of entries) expect(content.equals((await next.get(digest)) ?? bytes("none")), digest).toBe(true);
+    expect(await next.get("last")).toBeUndefined();
+    expect((await readFile(path())).length).toBeLessThan(length - 8);
+  });
+
   test("has all that was set, also what was set while a write was ending", async () => {
     // Whenever the second is set, it is the last: nothing later brings it along.
     for (let turns = 0; turns < 120; turns += 2) {

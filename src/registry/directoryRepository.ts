@@ -17,25 +17,24 @@ import type {
   TagIndexEntry,
   Upload,
 } from "../namespace.js";
-import { readManifestBlob } from "./blobs.js";
+import { LayoutRepository } from "./layoutRepository.js";
 import { readLink } from "./links.js";
 import { allChildren, children, isGone, knownDirectories, lookAtPath, unlessGone } from "./listing.js";
 import { DIGESTS_VISIT, digestsIn, REPOSITORY_VISIT, readOverview } from "./overview.js";
-import { digestOf, isTag, type Layout, REPOSITORY_PARTS, type RepositoryLayout } from "./paths.js";
+import { digestOf, isTag, type Layout, REPOSITORY_PARTS } from "./paths.js";
 import { type Access, dateUpload, fits, judgeLayerLink, judgeRevision } from "./repositoryParts.js";
 
-export class DirectoryRepository implements Repository {
+export class DirectoryRepository extends LayoutRepository implements Repository {
   readonly manyOf: Required<NonNullable<Repository["manyOf"]>> = DirectoryRepository.prototype;
-  private readonly paths: RepositoryLayout;
 
   constructor(
-    readonly name: string,
-    private readonly driver: StorageDriver,
-    private readonly layout: Layout,
+    name: string,
+    driver: StorageDriver,
+    layout: Layout,
     /** Whether the listing that found it named a directory of uploads. */
     private readonly hasUploads: boolean,
   ) {
-    this.paths = layout.repository(name);
+    super(name, driver, layout);
   }
 
   async *revisions(options: LookOptions = {}): AsyncIterable<readonly Revision[]> {
@@ -80,17 +79,9 @@ export class DirectoryRepository implements Repository {
         else others.push(digest);
       }
       yield named;
-      const links = await mapAll(others, (digest) => this.layerLink(digest, access));
+      const links = await mapAll(others, (digest) => this.lookAtLayerLink(digest, options));
       yield links.filter((link) => link !== undefined);
     }
-  }
-
-  get path(): string {
-    return this.paths.directory;
-  }
-
-  readManifest(digest: string, options: LookOptions & { readonly maxBytes: number }): Promise<Uint8Array | undefined> {
-    return readManifestBlob(this.access(options), this.layout, digest, options.maxBytes);
   }
 
   visitManifests(
@@ -107,22 +98,6 @@ export class DirectoryRepository implements Repository {
     const { directory } = this.paths;
     const [answer] = await visitAll(driver, [directory], { signal: options.signal, visit });
     return answer && readOverview(answer, directory, (name) => this.paths.currentLink(name));
-  }
-
-  revisionFootprint(digest: string, signatures: readonly Signature[]): Footprint {
-    return this.paths.revisionFootprint(digest, signatures);
-  }
-
-  layerLinkFootprint(digest: string): Footprint {
-    return this.paths.layerLinkFootprint(digest);
-  }
-
-  lookAtRevision(digest: string, options: LookOptions = {}): Promise<Revision | undefined> {
-    return this.revision(digest, this.access(options));
-  }
-
-  lookAtLayerLink(digest: string, options: LookOptions = {}): Promise<LayerLink | undefined> {
-    return this.layerLink(digest, this.access(options));
   }
 
   async lookAtLayerLinks(digests: readonly string[], options: LookOptions = {}): Promise<(LayerLink | undefined)[]> {
@@ -209,10 +184,6 @@ export class DirectoryRepository implements Repository {
     return { files: [], trees, upTo: this.layout.repositories };
   }
 
-  private access(options: LookOptions): Access {
-    return { driver: options.through?.(this.driver) ?? this.driver, options };
-  }
-
   /** The digests that `<algorithm>/<hex>` directories below a path name. */
   private async *digestsBelow(path: string, { driver, options }: Access): AsyncIterable<string[]> {
     for (const algorithm of await knownDirectories(driver, path, isAlgorithm, options)) {
@@ -237,16 +208,6 @@ export class DirectoryRepository implements Repository {
       }
       yield names;
     }
-  }
-
-  private async revision(digest: string, access: Access): Promise<Revision | undefined> {
-    const link = await lookAtPath(access.driver, this.paths.revisionLink(digest), access.options);
-    return link && judgeRevision(access, digest, link);
-  }
-
-  private async layerLink(digest: string, access: Access): Promise<LayerLink | undefined> {
-    const link = await lookAtPath(access.driver, this.paths.layerLink(digest), access.options);
-    return link && judgeLayerLink(access, digest, link);
   }
 
   private async tag(name: string, access: Access): Promise<Tag | undefined> {

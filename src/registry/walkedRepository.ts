@@ -5,11 +5,11 @@ import type { DigestIndex } from "../digestIndex.js";
 import { type FileInfo, isPath, type StorageDriver } from "../driver.js";
 import { mapAll } from "../internal/mapAll.js";
 import type { Footprint, LayerLink, LookOptions, Repository, Revision, Signature, Tag, TagIndexEntry, Upload } from "../namespace.js";
-import { readManifestBlob } from "./blobs.js";
 import { missingCurrentLink } from "./directoryRepository.js";
+import { LayoutRepository } from "./layoutRepository.js";
 import { listedMd5, md5OfLink, readLink } from "./links.js";
-import { lookAtPath, unlessGone, walkBelow } from "./listing.js";
-import { digestOf, isTag, type Layout, REPOSITORY_PARTS, type RepositoryLayout } from "./paths.js";
+import { unlessGone, walkBelow } from "./listing.js";
+import { digestOf, isTag, type Layout, REPOSITORY_PARTS } from "./paths.js";
 import { type Access, dateUpload, judgeLayerLink, judgeRevision } from "./repositoryParts.js";
 
 const PAGE = 1000;
@@ -71,8 +71,7 @@ export function splitKey(key: string): { name: string; rest: readonly string[] }
   return { name: parts.slice(0, at).join("/"), rest: parts.slice(at) };
 }
 
-export class WalkedRepository implements Repository {
-  private readonly paths: RepositoryLayout;
+export class WalkedRepository extends LayoutRepository implements Repository {
   private readonly revisionLinks: LinkTable;
   private readonly layers: LinkTable;
   private readonly tagListings = new Map<string, TagListing>();
@@ -82,12 +81,12 @@ export class WalkedRepository implements Repository {
   private revisionsByMd5: Map<string, string> | undefined;
 
   constructor(
-    readonly name: string,
-    private readonly driver: StorageDriver,
-    private readonly layout: Layout,
+    name: string,
+    driver: StorageDriver,
+    layout: Layout,
     private readonly digests: DigestIndex,
   ) {
-    this.paths = layout.repository(name);
+    super(name, driver, layout);
     this.revisionLinks = new LinkTable(digests);
     this.layers = new LinkTable(digests);
   }
@@ -187,34 +186,6 @@ export class WalkedRepository implements Repository {
     return this.revisionsByMd5.get(md5);
   }
 
-  get path(): string {
-    return this.paths.directory;
-  }
-
-  readManifest(digest: string, options: LookOptions & { readonly maxBytes: number }): Promise<Uint8Array | undefined> {
-    return readManifestBlob(this.access(options), this.layout, digest, options.maxBytes);
-  }
-
-  revisionFootprint(digest: string, signatures: readonly Signature[]): Footprint {
-    return this.paths.revisionFootprint(digest, signatures);
-  }
-
-  layerLinkFootprint(digest: string): Footprint {
-    return this.paths.layerLinkFootprint(digest);
-  }
-
-  async lookAtRevision(digest: string, options: LookOptions = {}): Promise<Revision | undefined> {
-    const access = this.access(options);
-    const link = await lookAtPath(access.driver, this.paths.revisionLink(digest), access.options);
-    return link && judgeRevision(access, digest, link);
-  }
-
-  async lookAtLayerLink(digest: string, options: LookOptions = {}): Promise<LayerLink | undefined> {
-    const access = this.access(options);
-    const link = await lookAtPath(access.driver, this.paths.layerLink(digest), access.options);
-    return link && judgeLayerLink(access, digest, link);
-  }
-
   async *tagIndexEntries(digests: ReadonlySet<string>): AsyncIterable<readonly TagIndexEntry[]> {
     for (const [tag, { index }] of this.tagListings) {
       yield index
@@ -254,10 +225,6 @@ export class WalkedRepository implements Repository {
   /** Without files there is no directory: nothing is left to go. */
   async emptyFootprint(options: LookOptions = {}): Promise<Footprint | undefined> {
     return (await this.again(options)) === undefined ? { files: [] } : undefined;
-  }
-
-  private access(options: LookOptions): Access {
-    return { driver: options.through?.(this.driver) ?? this.driver, options };
   }
 }
 

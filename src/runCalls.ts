@@ -1,0 +1,49 @@
+/** How a run calls drivers: each call is counted, a few are made at a time, and none after an abort. */
+
+import type { StorageDriver } from "./driver.js";
+import { type Meter, meteredDriver } from "./internal/meteredDriver.js";
+import { TaskQueue } from "./internal/taskQueue.js";
+import type { Settings } from "./options.js";
+
+export class RunCalls {
+  private readonly calls: TaskQueue;
+  /** Manifests have a limit of their own. */
+  private readonly gets: TaskQueue;
+  private readonly metered = new Map<StorageDriver, StorageDriver>();
+  private readonly meteredGets = new Map<StorageDriver, StorageDriver>();
+
+  constructor(
+    { concurrency, maxParallelManifestGets }: Settings,
+    private readonly signal: AbortSignal,
+    private readonly count: Meter["count"],
+  ) {
+    this.calls = new TaskQueue(concurrency);
+    this.gets = new TaskQueue(maxParallelManifestGets);
+  }
+
+  /** A driver, as the run uses it. */
+  through(driver: StorageDriver): StorageDriver {
+    return this.meter(driver, this.metered, this.calls);
+  }
+
+  /** The same, for manifests. */
+  throughGets(driver: StorageDriver): StorageDriver {
+    return this.meter(driver, this.meteredGets, this.gets);
+  }
+
+  /** The same, but an abort does not stop it: for what must be brought to an end. */
+  settling(driver: StorageDriver): StorageDriver {
+    return meteredDriver(driver, { queue: this.calls, signal: undefined, patience: this.signal, count: this.count });
+  }
+
+  /** Resolves when no call is under way any more. */
+  async idle(): Promise<void> {
+    await Promise.all([this.calls.idle(), this.gets.idle()]);
+  }
+
+  private meter(driver: StorageDriver, known: Map<StorageDriver, StorageDriver>, queue: TaskQueue): StorageDriver {
+    const metered = known.get(driver) ?? meteredDriver(driver, { queue, signal: this.signal, count: this.count });
+    known.set(driver, metered);
+    return metered;
+  }
+}
