@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type GcOptions, type GcReport, markAndSweep, memoryReferenceCache, openRegistry } from "oci-registry-gc";
 import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
-import { CountingDriver } from "oci-registry-gc/testing";
+import { CountingDriver, FlatDriver, RegistryBuilder } from "oci-registry-gc/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeTree } from "../benchmarks/tree.js";
 
@@ -119,6 +119,24 @@ describe("a dry run", () => {
     expect(together.storageCalls).toEqual(report.storageCalls);
     expect(report.eligible).toEqual(first.report.eligible);
   });
+});
+
+test("a run again on a store whose listings tell sizes asks nothing of any manifest", async () => {
+  const driver = new FlatDriver({ now: () => 0 });
+  const registry = new RegistryBuilder(driver);
+  const images = Array.from({ length: 20 }, (_, i) => registry.image("app", { tag: `v${i}` }));
+  await Promise.all(images);
+  const referenceCache = memoryReferenceCache();
+  const run = async () => {
+    const counting = new CountingDriver(driver);
+    const report = await markAndSweep({}, counting, openRegistry(counting), { ...DRY, referenceCache });
+    expect(report).toMatchObject({ status: "completed", problemCount: 0, marked: { manifests: 20 } });
+    return counting;
+  };
+  const [first, again] = [await run(), await run()];
+  expect(first.calls("reader")).toBe(40);
+  expect(again.calls("reader")).toBe(20); // Tags: this store tells no MD5.
+  expect(again.calls("stat")).toBe(first.calls("stat"));
 });
 
 test("the benchmark's tree is the same each time", () => {
