@@ -102,3 +102,26 @@ describe("blobs", () => {
     expect(told.open).toBe(0);
   });
 });
+
+test("visits that take long to begin, since they start threads, hold the event loop one at a time", async () => {
+  const { driver } = driverOf(() => 1);
+  const { stat, list, getContent } = driver;
+  let isSameTurn = false;
+  const begunInOneTurn: boolean[] = [];
+  const visiting: StorageDriver = {
+    ...driver,
+    manyOf: { stat, list, ...(getContent && { getContent }) },
+    visitMany: async (paths) => {
+      begunInOneTurn.push(isSameTurn);
+      isSameTurn = true;
+      setImmediate(() => {
+        isSameTurn = false;
+      });
+      for (const began = performance.now(); performance.now() - began < 5; );
+      return { answers: paths.map(() => undefined), calls: { stat: 0, list: 0, getContent: 0 } };
+    },
+  };
+  for await (const page of openRegistry(visiting).packedBlobs?.() ?? []) expect(page.length).toBeGreaterThan(0);
+  expect(begunInOneTurn.length).toBe(256 / 8);
+  expect(begunInOneTurn.slice(0, 4)).toEqual([false, false, false, false]);
+});

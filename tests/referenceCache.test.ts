@@ -250,6 +250,11 @@ describe("a file", () => {
     const length = (await readFile(path())).length;
     await truncate(path(), length - 1);
     const next = fileReferenceCache(path());
+    const allocate = vi.spyOn(Buffer, "allocUnsafe");
+    await next.get("any");
+    const [first = 0] = allocate.mock.calls.map(([size]) => size).filter((size) => size > 100_000);
+    allocate.mockRestore();
+    expect(first).toBe(1024 * 1024);
     for (const [digest, content] of entries) expect(content.equals((await next.get(digest)) ?? bytes("none")), digest).toBe(true);
     expect(await next.get("last")).toBeUndefined();
     expect((await readFile(path())).length).toBeLessThan(length - 8);
