@@ -81,8 +81,8 @@ async function* visitPrefixes(access: Access, { base, algorithm, prefixes }: Pre
   };
   const open: ReturnType<typeof visit>[] = [];
   for (let i = 0; i < VISITS; i++) {
-    // The first ones start threads.
-    if (isTurnLong()) await turn();
+    // The first ones start threads. Asked again after a turn: time is counted from the first who asks.
+    while (isTurnLong()) await turn();
     open.push(begin(i * VISITED_AT_ONCE));
   }
   for (let start = VISITED_AT_ONCE * VISITS; open.length > 0; start += VISITED_AT_ONCE) {
