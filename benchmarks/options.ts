@@ -50,7 +50,7 @@ const TAGS: TreeShape = {
 
 const HELP = `npm run bench -- [OPTIONS]
 
-  --small             small trees and 3 rounds, in less than a minute; writes no documents
+  --small             small trees and 3 rounds, in a minute or so; writes no documents
   --rounds N          measurements of each program; default 5
   --only GROUPS       some of ${GROUPS.join(",")}
   --directory PATH    where trees are made and kept; default a directory of its own in the system's temporary one
