@@ -193,9 +193,10 @@ export function manifestRule({ crypto, digest: digestPattern, layout }: RulePart
   /** Whether every spelling of `schemaVersion` says 2: which of several a registry took is not for us to guess. */
   function saysSchema2(content: unknown): boolean {
     let isSaid = false;
-    for (const [key, version] of Object.entries(membersOf(content))) {
+    const members = Array.isArray(content) ? {} : membersOf(content);
+    for (const key of Object.keys(members)) {
       if (fold(key) !== "schemaversion") continue;
-      if (version !== 2) return false;
+      if (members[key] !== 2) return false;
       isSaid = true;
     }
     return isSaid;
