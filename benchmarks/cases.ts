@@ -124,13 +124,20 @@ export function cachedCases({ large }: Trees, directory: string): Case[] {
   ];
 }
 
-/** The same with a cache in memory: both runs are in one process, and timed in there. */
-export function timeCachedInMemory({ large }: Trees, rounds: number): Result {
-  const twice = library(large, DRY, LIBRARY, ["--twice"]);
+/**
+ * The same with a cache in memory: both runs are in one process, and timed in there. By the same driver, as whoever holds a cache has
+ * it, and by another: that is what it comes to, too, where the threads of the first have ended meanwhile.
+ */
+export function timeCachedInMemory(trees: Trees, rounds: number): Result[] {
+  return [timeTwice(trees, rounds, "same driver", []), timeTwice(trees, rounds, "another driver", ["--anew"])];
+}
+
+function timeTwice({ large }: Trees, rounds: number, by: string, flags: readonly string[]): Result {
+  const twice = library(large, DRY, LIBRARY, ["--twice", ...flags]);
   const times = Array.from({ length: rounds }, () => toldBy(twice)).map(({ ms, firstMs }) => ({ ms, firstMs: firstMs ?? Number.NaN }));
   const timing = (program: string, all: readonly number[]) => ({ program, medianMs: medianOf(all), fastestMs: Math.min(...all) });
   return {
-    title: "dry run again, cache in memory",
+    title: `dry run again, cache in memory, ${by}`,
     group: "again",
     timings: [
       timing(

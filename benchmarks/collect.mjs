@@ -5,6 +5,7 @@
 //
 //   --cache FILE   with a reference cache in this file
 //   --twice        collects twice, with a reference cache in memory; the milliseconds of both are told
+//   --anew         the second time by a driver of its own: one that has threads yet to start
 //   --watch        tells the longest time that the event loop stood still, too
 
 import { openSync, readSync } from "node:fs";
@@ -18,7 +19,7 @@ const LOOKED_AT_MS = 1;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { cache: { type: "string" }, twice: { type: "boolean" }, watch: { type: "boolean" } },
+  options: { cache: { type: "string" }, twice: { type: "boolean" }, anew: { type: "boolean" }, watch: { type: "boolean" } },
 });
 const [root, options] = positionals;
 
@@ -37,8 +38,7 @@ function watchOwnTime() {
   return told;
 }
 
-async function collect(referenceCache) {
-  const driver = new FilesystemDriver({ root });
+async function collect(driver, referenceCache) {
   const startedAt = performance.now();
   const report = await markAndSweep({}, driver, openRegistry(driver), {
     ...JSON.parse(options ?? "{}"),
@@ -52,8 +52,9 @@ if (root !== undefined) {
   delay?.enable();
   const own = values.watch ? watchOwnTime() : undefined;
   const cache = values.twice ? memoryReferenceCache() : values.cache && fileReferenceCache(values.cache);
-  const first = values.twice ? await collect(cache) : undefined;
-  const { report, ms } = await collect(cache);
+  const driver = new FilesystemDriver({ root });
+  const first = values.twice ? await collect(driver, cache) : undefined;
+  const { report, ms } = await collect(values.anew ? new FilesystemDriver({ root }) : driver, cache);
   delay?.disable();
   own?.stop();
   const { status, marked, eligible, deleted, failureCount, storageCalls, durationsMs } = report;

@@ -66,7 +66,7 @@ function bench({ directory, shapes, groups, rounds, peer, document }: BenchOptio
   if (groups.has("again")) {
     checkNothingRead(trees, directory);
     for (const each of cachedCases(trees, directory)) time(each);
-    results.push(timeCachedInMemory(trees, rounds));
+    results.push(...timeCachedInMemory(trees, rounds));
     savings.push(savingOfFloor(trees, rounds));
   }
   const blocked = groups.has("loop") ? blockedCases(trees, rounds) : [];
