@@ -6,6 +6,14 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** The last that a `Date` can be, in milliseconds since 1970. */
+export const LAST_TIME = 8.64e15;
+
+/** ISO 8601; of what comes later than any date the last one. */
+export function isoTime(ms: number): string {
+  return new Date(Math.min(ms, LAST_TIME)).toISOString();
+}
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   sleep: (ms, signal) =>

@@ -1,3 +1,6 @@
+import { isDigest } from "./digest.js";
+import { InvalidDigestError } from "./errors.js";
+
 /**
  * For registries in the same process: they tell which blobs they are about to promise, and the collector asks before each move or
  * delete, under one lock per digest.
@@ -5,7 +8,7 @@
 export interface WriteBarrier {
   /**
    * Keeps a digest from being removed. Resolves once no removal of it is under way; from then on, for `forMs` (milliseconds, default
-   * a day), none starts. To be called on HEAD, mount and upload commit, and for every digest of a manifest before it is verified.
+   * a day), none starts. Rejects with an InvalidDigestError where it is no digest. To be called on HEAD, mount and upload commit, and for every digest of a manifest before it is verified.
    */
   protect(digest: string, options?: { readonly forMs?: number | undefined }): Promise<void>;
 
@@ -33,6 +36,9 @@ export function createWriteBarrier(options: { readonly now?: () => number } = {}
 
   return {
     async protect(digest, { forMs = DAY_MS } = {}) {
+      if (!isDigest(digest)) throw new InvalidDigestError(digest);
+      if (typeof forMs !== "number" || !(forMs >= 0))
+        throw new TypeError(`forMs is ${forMs}; expected a number of milliseconds, 0 or more`);
       forgetExpired();
       protectedUntil.set(digest, Math.max(protectedUntil.get(digest) ?? 0, now() + forMs));
       await removals.get(digest);

@@ -8,8 +8,8 @@ import { type GcOptions, type GcReport, markAndSweep, type Namespace, openRegist
 import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
 import { RegistryBuilder } from "oci-registry-gc/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { LAST_TIME } from "../src/clock.js";
 import { NAME, type StorageDriver, type VisitedFiles } from "../src/driver.js";
-import { LAST_TIME } from "../src/registry/overview.js";
 import { TAG } from "../src/registry/paths.js";
 import { visits } from "../src/registry/visits.js";
 import { digestOf } from "./support/world.js";

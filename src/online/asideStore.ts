@@ -71,7 +71,7 @@ export class AsideStore {
   ): Promise<AsideStore> {
     const store = new AsideStore(driver, directory, digests);
     await store.list(options);
-    await store.readJournals(options);
+    await store.readJournals({ ...options, reader: driver });
     return store;
   }
 
@@ -84,6 +84,8 @@ export class AsideStore {
   async readJournals(
     options: LookOptions & {
       readonly journalDriver: StorageDriver;
+      /** Who reads them, where it is another: an abort ends that. */
+      readonly reader?: StorageDriver;
       readonly holds?: ((item: JournalBlob | JournalLink) => boolean) | undefined;
     },
   ): Promise<void> {

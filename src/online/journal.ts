@@ -84,13 +84,18 @@ export class Journal {
     runId: string,
     driver: StorageDriver,
     directory: string,
-    options: LookOptions & { readonly holds?: ((item: JournalBlob | JournalLink) => boolean) | undefined },
+    options: LookOptions & {
+      readonly holds?: ((item: JournalBlob | JournalLink) => boolean) | undefined;
+      /** Who reads it, where it is not who writes it. */
+      readonly reader?: StorageDriver;
+    },
   ): Promise<Journal> {
-    const journal = new Journal(runId, driver, directory, options.holds);
-    const numbers = await objectNumbers(driver, directory, options);
+    const { holds, reader = driver } = options;
+    const journal = new Journal(runId, driver, directory, holds);
+    const numbers = await objectNumbers(reader, directory, options);
     for (const [i, number] of numbers.entries()) {
       if (number !== i) journal.damage ??= `object ${i} of it is missing`;
-      const bytes = await readBounded(driver, journal.pathOf(number), { signal: options.signal, maxBytes: MAX_OBJECT_BYTES });
+      const bytes = await readBounded(reader, journal.pathOf(number), { signal: options.signal, maxBytes: MAX_OBJECT_BYTES });
       const records = parse(bytes);
       if (typeof records === "string") journal.damage ??= `${journal.pathOf(number)} ${records}`;
       else for (const record of records) journal.take(record);

@@ -1,3 +1,4 @@
+import { isoTime } from "../clock.js";
 import type { StorageDriver } from "../driver.js";
 import type { Namespace } from "../namespace.js";
 import { checkOptions, type GcContext } from "../options.js";
@@ -54,11 +55,11 @@ function describe(aside: AsideStore, journal: Journal): QuarantinedRun | undefin
   if (blobs === 0 && !journal.isInterrupted) return undefined;
   return {
     runId,
-    startedAt: new Date(begunAt).toISOString(),
+    startedAt: isoTime(begunAt),
     state: settledAt === undefined ? "interrupted" : "settled",
     blobs,
     bytes,
     links: journal.links.filter((link) => link.kind === "layerLink" && link.taken === true).length,
-    purgeableAt: new Date((settledAt ?? begunAt) + checkOptions({}).quarantineMs).toISOString(),
+    purgeableAt: isoTime((settledAt ?? begunAt) + checkOptions({}).quarantineMs),
   };
 }

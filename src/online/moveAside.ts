@@ -225,7 +225,8 @@ export async function removeIfSame(driver: StorageDriver, link: JournalLink): Pr
     await driver.delete(link.path);
     return "removed";
   } catch (error) {
-    if (isPathNotFound(error)) return "absent";
+    // It was there a moment ago: a removal that was sent twice says so, too.
+    if (isPathNotFound(error)) return "removed";
     throw error;
   }
 }

@@ -54,7 +54,7 @@ export async function restore(
       );
     }
     const numbers = wanted === undefined ? [...run.aside.copies.keys()] : await closureOf(run, wanted, report.missing);
-    await bringBack(run, run.aside, { numbers: new Set(numbers), runId: what.runId }, report);
+    await bringBack(run, run.aside, { numbers: new Set(numbers), runId: what.runId, isAll: wanted === undefined }, report);
   });
   return report;
 }
@@ -81,7 +81,12 @@ interface Mutable {
 async function bringBack(
   run: Run,
   aside: AsideStore,
-  target: { readonly numbers: ReadonlySet<number>; readonly runId: string | undefined },
+  target: {
+    readonly numbers: ReadonlySet<number>;
+    readonly runId: string | undefined;
+    /** Whether all links come back that runs took, those to blobs that never went aside, too. */
+    readonly isAll: boolean;
+  },
   report: Mutable,
 ): Promise<void> {
   const isMeant = (runId: string) => target.runId === undefined || target.runId === runId;
@@ -90,7 +95,9 @@ async function bringBack(
   );
   const links = [...aside.journals.values()]
     .filter((journal) => isMeant(journal.runId) && journal.damage === undefined)
-    .flatMap((journal) => journal.links.filter((link) => isTaken(run, link, target.numbers)));
+    .flatMap((journal) =>
+      journal.links.filter((link) => isTaken(link) && (isOf(run, link, target.numbers) || (target.isAll && journal.isOpen))),
+    );
 
   // Noted before it is done: a moved file keeps its old time.
   await run.mayChange();
@@ -106,7 +113,9 @@ async function bringBack(
     report.bytes += copy.size ?? 0;
   };
   const writeOne = async (link: JournalLink) => {
-    if (await writeLink(run.driver, link)) report.links++;
+    // What was purged since has no use for a link.
+    const isUseful = isOf(run, link, target.numbers) || (await isStored(run, run.digests.add(link.target)));
+    if (isUseful && (await writeLink(run.driver, link))) report.links++;
   };
   await inBatches(run, copies, async (some) => {
     for (const each of some) await noting(run, each.copy.path, report.failures, () => putBackOne(each));
@@ -126,8 +135,11 @@ async function noting(run: Run, path: string, failures: Failure[], work: () => P
   }
 }
 
-function isTaken(run: Run, link: JournalLink, numbers: ReadonlySet<number>): boolean {
-  if (link.kind !== "layerLink" || link.taken !== true) return false;
+function isTaken(link: JournalLink): boolean {
+  return link.kind === "layerLink" && link.taken === true;
+}
+
+function isOf(run: Run, link: JournalLink, numbers: ReadonlySet<number>): boolean {
   return numbers.has(run.digests.find(link.digest)) || numbers.has(run.digests.find(link.target));
 }
 

@@ -91,7 +91,8 @@ async function unlinkManifest(run: Run, { link: revision, parts }: DyingManifest
   let isLeft = false;
   for (const link of [...parts, revision]) {
     const outcome = await unlink(run, link);
-    if (outcome === "removed" || (outcome === "absent" && isAgain)) removed.unshift(link);
+    // One that failed may have been done all the same.
+    if (outcome === "removed" || outcome === "failed" || (outcome === "absent" && isAgain)) removed.unshift(link);
     isLeft = outcome === "failed" || (outcome === "changed" && link === revision);
     if (isLeft) break;
   }

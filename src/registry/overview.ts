@@ -1,5 +1,6 @@
 /** Repositories and blobs, as {@link visits} tells of them. */
 
+import { LAST_TIME } from "../clock.js";
 import { SHA256_BYTES } from "../digestIndex.js";
 import { NAME } from "../driver.js";
 import { bufferOf, viewOf } from "../internal/bufferOf.js";
@@ -10,7 +11,6 @@ import { visits } from "./visits.js";
 const HEADER_BYTES = 12;
 /** Some tens of milliseconds where the disk is warm. */
 const MOST_LINKS = 8192;
-export const LAST_TIME = 8.64e15;
 
 /** The texts of a visit to a repository's directory. */
 export const REPOSITORY_VISIT = { withUploads: textOf("repositoryWithUploads"), withoutUploads: textOf("repository") } as const;

@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
 import { describe, expect, test } from "vitest";
 import { contentOf, DAY, memoryStore } from "../support/stores.js";
-import { changed, IMAGE, image, layer, linkOf, push, repo, revision } from "../support/tree.js";
+import { changed, currentLink, IMAGE, image, layer, linkOf, push, repo, revision } from "../support/tree.js";
 import { blobPath, digestOf, World } from "../support/world.js";
 
 const SCHEMA_1 = JSON.stringify({ schemaVersion: 1, fsLayers: [{ blobSum: digestOf("one") }] });
@@ -100,6 +100,70 @@ describe("at a bad moment", () => {
     for (const path of [link, SIGNATURE_LINK, blobPath(digestOf("signature")), blobPath(digestOf("one"))]) {
       expect(files.has(path), path).toBe(true);
     }
+  });
+
+  const FAILS = () => new Error("timeout");
+  const SENT_TWICE = () => Object.assign(new Error("not there"), { code: "PATH_NOT_FOUND" });
+  test.each([
+    ["a revision link", "fails", FAILS],
+    ["a revision link", "was sent twice", SENT_TWICE],
+    ["an index entry", "fails", FAILS],
+    ["an index entry", "was sent twice", SENT_TWICE],
+  ])("%s that a push wrote while a purge removes it is written anew, though the removal %s", async (what, _, error) => {
+    const manifest = image(digestOf("old"));
+    const world = await oldWorld((put) => push(put, "r", manifest, ["old"], "gone"));
+    const entry = linkOf(`${repo("r")}/_manifests/tags/gone/index`, digestOf(manifest));
+    await world.driver.delete(currentLink("r", "gone"));
+    await world.put(currentLink("r", "gone"), digestOf(image(digestOf("base"))));
+    world.now += 2 * DAY;
+    await world.collect();
+    world.now += 8 * DAY;
+    const link = revision("r", digestOf(manifest));
+    const bad = what === "an index entry" ? entry : link;
+    const driver = changed(world.driver, {
+      delete: async (path, options) => {
+        if (path === bad) await push((p, content) => world.put(p, content), "r", manifest, ["old"], "new");
+        await world.driver.delete(path, options);
+        if (path === bad) throw error();
+      },
+    });
+    await markAndSweep({ clock: world.clock }, driver, openRegistry(driver), { removeUntagged: true });
+    const files = await world.files();
+    for (const path of [link, entry, blobPath(digestOf(manifest)), blobPath(digestOf("old")), layer("r", digestOf("old"))]) {
+      expect(files.has(path), path).toBe(true);
+    }
+    expect(await world.collect()).toMatchObject({ problems: [] });
+  });
+
+  test("an abort waits for the removals of layer links that are under way, and has all of them written anew", async () => {
+    const contents = ["one", "two", "three", "four"];
+    const manifest = image(...contents.map(digestOf));
+    const world = await oldWorld((put) => push(put, "r", manifest, contents));
+    const before = await world.files();
+    const controller = new AbortController();
+    const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+    let [removals, isMoving] = [0, false];
+    const driver = changed(world.driver, {
+      stat: async (path, options) => {
+        // One is cut off while others are being removed.
+        if (isMoving && path === layer("r", digestOf("four"))) await later(20);
+        return world.driver.stat(path, options);
+      },
+      move: async (...paths) => {
+        isMoving = true;
+        await world.driver.move(...paths);
+      },
+      delete: async (path, options) => {
+        if (!path.includes("/_layers/")) return world.driver.delete(path, options);
+        if (removals++ === 0) setTimeout(() => controller.abort(new Error("stop")), 2);
+        await later(200);
+        return world.driver.delete(path);
+      },
+    });
+    const run = markAndSweep({ clock: world.clock, signal: controller.signal }, driver, openRegistry(driver), { removeUntagged: true });
+    await expect(run).rejects.toThrow("stop");
+    expect(removals).toBeGreaterThan(0);
+    expect(await world.files()).toEqual(before);
   });
 
   test("a manifest that is pushed again after its purge died gets its signatures back", async () => {

@@ -1,8 +1,18 @@
 /** A run that deletes later: aside, drain, look, put back; and later the purge. */
 
-import { createWriteBarrier, type DeletedItem, type GcOptions, listRuns, markAndSweep, openRegistry, restore } from "oci-registry-gc";
+import {
+  createWriteBarrier,
+  type DeletedItem,
+  type GcOptions,
+  listRuns,
+  markAndSweep,
+  openRegistry,
+  restore,
+  type StorageDriver,
+} from "oci-registry-gc";
 import { describe, expect, test } from "vitest";
 import { contentOf, DAY } from "../support/stores.js";
+import { changed, image, layer, push, repo } from "../support/tree.js";
 import { blobPath, digestOf, ROOT, World } from "../support/world.js";
 
 const OPTIONS: GcOptions = { removeUntagged: true };
@@ -259,22 +269,38 @@ describe("the write barrier", () => {
 
   test("protect waits for a removal under way, and no other starts until it is over", async () => {
     let now = 0;
+    const X = digestOf("x");
     const barrier = createWriteBarrier({ now: () => now });
     const order: string[] = [];
     let end: () => void = () => undefined;
-    const removal = barrier.removing("x", () => new Promise((resolve) => (end = resolve)));
-    const promise = barrier.protect("x", { forMs: 10 }).then(() => order.push("protected"));
+    const removal = barrier.removing(X, () => new Promise((resolve) => (end = resolve)));
+    const promise = barrier.protect(X, { forMs: 10 }).then(() => order.push("protected"));
     await new Promise((resolve) => setImmediate(resolve));
     order.push("removed");
     end();
     expect(await removal).toBe(true);
     await promise;
     expect(order).toEqual(["removed", "protected"]);
-    expect(await barrier.removing("x", () => Promise.reject(new Error("called")))).toBe(false);
+    expect(await barrier.removing(X, () => Promise.reject(new Error("called")))).toBe(false);
     now = 10;
-    expect(await barrier.removing("x", async () => undefined)).toBe(true);
-    await expect(barrier.removing("x", () => Promise.reject(new Error("broken")))).rejects.toThrow("broken");
-    await barrier.protect("x");
+    expect(await barrier.removing(X, async () => undefined)).toBe(true);
+    await expect(barrier.removing(X, () => Promise.reject(new Error("broken")))).rejects.toThrow("broken");
+    await barrier.protect(X);
+  });
+
+  test("what is no digest, or no time, is refused: nothing would be protected", async () => {
+    const barrier = createWriteBarrier();
+    const digest = digestOf("x");
+    for (const wrong of ["x", "", undefined, digest.toUpperCase(), ` ${digest}`]) {
+      await expect(barrier.protect(wrong as string)).rejects.toMatchObject({ code: "INVALID_DIGEST" });
+    }
+    for (const forMs of [Number.NaN, -1, "5"]) {
+      await expect(barrier.protect(digest, { forMs: forMs as number })).rejects.toThrow(
+        `forMs is ${forMs}; expected a number of milliseconds`,
+      );
+    }
+    await barrier.protect(digest, { forMs: Number.POSITIVE_INFINITY });
+    expect(await barrier.removing(digest, () => Promise.reject(new Error("called")))).toBe(false);
   });
 });
 
@@ -306,6 +332,61 @@ describe("restore, listRuns, purge", () => {
     expect(report).toMatchObject({ blobs: 3, links: 2, missing: [] });
     for (const [, digest] of manifest.matchAll(/"digest":"(sha256:[0-9a-f]+)"/g))
       expect((await world.files()).has(blobPath(digest!))).toBe(true);
+  });
+
+  test.each(["everything", "a run"])("restore of %s brings back the links to layers that others keep, too", async (what) => {
+    const world = new World();
+    world.now -= 30 * DAY;
+    const put = (path: string, content: string) => world.put(path, content);
+    const old = image(digestOf("base"), digestOf("own"));
+    await push(put, "a", old, ["base", "own"]);
+    await push(put, "b", image(digestOf("base")), ["base"], "keep");
+    world.now += 30 * DAY;
+    const before = await world.files();
+    const { runId } = await world.collect();
+    expect(await world.files()).not.toEqual(before);
+    const ctx = { clock: world.clock };
+    const ask = (driver: StorageDriver) => restore(ctx, driver, openRegistry(driver), what === "a run" ? { runId } : {});
+    // The first one dies before it writes links: the next finds nothing aside any more.
+    const dying = changed(world.driver, {
+      putContent: (path, ...rest) =>
+        path.includes("/_layers/") ? Promise.reject(new Error("dead")) : world.driver.putContent(path, ...rest),
+    });
+    expect(await ask(dying)).toMatchObject({ blobs: 2, links: 0, failures: [{}, {}] });
+    expect(await ask(world.driver)).toMatchObject({ blobs: 0, links: 2, failures: [] });
+    expect(await world.files()).toEqual(before);
+  });
+
+  test("restore writes no link that a run took of which all was purged", async () => {
+    const world = new World();
+    world.now -= 30 * DAY;
+    const put = (path: string, content: string) => world.put(path, content);
+    await push(put, "a", image(digestOf("base"), digestOf("own")), ["base", "own"]);
+    await push(put, "b", image(digestOf("base")), ["base"], "keep");
+    world.now += 30 * DAY;
+    await world.collect();
+    world.now += 8 * DAY;
+    expect(await world.collect()).toMatchObject({ purged: { blobs: 2 } });
+    const before = await world.files();
+    expect(await restore({ clock: world.clock }, world.driver, openRegistry(world.driver))).toMatchObject({ blobs: 0, links: 0 });
+    expect(await world.files()).toEqual(before);
+  });
+
+  test("restore writes no link to a blob that was deleted since, though its run still has something aside", async () => {
+    const world = new World();
+    world.now -= 30 * DAY;
+    const put = (path: string, content: string) => world.put(path, content);
+    await push(put, "a", image(digestOf("base"), digestOf("own")), ["base", "own"]);
+    await push(put, "b", image(digestOf("base")), ["base"], "keep");
+    await push(put, "c", image(digestOf("other")), ["other"], "keep");
+    world.now += 30 * DAY;
+    await world.collect();
+    for (const path of (await world.files()).keys()) if (path.startsWith(repo("b"))) await world.driver.deleteFiles([path]);
+    expect(await world.collect({ readOnly: true })).toMatchObject({ deleted: { blobs: 2 } });
+    expect(await restore({ clock: world.clock }, world.driver, openRegistry(world.driver))).toMatchObject({ blobs: 2, links: 1 });
+    const files = await world.files();
+    expect(files.has(layer("a", digestOf("own")))).toBe(true);
+    expect(files.has(layer("a", digestOf("base")))).toBe(false);
   });
 
   test("restore says what is missing, and refuses a run that is not there", async () => {
