@@ -32,7 +32,7 @@ export interface FileInfo {
   readonly modTime?: Date | undefined;
   /** The MD5 of the content, where the listing has it for free. */
   readonly md5?: Uint8Array | undefined;
-  /** Of a directory: whether it is a symbolic link to one, so that another path may lead to the same. */
+  /** Whether it is a symbolic link, so that another path may lead to the same; of a file only `stat` need tell. */
   readonly isLink?: boolean | undefined;
 }
 
@@ -45,7 +45,7 @@ export interface Failure {
 
 /** What a visit looks at things with: at once, without promises, as the single methods would tell. Each throws where it can't. */
 export interface VisitedFiles {
-  /** What is at a path; links are followed. Its time is in milliseconds since 1970. */
+  /** What is at a path; it throws where that is a symbolic link. Its time is in milliseconds since 1970. */
   stat(path: string): { isDirectory(): boolean; readonly size: number; readonly mtimeMs: number };
   /** The direct children of a directory; a symbolic link is none here. */
   list(path: string): readonly { readonly name: string; isDirectory(): boolean }[];

@@ -6,7 +6,7 @@ import { lookAtRegistry } from "./look.js";
 import { ASIDE, PRESENT, PROTECTED } from "./marks.js";
 import type { Namespace } from "./namespace.js";
 import { openSession } from "./online/session.js";
-import type { GcContext, GcOptions, Reason } from "./options.js";
+import { checkOptions, type GcContext, type GcOptions, type Reason } from "./options.js";
 import { makePlan, type Plan } from "./plan.js";
 import type { RepositoryLook, RootReason } from "./repositoryLook.js";
 import { Run } from "./run.js";
@@ -48,7 +48,7 @@ export async function explain(
   options: GcOptions = {},
 ): Promise<Explanation> {
   if (!isDigest(digest)) throw new InvalidDigestError(digest);
-  const run = Run.begin(ctx, driver, registry, { ...options, dryRun: true });
+  const run = Run.begin(ctx, driver, registry, { ...checkOptions(options), dryRun: true });
   try {
     run.signal.throwIfAborted();
     const number = run.digests.add(digest);
@@ -76,10 +76,13 @@ interface Way {
 class Watch {
   best: Way | undefined;
   damaged: RepositoryLook | undefined;
+  /** The digest under which the blob is stored, where it is another one. */
+  stored: number | undefined;
 
   constructor(private readonly number: number) {}
 
   take(look: RepositoryLook): void {
+    this.stored ??= look.storedAs(this.number);
     const found = look.wayTo(this.number);
     if (found !== undefined && (this.best === undefined || costOf(found) < costOf(this.best))) this.best = { look, ...found };
     if (look.protects(this.number)) this.damaged ??= look;
@@ -98,7 +101,8 @@ interface Findings {
 }
 
 async function judge(run: Run, findings: Findings): Promise<Pick<Explanation, "verdict" | "because">> {
-  const { number, watch, plan } = findings;
+  const { watch, plan } = findings;
+  const number = run.marks.has(findings.number, PRESENT) ? findings.number : (watch.stored ?? findings.number);
   const way = watch.best === undefined ? [] : await stepsOf(run, watch.best);
   if (!(await isInPlace(run, number))) {
     if (!run.marks.has(number, ASIDE)) return { verdict: "absent", because: way };
@@ -106,7 +110,7 @@ async function judge(run: Run, findings: Findings): Promise<Pick<Explanation, "v
   }
   if (way.length > 0) return { verdict: "kept", because: way };
   if (plan.blobs.includes(number)) return { verdict: "eligible", because: eligibleSteps(run, findings) };
-  return { verdict: "kept", because: [otherReason(run, findings)] };
+  return { verdict: "kept", because: [otherReason(run, { ...findings, number })] };
 }
 
 /** A directory may be all that is left of a blob: so it is looked at. */

@@ -3,9 +3,9 @@
  * same code, with what an earlier one saw as its measure.
  */
 
+import { isObject } from "./errors.js";
 import type { Repository } from "./namespace.js";
 import type { Phase } from "./options.js";
-import type { Problem } from "./report.js";
 import { type EarlierLook, RepositoryLook, UNSEEN } from "./repositoryLook.js";
 import { RepositoryView } from "./repositoryView.js";
 import type { Run } from "./run.js";
@@ -30,7 +30,13 @@ export async function lookAtRegistry(run: Run, phase: Phase, earlier?: RegistryL
     if (run.looks === 0) run.ledger.unrecognized++;
   };
   const repositories = run.registry.repositories({ ...run.look, onUnrecognized: strays });
-  return lookAtRepositories(run, phase, { repositories, open: async (repository) => repository, seen });
+  return lookAtRepositories(run, phase, { repositories, open: async (repository) => given(repository), seen });
+}
+
+/** What is passed over would be taken for garbage. */
+function given(repository: Repository): Repository {
+  if (isObject(repository)) return repository;
+  throw new TypeError(`the registry's repositories() gave ${String(repository)} among its repositories`);
 }
 
 /** Repositories to look at, and what an earlier look of the run saw of them, by name; `undefined` in a first look. */
@@ -57,7 +63,7 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
     counts.tags += view.tags;
     counts.revisions += view.revisions.size;
     if (countsStrays) run.ledger.unrecognized += view.strays;
-    for (const problem of view.problems) reportDamage(run, problem);
+    for (const problem of view.problems) run.noteDamage(problem);
     run.progress({ phase, done: counts.repositories });
   };
 
@@ -85,9 +91,4 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
   run.progress({ phase, done: counts.repositories, total: counts.repositories }, true);
   if (run.unknowable !== undefined) throw run.unknowable;
   return { ...counts, looks, names };
-}
-
-function reportDamage(run: Run, problem: Problem): void {
-  if (!run.ledger.addDamage(problem)) return;
-  run.log.warn(`damage in repository ${problem.repository ?? ""}: ${problem.message}`, { ...problem });
 }

@@ -17,7 +17,7 @@ export interface LookOptions extends AbortOptions {
   readonly through?: ((driver: StorageDriver) => StorageDriver) | undefined;
   /** To be told of each file or directory that belongs to nothing: stray files stay, and are counted. */
   readonly onUnrecognized?: ((path: string) => unknown) | undefined;
-  /** To be told of each directory within a repository that is a symbolic link: other repositories may share it. */
+  /** To be told of each directory within a repository, and of each link, that is a symbolic link: other repositories may share it. */
   readonly onLinkedDirectory?: ((path: string) => unknown) | undefined;
 }
 
@@ -78,6 +78,7 @@ export interface LayerLink {
 export interface Tag {
   readonly name: string;
   readonly path: string;
+  /** Absent only where `damage` says why; a tag with neither counts as damaged. */
   readonly digest?: string | undefined;
   readonly modTime?: Date | undefined;
   readonly damage?: Damage | undefined;

@@ -1,7 +1,9 @@
 /** A look at one repository: what it keeps is marked, what it doesn't is found. */
 
 import { DamagedRegistryError } from "./errors.js";
+import { refuseDamage } from "./guards.js";
 import { mapAll } from "./internal/mapAll.js";
+import { untilAborted } from "./internal/untilAborted.js";
 import { type EarlierLinks, isSameTime, LooseLinks } from "./looseLinks.js";
 import { emptyReach, mark, type Reach } from "./mark.js";
 import { type KeepMark, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
@@ -68,6 +70,11 @@ export class RepositoryLook {
 
   signaturesOf(manifest: number): readonly Signature[] {
     return this.view.signaturesOf.get(manifest) ?? [];
+  }
+
+  /** The digest under which a blob is stored, where a link of the repository tells another one. */
+  storedAs(number: number): number | undefined {
+    return this.view.storedAs(number);
   }
 
   /** The revisions that are about this manifest. */
@@ -148,9 +155,11 @@ export class RepositoryLook {
   /** Keeps these manifests after all, with all that they reach. */
   async keep(manifests: Iterable<number>): Promise<void> {
     const kept = [...manifests];
+    const wasDamaged = this.view.isDamaged;
     await this.follow(kept, LIVE, "alive-elsewhere");
     // Whatever had reached them before: who keeps until nothing more is to be kept must come to an end.
     for (const number of kept) this.doomed.delete(number);
+    if (!wasDamaged && this.view.isDamaged) await this.protectLate();
     this.run.watched?.take(this);
   }
 
@@ -207,7 +216,7 @@ export class RepositoryLook {
         digest: this.run.digests.digest(number),
         modTime: Number.isNaN(time) ? undefined : new Date(time),
       };
-      if (await keep(info)) await this.follow([number], LIVE, "keep");
+      if (await untilAborted((async () => keep(info))(), this.run.signal)) await this.follow([number], LIVE, "keep");
     }
   }
 
@@ -268,6 +277,14 @@ export class RepositoryLook {
         `a manifest in the repository ${this.repository.name} is damaged, and the repository has no layer links that would tell what it needs; nothing was deleted. Push the image again, or delete the damaged manifest through the registry, then collect again`,
       );
     }
+  }
+
+  /** Of damage that nobody had come upon before. */
+  private async protectLate(): Promise<void> {
+    await this.protect();
+    for (const problem of this.view.problems) this.run.noteDamage(problem);
+    refuseDamage(this.run);
+    if (this.run.unknowable !== undefined) throw this.run.unknowable;
   }
 
   private async findUploads(): Promise<void> {

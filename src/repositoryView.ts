@@ -9,12 +9,18 @@ import { NumberMap, NumberSet } from "./internal/numberMap.js";
 import { isTurnLong, slicesInTurns, turn } from "./internal/turn.js";
 import { LayerLinks } from "./layerLinks.js";
 import { MAX_MANIFEST_BYTES } from "./manifest.js";
+import type { ManifestProblem } from "./manifestCatalog.js";
 import type { Graph } from "./mark.js";
 import { ABSENT, PRESENT } from "./marks.js";
-import type { Damage, LookOptions, Repository, RepositoryOverview, Signature } from "./namespace.js";
+import type { Damage, LookOptions, Repository, RepositoryOverview, Signature, Tag } from "./namespace.js";
 import { type RememberedLook, recallTime } from "./rememberedLook.js";
 import type { Problem } from "./report.js";
 import type { Run } from "./run.js";
+
+/** Of a tag that neither names a digest nor says why. */
+function namesNothing({ name, path }: Tag): Damage {
+  return { kind: "missing-current-link", path, message: `the tag ${name} names no digest` };
+}
 
 /** Damage that registries leave for a moment, since they write in several steps. */
 const PASSING: ReadonlySet<string> = new Set(["empty-link", "missing-current-link", "dangling-tag"]);
@@ -172,6 +178,7 @@ export class RepositoryView implements Graph {
       this.tags += page.length;
       for (const tag of page) {
         if (tag.damage !== undefined) this.damaged(tag.damage);
+        else if (tag.digest === undefined) this.damaged(namesNothing(tag));
         if (tag.digest === undefined) continue;
         const number = this.run.digests.add(tag.digest);
         if (this.revisions.has(number)) this.tagged.add(number);
@@ -244,9 +251,19 @@ export class RepositoryView implements Graph {
     for (const number of unknown) this.servable.set(number, false);
     for (const number of small) {
       const blob = blobOf(number);
+      this.judgeServed(number, this.run.catalog.problem(blob));
       this.servable.set(number, this.run.catalog.isWhole(blob) && this.run.catalog.isManifest(blob));
     }
     return asked.filter((number) => this.servable.get(number) === true).map(blobOf);
+  }
+
+  /** Of bytes that were not proved nobody knows that they are no manifest's; whatever else is wrong with them, they are a mere blob's. */
+  private judgeServed(number: number, problem: ManifestProblem | undefined): void {
+    if (problem?.kind !== "digest-mismatch") return;
+    const digest = this.run.digests.digest(number);
+    const [path = ""] = this.repository.layerLinkFootprint(digest).files;
+    this.hasUnknownNeeds = true;
+    this.damaged({ ...problem, path, message: `${digest}, which a layer link may serve as a manifest, ${problem.message}` }, digest);
   }
 
   /** Whether the listings named nothing: perhaps there is no such repository any more. */

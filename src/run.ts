@@ -18,7 +18,7 @@ import type { AsideStore } from "./online/asideStore.js";
 import type { RunLock } from "./online/runLock.js";
 import { checkOptions, checkParts, type GcContext, type GcOptions, type Phase, type Progress, type Settings } from "./options.js";
 import { type CompleteNamespace, completeRegistry } from "./registry/completeRegistry.js";
-import { Ledger } from "./report.js";
+import { Ledger, type Problem } from "./report.js";
 import type { RepositoryLook } from "./repositoryLook.js";
 import { RunCalls } from "./runCalls.js";
 import { Telemetry } from "./telemetry.js";
@@ -269,6 +269,12 @@ export class Run {
       }
     });
     return gone;
+  }
+
+  /** Damage in a repository goes to the report and to the log, once however many looks see it. */
+  noteDamage(problem: Problem): void {
+    if (this.ledger.addDamage(problem))
+      this.log.warn(`damage in repository ${problem.repository ?? ""}: ${problem.message}`, { ...problem });
   }
 
   /** Said once: a memory that is gone fails for every manifest. */

@@ -1,5 +1,6 @@
 /** What the drivers of this house do beyond the promises that tests/conformance.test.ts checks; then what only a file system has. */
 
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
@@ -156,6 +157,14 @@ describe.each([
       expect(await names(driver, "/a")).toEqual(["/a/b"]);
     },
   );
+
+  test.skipIf(process.platform === "win32")("a pipe that nobody writes to is empty, however it is read", async () => {
+    const { driver, folder } = filesystemStore();
+    mkdirSync(join(folder, "d"));
+    execFileSync("mkfifo", [join(folder, "d/pipe")]);
+    expect(await read(driver, "/d/pipe")).toBe("");
+    expect(await driver.getContent?.("/d/pipe")).toHaveLength(0);
+  });
 
   test("a listing stops in the middle", async () => {
     const driver = await setUp(...Array.from({ length: 2500 }, (__, i) => `/many/${i}`));

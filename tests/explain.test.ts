@@ -4,7 +4,7 @@ import { type Explanation, explain, type GcOptions, markAndSweep, openRegistry }
 import { ReadOnlyDriver } from "oci-registry-gc/testing";
 import { describe, expect, test } from "vitest";
 import { contentOf, DAY, memoryStore } from "./support/stores.js";
-import { IMAGE, image, layer, push, revision } from "./support/tree.js";
+import { IMAGE, image, layer, push, revision, sha512 } from "./support/tree.js";
 import { allVectors, layOut } from "./support/vectors.js";
 import { blobPath, digestOf, World } from "./support/world.js";
 
@@ -130,6 +130,25 @@ describe("explain", () => {
     expect(words(explanation)).toEqual(["aside", "aside"]);
     expect(explanation.because[0]?.message).toContain(runId);
     expect(words(await ask({})).slice(0, 2)).toEqual(["aside", "revision"]);
+  });
+
+  test("tells of a blob by its sha512 name what it tells of it by the name that it is stored under", async () => {
+    const { ask, store } = await filled();
+    const put = (path: string, content: string) => store.put(path, content);
+    const wide = async (repository: string, content: string, tag?: string) => {
+      await push(put, repository, image(sha512(content)), [content], tag);
+      await put(layer(repository, sha512(content)), digestOf(content));
+    };
+    await wide("wide", "kept", "v1");
+    await wide("wide", "old");
+    const driver = store.driver;
+    const askFor = (digest: string) => explain({}, driver, openRegistry(driver), digest, DONE);
+    expect(words(await askFor(sha512("kept")))).toEqual(["kept", "tag", "named"]);
+    expect((await askFor(sha512("old"))).verdict).toBe("eligible");
+    expect((await askFor(sha512("never"))).verdict).toBe("absent");
+    await driver.delete(blobPath(digestOf("kept")));
+    expect((await askFor(sha512("kept"))).verdict).toBe("absent");
+    expect((await ask("orphan")).verdict).toBe("eligible");
   });
 
   test("tells that there is nothing, and refuses what is no digest before it looks", async () => {

@@ -35,14 +35,20 @@ afterAll(() => rmSync(root, { recursive: true }));
 
 const FILES = ["/full/file", "/full/nothing", "/full/long", "/linked/file", "/linked/directory/file"];
 const DIRECTORIES = ["/empty", "/full", "/full/inner", "/large", "/linked/directory", "/"];
+/** Of these other paths lead to the same: that is told singly. */
+const LINKS = ["/linked/file", "/linked/directory"];
 const NEITHER = ["/absent", "/full/file/below", "/linked/broken", "/linked/broken/below"];
 
 describe("the file system's driver", () => {
   test("looks at many as at each", async () => {
     const driver = new FilesystemDriver({ root });
-    const paths = [...FILES, ...DIRECTORIES];
+    const paths = [...FILES, ...DIRECTORIES].filter((path) => !LINKS.includes(path));
     expect(await driver.statMany(paths)).toEqual(await Promise.all(paths.map((path) => driver.stat(path))));
-    expect(await driver.statMany(NEITHER)).toEqual(NEITHER.map(() => undefined));
+    for (const singly of [NEITHER, LINKS]) expect(await driver.statMany(singly)).toEqual(singly.map(() => undefined));
+    const of = async (path: string) => ({ ...(await driver.stat(path)), path: "" });
+    expect(await of("/linked/file")).toEqual({ ...(await of("/full/file")), isLink: true });
+    expect(await of("/linked/directory")).toEqual({ ...(await of("/full")), isLink: true });
+    expect(await driver.stat("/full/file")).not.toHaveProperty("isLink");
   });
 
   test.each([0, 1, 6, 7, 8, 256, 65_536, 199_999, 200_000, 4_194_304])("reads many as each, %d bytes and one at most", async (maxBytes) => {
@@ -68,10 +74,10 @@ describe("the file system's driver", () => {
     }
     const stat = "() => (files, path) => Buffer.from(`${files.stat(path).size} ${files.stat(path).isDirectory()}`)";
     const told = await visitAll(stat);
-    expect(told.answers.slice(0, 3)).toEqual(["7 false", "0 false", "200000 false"]);
+    expect(told.answers.slice(0, 5)).toEqual(["7 false", "0 false", "200000 false", undefined, "7 false"]);
     expect(told.answers.at(-1)).toMatch(/true$/);
-    // What failed was called, too.
-    expect(told.calls).toEqual({ stat: 2 * (FILES.length + 1) + NEITHER.length, list: 0, getContent: 0 });
+    // What failed was called, too; of a symbolic link once.
+    expect(told.calls).toEqual({ stat: 2 * FILES.length + NEITHER.length + 1, list: 0, getContent: 0 });
     const names = "() => (files, path) => Buffer.from(files.list(path).map((entry) => entry.name + entry.isDirectory()).sort().join())";
     const listed = await driver.visitMany(["/linked", "/full/file", "/gone"], { visit: names });
     expect(listed.answers.map((bytes) => bytes && Buffer.from(bytes).toString())).toEqual([
@@ -278,6 +284,36 @@ describe("the metered driver", () => {
     ["getContent", async (driver) => driver.getContent?.("/d"), { getContent: async () => "text" }, "bytes, a Uint8Array; got String"],
     ["getContent", async (driver) => driver.getContent?.("/d"), { getContent: async () => undefined }, "got Undefined"],
     ["getContent", async (driver) => driver.getContent?.("/d"), { getContent: async () => new ArrayBuffer(3) }, "got ArrayBuffer"],
+    ["getContent", async (driver) => driver.getContent?.("/d"), { getContent: async () => new Uint16Array(3) }, "got Uint16Array"],
+    [
+      "getContent",
+      async (driver) => driver.getContent?.("/d"),
+      { getContent: async () => new DataView(new ArrayBuffer(3)) },
+      "got DataView",
+    ],
+    ["stat", (driver) => driver.stat("/d"), { stat: async () => ({ path: "/d" }) }, "got Object"],
+    ["stat", (driver) => driver.stat("/d"), { stat: async () => ({ path: "/d", isDirectory: "no" }) }, "got Object"],
+    [
+      "stat",
+      (driver) => driver.stat("/d"),
+      { stat: async () => ({ path: "/d", isDirectory: false, modTime: "2026-01-01" }) },
+      "got Object",
+    ],
+    ["stat", (driver) => driver.stat("/d"), { stat: async () => ({ path: "/d", isDirectory: false, modTime: 5 }) }, "got Object"],
+    ["list", (driver) => firstPage(driver.list("/d")), { list: () => pages([{ path: "/d/a" }]) }, "got Object"],
+    ["list", (driver) => firstPage(driver.list("/d")), { list: () => pages([{ path: "/d/a", isDirectory: 1 }]) }, "got Object"],
+    [
+      "list",
+      (driver) => firstPage(driver.list("/d")),
+      { list: () => pages([{ path: "/d/a", isDirectory: false, modTime: "x" }]) },
+      "got Object",
+    ],
+    [
+      "walk",
+      (driver) => firstPage(driver.walk?.("/d")),
+      { walk: () => pages([{ path: "/d/a", isDirectory: false, md5: "x" }]) },
+      "got Object",
+    ],
     ["reader", (driver) => driver.reader("/d"), { reader: async () => Buffer.from("x") }, "a stream; got Uint8Array"],
     ["reader", (driver) => driver.reader("/d"), { reader: async () => undefined }, "got Undefined"],
     [
@@ -299,6 +335,41 @@ describe("the metered driver", () => {
     expect(error).toMatchObject({ code: "DRIVER_ERROR", path: "/d" });
     expect((error as Error).message).toContain(`half: ${method} of /d failed: ${method} must give `);
     expect((error as Error).message).toContain(message);
+  });
+
+  test("what a driver need not tell may be null, and a walk need not say that it names files", async () => {
+    const half = await halfDriver();
+    const told = { path: "/elsewhere", isDirectory: false, size: 3, modTime: null, md5: null };
+    const { driver } = metered({
+      ...half.driver,
+      manyOf: undefined,
+      stat: async () => told,
+      walk: () => pages([{ path: "/d/a" }]),
+    } as never);
+    // What it asks for is what it is told of.
+    expect(await driver.stat("/d")).toMatchObject({ path: "/d", size: 3 });
+    expect(await firstPage(driver.walk?.("/d"))).toMatchObject({ value: [{ path: "/d/a" }] });
+  });
+
+  test("of many answers those that are none, or about another path, are asked for singly", async () => {
+    const single: string[] = [];
+    const stat = async (path: string) => {
+      single.push(path);
+      return { path, isDirectory: false, size: 1 };
+    };
+    const statMany = async () => [
+      { path: "/other", isDirectory: false, size: 9 },
+      { path: "/b" },
+      { path: "/c", isDirectory: false, size: 2 },
+    ];
+    const { driver } = metered({ ...(await halfDriver()).driver, stat, statMany, manyOf: { stat } } as never);
+    const told = await Promise.all(["/a", "/b", "/c"].map((path) => driver.stat(path)));
+    expect(told.map(({ path, size }) => [path, size])).toEqual([
+      ["/a", 1],
+      ["/b", 1],
+      ["/c", 2],
+    ]);
+    expect(single).toEqual(["/a", "/b"]);
   });
 
   test("an absence in words of the driver's own is told with what it must say instead", async () => {

@@ -44,7 +44,8 @@ export class FilesystemDriver implements StorageDriver {
   async stat(path: string, options?: AbortOptions): Promise<FileInfo> {
     const file = this.begin(path, options);
     try {
-      return infoOf(path, await fs.stat(file));
+      const stats = await fs.lstat(file);
+      return stats.isSymbolicLink() ? { ...infoOf(path, await fs.stat(file)), isLink: true } : infoOf(path, stats);
     } catch (error) {
       throw await this.root.failure("stat", path, error);
     }
@@ -72,7 +73,8 @@ export class FilesystemDriver implements StorageDriver {
     if (!Number.isSafeInteger(offset) || offset < 0) throw new InvalidOffsetError(path, offset, this.name);
     try {
       const handle = await openToRead(file);
-      return handle.createReadStream({ start: offset, ...(options?.signal && { signal: options.signal }) });
+      // Without a place to start from where it is the beginning: a pipe has none.
+      return handle.createReadStream({ ...(offset > 0 && { start: offset }), ...(options?.signal && { signal: options.signal }) });
     } catch (error) {
       throw await this.root.failure("read", path, error);
     }

@@ -1,14 +1,35 @@
 /** Drivers in JavaScript may answer with anything: what is no answer is told with what it should have been, each time as a TypeError. */
 
+import { types } from "node:util";
 import type { FileInfo } from "../driver.js";
 import { isObject } from "../errors.js";
 
-export function fileInfoIn(answer: FileInfo): FileInfo {
-  return must("stat must give { path, isDirectory, size, modTime }, or reject with the code PATH_NOT_FOUND", isObject(answer), answer);
+/** What a driver says is at this path: whatever path it names itself. */
+export function fileInfoIn(path: string, answer: FileInfo): FileInfo {
+  const should = "stat must give { path, isDirectory, size, modTime }, or reject with the code PATH_NOT_FOUND";
+  const { isDirectory, size, modTime, md5, isLink } = must(should, isFileInfo(answer), answer);
+  return { path, isDirectory, size, modTime, md5, isLink };
+}
+
+/** Those of many answers that are about the paths that were asked for; the others are asked for singly. */
+export function fileInfosIn(paths: readonly string[], answers: readonly (FileInfo | undefined)[]): (FileInfo | undefined)[] {
+  return answers.map((answer, i) => (isFileInfo(answer) && answer.path === paths[i] ? answer : undefined));
+}
+
+/** Whether it tells what is at a path; a walk, which names nothing but files, need not say that each is one. */
+function isFileInfo(value: unknown, isWalked = false): value is FileInfo {
+  if (!isObject(value)) return false;
+  const { isDirectory, modTime, md5 } = value as Partial<Record<keyof FileInfo, unknown>>;
+  const isKindTold = typeof isDirectory === "boolean" || (isWalked && isDirectory === undefined);
+  return isKindTold && (types.isDate(modTime) || isNothing(modTime)) && (types.isUint8Array(md5) || isNothing(md5));
+}
+
+function isNothing(value: unknown): boolean {
+  return value === undefined || value === null;
 }
 
 export function bytesIn(answer: Uint8Array | undefined): Uint8Array {
-  return must("getContent must give bytes, a Uint8Array", ArrayBuffer.isView(answer), answer) as Uint8Array;
+  return must("getContent must give bytes, a Uint8Array", types.isUint8Array(answer), answer) as Uint8Array;
 }
 
 export function streamIn<S>(answer: S): S {
@@ -26,7 +47,7 @@ export function pagesIn(method: string, answer: AsyncIterable<readonly FileInfo[
 export function checkPage(method: string, page: readonly FileInfo[]): void {
   const should = `${method} must give pages, each an array of { path, isDirectory, … }`;
   must(should, Array.isArray(page), page);
-  for (const each of page) must(should, isObject(each) && typeof each.path === "string", each);
+  for (const each of page) must(should, isFileInfo(each, method === "walk") && typeof each.path === "string", each);
 }
 
 function must<A>(should: string, isAnswer: boolean, answer: A): A {

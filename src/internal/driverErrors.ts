@@ -5,7 +5,10 @@ import { codeOf, DriverError, isRegistryGcError, messageOf } from "../errors.js"
 export function toDriverError(name: string, method: string, path: string, error: unknown, signal: AbortSignal | undefined): unknown {
   if (signal?.aborted === true && error === signal.reason) return error;
   const code = codeOf(error);
-  if (isRegistryGcError(error) || code === "PATH_NOT_FOUND" || code === "DRIVER_ERROR" || code === "UNSUPPORTED") return error;
+  // Where nothing is, a walk is empty: one that says so instead has failed.
+  const isWalk = method === "walk" && code === "PATH_NOT_FOUND";
+  const isTold = isRegistryGcError(error) || code === "PATH_NOT_FOUND" || code === "DRIVER_ERROR" || code === "UNSUPPORTED";
+  if (isTold && !isWalk) return error;
   const message = messageOf(error);
   const hint =
     code === "ENOENT" || ABSENCE.test(message)

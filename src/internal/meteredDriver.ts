@@ -1,12 +1,13 @@
 /** A driver as a run uses it: its calls counted, bounded, cancelled with the run, and its errors told apart. */
 
 import type { FileInfo, StorageDriver, Visits } from "../driver.js";
-import { bytesIn, checkPage, fileInfoIn, pagesIn, streamIn } from "./driverAnswers.js";
+import { bytesIn, checkPage, fileInfoIn, fileInfosIn, pagesIn, streamIn } from "./driverAnswers.js";
 import { toDriverError } from "./driverErrors.js";
 import { Gathered } from "./gathered.js";
 import { areOwn, mayVisit } from "./manyAtOnce.js";
 import { Pace } from "./pace.js";
 import type { TaskQueue } from "./taskQueue.js";
+import { untilAborted, withPatience } from "./untilAborted.js";
 
 /** Questions that go to a driver in one call, where it takes many. */
 const GATHERED = 64;
@@ -82,7 +83,7 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
 
   const { signal } = meter;
   const single: SingleCalls = {
-    stat: (path) => look("stat", path, async () => fileInfoIn(await driver.stat(path, { signal }))),
+    stat: (path) => look("stat", path, async () => fileInfoIn(path, await driver.stat(path, { signal }))),
     list: (path) => pages("list", path, () => driver.list(path, { signal })),
     getContent: (path, maxBytes) =>
       look("getContent", path, async () => {
@@ -202,7 +203,7 @@ function lookingMembers(
         );
   if (inner.statMany === undefined) return { stat: single.stat, list };
   const { statMany } = inner;
-  const many = counted("stat", (paths) => statMany(paths, { signal }));
+  const many = counted("stat", async (paths) => fileInfosIn(paths, await statMany(paths, { signal })));
   return { stat: gathered(many, single.stat), statMany: (paths) => many(paths), list };
 }
 
@@ -223,36 +224,4 @@ function listed(ask: (path: string) => Promise<Pages>): StorageDriver["list"] {
       yield page;
     }
   };
-}
-
-/** A storage that never answers must not keep an aborted run from ending for ever. */
-const PATIENCE_MS = 60_000;
-
-async function withPatience<T>(work: Promise<T>, aborted: AbortSignal): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  let wait: (() => void) | undefined;
-  const outlasted = new Promise<never>((_, reject) => {
-    wait = () => {
-      timer = setTimeout(() => reject(new Error("no answer within a minute of the abort")), PATIENCE_MS);
-    };
-    if (aborted.aborted) wait();
-    else aborted.addEventListener("abort", wait, { once: true });
-  });
-  try {
-    return await Promise.race([work, outlasted]);
-  } finally {
-    clearTimeout(timer);
-    if (wait !== undefined) aborted.removeEventListener("abort", wait);
-  }
-}
-
-function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  return new Promise<T>((resolve, reject) => {
-    const stop = () => reject(signal.reason as Error);
-    signal.addEventListener("abort", stop, { once: true });
-    // Begun by now: it may have aborted the run itself.
-    if (signal.aborted) stop();
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
-  });
 }

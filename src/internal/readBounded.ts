@@ -54,9 +54,18 @@ export async function readRange(driver: StorageDriver, path: string, offset: num
 
 async function open(driver: StorageDriver, path: string, { signal }: AbortOptions, offset = 0): Promise<Readable> {
   const stream = await driver.reader(path, { signal, offset });
-  const readable = stream instanceof Readable ? stream : Readable.fromWeb(stream as never);
+  const readable = stream instanceof Readable ? stream : fromWeb(driver, path, stream);
   if (signal) addAbortSignal(signal, readable);
   return readable;
+}
+
+/** One that somebody reads already can't be read. */
+function fromWeb(driver: StorageDriver, path: string, stream: unknown): Readable {
+  try {
+    return Readable.fromWeb(stream as never);
+  } catch (error) {
+    throw toDriverError(driver.name, "reader", path, error, undefined);
+  }
 }
 
 /** `headStream` (`head`) waits for ever on a stream that ends early, and never destroys what it read from: hence the race, and `destroy`. */

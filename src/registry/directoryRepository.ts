@@ -156,7 +156,11 @@ export class DirectoryRepository extends LayoutRepository implements Repository 
     for await (const page of children(access.driver, this.paths.uploads, access.options)) {
       const uploads: Upload[] = [];
       for (const { info } of page) {
-        if (info.isDirectory) uploads.push(await dateUpload(access, info.path, await filesBelow(access, info.path)));
+        if (!info.isDirectory) continue;
+        const { files, isAll } = await filesBelow(access, info.path);
+        const upload = await dateUpload(access, info.path, files);
+        // Of a file that no path of ours can name nobody knows that it is old.
+        uploads.push(isAll ? upload : { ...upload, newest: undefined });
       }
       yield uploads;
     }
@@ -178,7 +182,9 @@ export class DirectoryRepository extends LayoutRepository implements Repository 
     const trees: string[] = [];
     for (const { name, info } of entries) {
       if (!REPOSITORY_PARTS.some((part) => part === name)) continue;
-      if (!info.isDirectory || (await filesBelow(access, info.path)).length > 0) return undefined;
+      if (!info.isDirectory) return undefined;
+      const { files, isAll } = await filesBelow(access, info.path);
+      if (files.length > 0 || !isAll) return undefined;
       trees.push(info.path);
     }
     return { files: [], trees, upTo: this.layout.repositories };
@@ -256,15 +262,17 @@ export function missingCurrentLink(name: string, path: string): NonNullable<Tag[
   return { kind: "missing-current-link", path, message: `the tag ${name} has no current link at ${path}` };
 }
 
-/** Every file below a directory. */
-async function filesBelow({ driver, options }: Access, path: string): Promise<FileInfo[]> {
+/** Every file below a directory, and whether these are all: there may be some that no path of ours can name. */
+async function filesBelow({ driver, options }: Access, path: string): Promise<{ files: FileInfo[]; isAll: boolean }> {
   const files: FileInfo[] = [];
+  const odd: string[] = [];
+  const look = { ...options, onUnrecognized: (stray: string) => odd.push(stray) };
   const open = [path];
   for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
-    for (const { info } of await allChildren(driver, directory, options)) {
+    for (const { info } of await allChildren(driver, directory, look)) {
       if (info.isDirectory) open.push(info.path);
       else files.push(info);
     }
   }
-  return files;
+  return { files, isAll: odd.length === 0 };
 }

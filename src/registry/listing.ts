@@ -158,8 +158,10 @@ export async function isGone(driver: StorageDriver, path: string, options: LookO
 }
 
 /** What is at a path, `undefined` where nothing is: and then a listing has confirmed it. */
-export function lookAtPath(driver: StorageDriver, path: string, options: LookOptions): Promise<FileInfo | undefined> {
-  return unlessGone(driver, path, options, () => driver.stat(path, options));
+export async function lookAtPath(driver: StorageDriver, path: string, options: LookOptions): Promise<FileInfo | undefined> {
+  const info = await unlessGone(driver, path, options, () => driver.stat(path, options));
+  if (info?.isLink === true) options.onLinkedDirectory?.(path);
+  return info;
 }
 
 /** What a look-up at this path gives; `undefined` where a listing confirms that nothing is there; tried again where it denies it. */

@@ -1,6 +1,6 @@
 import { DigestIndex } from "../digestIndex.js";
 import { type FileInfo, isPath, join, type StorageDriver } from "../driver.js";
-import { DatabaseInUseError, isPathNotFound } from "../errors.js";
+import { DatabaseInUseError, isObject, isPathNotFound } from "../errors.js";
 import type { LookOptions, Namespace, Repository, SurveyedRepository } from "../namespace.js";
 import { checkDriver } from "../options.js";
 import { blobsBetween, listBlobs, listPackedBlobs, lookAtBlob, lookAtBlobs } from "./blobs.js";
@@ -19,7 +19,7 @@ import { splitKey, WalkedRepository } from "./walkedRepository.js";
  */
 export function openRegistry(driver: StorageDriver, options: { readonly root?: string } = {}): Namespace {
   checkDriver(driver);
-  if (typeof options !== "object") throw new TypeError(`the options of openRegistry are ${JSON.stringify(options)}; expected { root }`);
+  if (!isObject(options)) throw new TypeError(`the options of openRegistry are ${JSON.stringify(options)}; expected { root }`);
   const root = options.root ?? DEFAULT_ROOT;
   const layout = new Layout(root);
   const access = (look: LookOptions): Access => ({ driver: look.through?.(driver) ?? driver, options: look });

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:f
 import { dirname, join } from "node:path";
 import { createWriteBarrier, type GcOptions, markAndSweep, openRegistry, restore } from "oci-registry-gc";
 import { describe, expect, test } from "vitest";
-import { contentOf, DAY, filesystemStore, MONTH_AGO, memoryStore } from "../support/stores.js";
+import { contentOf, DAY, filesystemStore, MONTH_AGO, memoryStore, STORES } from "../support/stores.js";
 import { changed, IMAGE, image, layer, linkOf, type Put, push, repo, revision, sha512 } from "../support/tree.js";
 import { blobPath, digestOf, World } from "../support/world.js";
 
@@ -55,6 +55,66 @@ describe("a push in flight while layer links are taken", () => {
     const files = await world.files();
     expect(files.get(blobPath(digestOf(child)))).toBe(child);
     expect(files.get(blobPath(digestOf("deep")))).toBe("deep");
+  });
+});
+
+describe("a child that only a layer link serves, and that does not hold what its digest says", () => {
+  const child = image(digestOf("deep"), digestOf("deeper"));
+  const index = JSON.stringify({ schemaVersion: 2, manifests: [{ mediaType: IMAGE, digest: digestOf(child) }] });
+  const LAYERS = ["deep", "deeper"].flatMap((content) => [blobPath(digestOf(content)), layer("r", digestOf(content))]);
+  const MISMATCH = { kind: "digest-mismatch", path: layer("r", digestOf(child)), repository: "r", digest: digestOf(child) };
+  const fill = async (put: Put, tag?: string) => {
+    await push(put, "r", image(digestOf("base")), ["base"], "keep");
+    await push(put, "r", index, [child, "deep", "deeper"], tag);
+    await put(blobPath(digestOf("orphan")), "orphan");
+  };
+  const rotten = child.replace("layers", "LAYERS");
+
+  test.each(Object.entries(STORES))("protects its repository, on %s", async (_, makeStore) => {
+    const store = makeStore();
+    await fill((path, content) => store.put(path, content), "index");
+    await store.put(blobPath(digestOf(child)), rotten);
+    const options: GcOptions = { readOnly: true, removeUntagged: true };
+    const aborted = markAndSweep({}, store.driver, openRegistry(store.driver), { ...options, onDamage: "abort" });
+    await expect(aborted).rejects.toMatchObject({ code: "DAMAGED", report: { problems: [MISMATCH] } });
+    const report = await markAndSweep({}, store.driver, openRegistry(store.driver), options);
+    expect(report).toMatchObject({ status: "completed", problems: [MISMATCH], deleted: { blobs: 1, layerLinks: 0 } });
+    const files = await contentOf(store.driver);
+    for (const path of LAYERS) expect(files.has(path), path).toBe(true);
+  });
+
+  test("nor does a reading that was short, once", async () => {
+    const store = memoryStore();
+    await fill((path, content) => store.put(path, content), "index");
+    let cuts = 0;
+    const driver = changed(store.driver, {
+      getContent: async (path, options) => {
+        const bytes = await store.driver.getContent!(path, options);
+        return path === blobPath(digestOf(child)) && cuts++ === 0 ? bytes.subarray(0, 10) : bytes;
+      },
+    });
+    await markAndSweep({}, driver, openRegistry(driver), { readOnly: true, removeUntagged: true });
+    expect(cuts).toBe(1);
+    const files = await contentOf(store.driver);
+    for (const path of LAYERS) expect(files.has(path), path).toBe(true);
+  });
+
+  test("protects it, too, where nobody comes upon it before its index is found alive elsewhere", async () => {
+    const world = new World();
+    world.now -= 30 * DAY;
+    const put: Put = (path, content) => world.put(path, content);
+    await fill(put);
+    await push(put, "elsewhere", index, [], "index");
+    await put(blobPath(digestOf(child)), rotten);
+    world.now += 30 * DAY;
+    // A dry run looks once.
+    const dry = { dryRun: true };
+    expect(await world.collect(dry)).toMatchObject({ problems: [MISMATCH], eligible: { blobs: 1, layerLinks: 0 }, kept: { protected: 2 } });
+    await expect(world.collect({ ...dry, onDamage: "abort" })).rejects.toMatchObject({ code: "DAMAGED", report: { problems: [MISMATCH] } });
+    await expect(world.collect({ onDamage: "abort" })).rejects.toMatchObject({ code: "DAMAGED", report: { problems: [MISMATCH] } });
+    expect(await world.collect({ quarantineMs: 0 })).toMatchObject({ problems: [MISMATCH], deleted: { blobs: 1, layerLinks: 0 } });
+    const files = await world.files();
+    for (const path of LAYERS) expect(files.has(path), path).toBe(true);
   });
 });
 
@@ -184,6 +244,24 @@ describe("symbolic links on a file system", () => {
     symlinkSync("../a/_layers", join(store.folder, repo("b"), "_layers"));
     await markAndSweep({}, store.driver, openRegistry(store.driver), { readOnly: true });
     expect([...(await contentOf(store.driver)).keys()].filter((path) => path.startsWith(`${repo("a")}/_layers`))).toHaveLength(2);
+  });
+});
+
+describe("links that are symbolic links to another repository's, as tools make them that merge equal files", () => {
+  test.each<GcOptions>([{ readOnly: true }, { gracePeriodMs: 0 }])("none of them is left to lead nowhere: %j", async (options) => {
+    const store = filesystemStore();
+    const put: Put = (path, content) => store.put(path, content);
+    const manifest = image(digestOf("layer"));
+    await push(put, "other", manifest, ["layer"]);
+    await push(put, "live", manifest, ["layer"], "keep");
+    for (const linkIn of [(name: string) => revision(name, digestOf(manifest)), (name: string) => layer(name, digestOf("layer"))]) {
+      rmSync(join(store.folder, linkIn("live")));
+      symlinkSync(join(store.folder, linkIn("other")), join(store.folder, linkIn("live")));
+    }
+    const before = await contentOf(store.driver);
+    const report = await markAndSweep({}, store.driver, openRegistry(store.driver), { removeUntagged: true, drainMs: 0, ...options });
+    expect(report).toMatchObject({ status: "completed", deleted: { manifests: 0, layerLinks: 0 } });
+    for (const [path, content] of before) expect((await contentOf(store.driver)).get(path), path).toBe(content);
   });
 });
 

@@ -22,8 +22,8 @@ function stat(files) {
   const facts = new Float64Array(files.length * 3);
   files.forEach((file, i) => {
     try {
-      const stats = fs.statSync(file, { throwIfNoEntry: false });
-      if (stats === undefined) return;
+      const stats = fs.lstatSync(file, { throwIfNoEntry: false });
+      if (stats === undefined || stats.isSymbolicLink()) return;
       facts[i * 3] = stats.isDirectory() ? 2 : 1;
       facts[i * 3 + 1] = stats.size;
       facts[i * 3 + 2] = Math.round(stats.mtimeMs);
@@ -43,7 +43,9 @@ function visit(paths, number, text, stop) {
   const files = {
     stat(path) {
       begin(0);
-      return fs.statSync(root + path);
+      const stats = fs.lstatSync(root + path);
+      if (stats.isSymbolicLink()) throw new Error("another path leads there");
+      return stats;
     },
     list(path) {
       begin(1);

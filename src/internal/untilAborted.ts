@@ -1,0 +1,35 @@
+/** Waiting for what others do, while the run may be aborted. */
+
+/** Who never answers must not keep an aborted run from ending for ever. */
+const PATIENCE_MS = 60_000;
+
+/** Waits for some work, but no longer than a minute after an abort. */
+export async function withPatience<T>(work: Promise<T>, aborted: AbortSignal): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  let wait: (() => void) | undefined;
+  const outlasted = new Promise<never>((_, reject) => {
+    wait = () => {
+      timer = setTimeout(() => reject(new Error("no answer within a minute of the abort")), PATIENCE_MS);
+    };
+    if (aborted.aborted) wait();
+    else aborted.addEventListener("abort", wait, { once: true });
+  });
+  try {
+    return await Promise.race([work, outlasted]);
+  } finally {
+    clearTimeout(timer);
+    if (wait !== undefined) aborted.removeEventListener("abort", wait);
+  }
+}
+
+/** Waits for some work until an abort: then it rejects with the reason, at once. */
+export function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise<T>((resolve, reject) => {
+    const stop = () => reject(signal.reason as Error);
+    signal.addEventListener("abort", stop, { once: true });
+    // Begun by now: it may have aborted the run itself.
+    if (signal.aborted) stop();
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
+}
