@@ -1,7 +1,9 @@
 /** The plan's numbers, told to the report, to the caller and to the log. */
 
+import { isoTime } from "./clock.js";
 import { NumberSet } from "./internal/numberMap.js";
 import { eachInTurns, isTurnLong, turn } from "./internal/turn.js";
+import { untilAborted } from "./internal/untilAborted.js";
 import type { RegistryLook } from "./look.js";
 import { DOOMED } from "./marks.js";
 import type { ItemKind } from "./options.js";
@@ -104,7 +106,7 @@ export function sayPlan(run: Run): void {
       {
         young: kept.young,
         grace_period_ms: settings.gracePeriodMs,
-        eligible_after: new Date(run.clock.now() + settings.gracePeriodMs).toISOString(),
+        eligible_after: isoTime(run.clock.now() + settings.gracePeriodMs),
       },
     );
   }
@@ -122,14 +124,14 @@ export async function tellItems(run: Run, plan: Plan): Promise<void> {
     // A hook that doesn't wait must not hold up the caller's event loop for the whole plan.
     if (isTurnLong()) await turn();
     log.debug(`${planned.kind} eligible for deletion: ${planned.path}`, { reason: planned.reason });
-    await settings.onItem?.(planned);
+    if (settings.onItem !== undefined) await untilAborted((async () => settings.onItem?.(planned))(), run.signal);
   }
 }
 
 /** A run that puts things aside frees nothing yet: that must not be a riddle. */
 function sayQuarantine(run: Run): void {
   const { quarantineMs } = run.settings;
-  const at = new Date(run.storageNow() + quarantineMs).toISOString();
+  const at = isoTime(run.storageNow() + quarantineMs);
   run.log.info(
     `garbage goes aside, and nothing is freed before it is purged: by a run after ${at} (quarantineMs), or by purge(), which takes a shorter quarantineMs. A registry with a descriptor cache must be restarted, or its cache emptied, between this run and the purge`,
     { purgeable_at: at, quarantine_ms: quarantineMs },

@@ -34,7 +34,12 @@ export function isRefusal(run: Run, error: unknown): boolean {
 export function end(run: Run, status: RunStatus, error?: unknown): GcReport {
   const report = run.ledger.report(status, run.clock.now(), [...run.remarks, ...run.warnings]);
   for (const remark of run.remarks) run.log.info(remark);
-  run.telemetry.finish(report, error);
+  try {
+    run.telemetry.finish(report, error);
+  } catch (broken) {
+    // What has been done is done: a report must not be lost for a meter's sake.
+    run.log.warn(`telemetry failed: ${messageOf(broken)}`, { error: broken });
+  }
   const totals = {
     ...report.deleted,
     status,

@@ -28,7 +28,7 @@ export class DigestIndex {
    * @throws InvalidDigestError where the string is no digest.
    */
   add(digest: string): number {
-    const number = this.lookUp(digest, true);
+    const number = typeof digest === "string" ? this.lookUp(digest, true) : -2;
     if (number === -2) throw new InvalidDigestError(digest);
     return number;
   }

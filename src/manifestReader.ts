@@ -9,6 +9,7 @@ import { areOwn } from "./internal/manyAtOnce.js";
 import { mapAll, slicesOf } from "./internal/mapAll.js";
 import { TaskQueue } from "./internal/taskQueue.js";
 import { isTurnLong, turn } from "./internal/turn.js";
+import { untilAborted } from "./internal/untilAborted.js";
 import { MAX_MANIFEST_BYTES, type ManifestDamage, manifestVisit, packManifest, readManifest } from "./manifest.js";
 import type { ManifestCatalog } from "./manifestCatalog.js";
 import { type FactsWanted, fromMemory, type KnownManifest, readEntry, toRemember } from "./manifestEntry.js";
@@ -163,7 +164,7 @@ export class ManifestReader {
 
   private async remembered(memory: ReferenceCache, digest: string): Promise<KnownManifest | undefined> {
     try {
-      const bytes = await memory.get(digest);
+      const bytes = await untilAborted((async () => memory.get(digest))(), this.look.signal);
       const entry = bytes ? fromMemory(digest, bytes) : undefined;
       // Read at once: the bytes are the cache's own, and may be others by the time of its next answer.
       return entry && readEntry(entry, this.digests, this.facts);
@@ -175,7 +176,7 @@ export class ManifestReader {
 
   private async remember(memory: ReferenceCache, digest: string, bytes: Uint8Array): Promise<void> {
     try {
-      await memory.set(digest, bytes);
+      await untilAborted((async () => memory.set(digest, bytes))(), this.look.signal);
     } catch (error) {
       this.options.onMemoryFailure(error);
     }

@@ -161,12 +161,27 @@ const DAY_MS = 86_400_000;
  * @throws TypeError that names the option, its value and what is allowed.
  */
 export function checkOptions(options: GcOptions): Settings {
-  requireMembers("options", options, {});
-  for (const [name, value] of Object.entries(options)) checkOption(name, value);
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as GcOptions;
+  const given = givenOptions(options);
   const readOnly = given.readOnly === true;
   const settings = { ...DEFAULTS, readOnly, gracePeriodMs: readOnly ? 0 : DAY_MS, ...(given as Partial<Settings>) };
   return { ...settings, maxParallelManifestGets: Math.max(1, Math.floor(settings.maxParallelManifestGets)) };
+}
+
+/**
+ * Those options that are given, inherited ones and getters, too: a `dryRun` must never be passed over.
+ *
+ * @throws TypeError as {@link checkOptions}.
+ */
+export function givenOptions(options: GcOptions): GcOptions {
+  requireMembers("options", options, {});
+  if (Array.isArray(options)) throw new TypeError("options must be an object, got an array");
+  const given: Record<string, unknown> = {};
+  for (const name of [...Object.keys(options), ...Object.keys(CHECKS)]) {
+    const value = property(options, name);
+    checkOption(name, value);
+    if (value !== undefined) given[name] = value;
+  }
+  return given;
 }
 
 const DEFAULTS = {
@@ -252,10 +267,12 @@ const CHECKS: Readonly<Record<keyof GcOptions, Check>> = {
  */
 export function checkParts(ctx: GcContext, driver: StorageDriver, registry: Namespace): void {
   requireMembers("ctx", ctx, {});
-  const { signal, logger, clock } = ctx;
+  const { signal, logger, clock, tracerProvider, meterProvider } = ctx;
   if (signal !== undefined) requireMembers("ctx.signal", signal, { aborted: "boolean", addEventListener: "function" });
   if (logger !== undefined && typeof logger !== "function") requireMembers("ctx.logger", logger, {});
-  if (clock !== undefined) requireMembers("ctx.clock", clock, { now: "function" });
+  if (clock !== undefined) requireMembers("ctx.clock", clock, { now: "function", sleep: "function" });
+  if (tracerProvider !== undefined) requireMembers("ctx.tracerProvider", tracerProvider, { getTracer: "function" });
+  if (meterProvider !== undefined) requireMembers("ctx.meterProvider", meterProvider, { getMeter: "function" });
   checkDriver(driver);
   requireMembers("registry", registry, { repositories: "function", blobs: "function" });
 }

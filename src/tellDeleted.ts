@@ -1,6 +1,7 @@
 /** Tells the caller what has become unavailable, so that caches can forget it. */
 
 import { messageOf } from "./errors.js";
+import { withPatience } from "./internal/untilAborted.js";
 import type { DeletedItem } from "./options.js";
 import type { Run } from "./run.js";
 import type { SweepItem } from "./sweepItems.js";
@@ -24,7 +25,7 @@ export function toDeleted({ kind, path, repository, digest }: SweepItem["planned
 async function tell(run: Run, onDeleted: NonNullable<Run["settings"]["onDeleted"]>, items: readonly DeletedItem[]): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
-      await onDeleted(items);
+      await withPatience((async () => onDeleted(items))(), run.signal);
       return;
     } catch (error) {
       if (attempt < HOOK_ATTEMPTS && !run.signal.aborted) {

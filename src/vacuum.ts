@@ -52,7 +52,7 @@ export class Vacuum {
     for (const { repository, digest, tags } of checked) {
       checkRepository(repository);
       checkDigest(digest);
-      for (const tag of tags ?? []) if (!isTag(tag)) throw new TypeError(`not a tag: ${JSON.stringify(tag)}`);
+      checkTags(tags);
     }
     const result = { removed: 0, failures: [] as Failure[] };
     for (const some of slicesOf(checked, MANIFESTS_AT_ONCE)) {
@@ -161,4 +161,11 @@ function checkRepository(name: string): void {
 
 function checkDigest(digest: string): void {
   if (!isDigest(digest)) throw new InvalidDigestError(digest);
+}
+
+/** Text would be taken for the tags of its characters. */
+function checkTags(tags: unknown): void {
+  if (tags === undefined) return;
+  if (!Array.isArray(tags)) throw new TypeError(`tags are ${JSON.stringify(tags)}; expected an array`);
+  for (const tag of tags as readonly string[]) if (!isTag(tag)) throw new TypeError(`not a tag: ${JSON.stringify(tag)}`);
 }

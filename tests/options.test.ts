@@ -3,6 +3,10 @@ import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
 import { describe, expect, test } from "vitest";
 import { checkOptions } from "../src/options.js";
+import { toPlanned } from "../src/parts/runPlan.js";
+import { contentOf, memoryStore } from "./support/stores.js";
+import { layOut, vector } from "./support/vectors.js";
+import { World } from "./support/world.js";
 
 const DAY = 86_400_000;
 
@@ -102,6 +106,42 @@ describe("options", () => {
     },
   );
 
+  test.each([
+    ["inherited", Object.create({ dryRun: true }) as object],
+    [
+      "a getter of a class",
+      new (class {
+        get dryRun() {
+          return true;
+        }
+      })(),
+    ],
+    ["hidden", Object.defineProperty({}, "dryRun", { value: true })],
+  ])("an option that is %s is heeded", async (_, options) => {
+    expect(checkOptions(options)).toMatchObject({ dryRun: true });
+    expect(toPlanned(options)).toEqual({ dryRun: true });
+    const { driver } = await layOut(vector("orphan"), memoryStore());
+    const before = await contentOf(driver);
+    expect(await markAndSweep({}, driver, openRegistry(driver), { __proto__: options, readOnly: true } as GcOptions)).toMatchObject({
+      dryRun: true,
+    });
+    expect(await contentOf(driver)).toEqual(before);
+  });
+
+  test("an inherited option that is wrong is refused, and so is an array", async () => {
+    await expect(run(Object.create({ dryRun: "yes" }))).rejects.toThrow('option dryRun is "yes"; expected true or false');
+    await expect(run([])).rejects.toThrow("options must be an object, got an array");
+  });
+
+  test.each([Number.POSITIVE_INFINITY, 1e308, 1e16])("a grace and a quarantine of %d milliseconds are for ever", async (ms) => {
+    const world = await new World().load("retag");
+    expect(await world.collect({ gracePeriodMs: ms })).toMatchObject({ status: "completed", eligible: { blobs: 0 }, kept: { young: 4 } });
+    expect(await world.collect({ quarantineMs: ms })).toMatchObject({ status: "completed", quarantined: { blobs: 4 } });
+    world.now += 10_000 * DAY;
+    expect(await world.collect({ quarantineMs: ms })).toMatchObject({ status: "completed", purged: { blobs: 0 } });
+    expect(await world.aside()).toHaveLength(4);
+  });
+
   test.each([null, 7, "x"])("options: %j", async (options) => {
     await expect(run(options)).rejects.toThrow("options must be an object");
   });
@@ -115,6 +155,9 @@ describe("options", () => {
     ["logger", true, "ctx.logger must be an object, got true"],
     ["clock", Date, "ctx.clock must be an object, got a function"],
     ["clock", {}, "ctx.clock.now must be a function, got undefined"],
+    ["clock", { now: () => 0 }, "ctx.clock.sleep must be a function, got undefined"],
+    ["tracerProvider", {}, "ctx.tracerProvider.getTracer must be a function, got undefined"],
+    ["meterProvider", {}, "ctx.meterProvider.getMeter must be a function, got undefined"],
   ])("ctx.%s that is none is refused", async (name, value, message) => {
     await expect(run({}, { [name]: value })).rejects.toThrow(new TypeError(message));
   });
@@ -124,6 +167,7 @@ describe("options", () => {
     await expect(markAndSweep({}, driver, undefined as never)).rejects.toThrow("registry must be an object, got undefined");
     expect(() => openRegistry(undefined as never)).toThrow(new TypeError("driver must be an object, got undefined"));
     expect(() => openRegistry({ root: "/" } as never)).toThrow(new TypeError("driver.name must be a string, got undefined"));
+    expect(() => openRegistry(driver, null as never)).toThrow("the options of openRegistry are null; expected { root }");
     expect(() => openRegistry(driver, "/somewhere" as never)).toThrow('the options of openRegistry are "/somewhere"; expected { root }');
     expect(() => new FilesystemDriver(undefined as never)).toThrow("option root is undefined; expected the path of a directory");
   });

@@ -180,3 +180,17 @@ describe("metrics", () => {
     expect((await markAndSweep({}, driver, openRegistry(driver), UNTAGGED)).deleted.blobs).toBe(4);
   });
 });
+
+test("a meter that throws loses no report", async () => {
+  const { driver } = await layOut(vector("retag"), memoryStore());
+  const warned: string[] = [];
+  const logger = { debug: () => undefined, info: () => undefined, warn: (message: string) => warned.push(message), error: () => undefined };
+  const meterProvider = {
+    getMeter: () => {
+      throw new Error("no meter");
+    },
+  };
+  const report = await markAndSweep({ meterProvider, logger }, driver, openRegistry(driver), UNTAGGED);
+  expect(report).toMatchObject({ status: "completed", deleted: { blobs: 4 } });
+  expect(warned).toEqual(["telemetry failed: no meter"]);
+});

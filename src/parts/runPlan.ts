@@ -1,6 +1,6 @@
 /** What a run in parts is: fixed before its first part, and the same for all that make it. */
 
-import type { GcOptions } from "../options.js";
+import { type GcOptions, givenOptions } from "../options.js";
 
 /** What a worker brings itself: functions are in no plan. */
 export type WorkerHooks = Pick<GcOptions, "keep" | "onDeleted" | "onItem" | "referenceCache">;
@@ -11,7 +11,7 @@ export type PlannedOptions = Omit<GcOptions, keyof WorkerHooks | "onProgress" | 
 /** JSON knows no infinity: a span of time for ever is 285,000 years. */
 export function toPlanned(options: PlannedOptions & Pick<GcOptions, "onProgress">): PlannedOptions {
   const finite = (value: unknown) => (value === Number.POSITIVE_INFINITY ? Number.MAX_SAFE_INTEGER : value);
-  const planned = Object.entries(options).filter(([name]) => name !== "onProgress");
+  const planned = Object.entries(givenOptions(options)).filter(([name]) => name !== "onProgress");
   return Object.fromEntries(planned.map(([name, value]) => [name, finite(value)]));
 }
 

@@ -1,15 +1,40 @@
 /** Attacks on single sentences of the contract. */
 
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
-import { type GcContext, type GcOptions, type GcReport, markAndSweep, openRegistry, type StorageDriver, Vacuum } from "oci-registry-gc";
+import {
+  DigestSet,
+  type GcContext,
+  type GcOptions,
+  type GcReport,
+  listRuns,
+  markAndSweep,
+  type Namespace,
+  openRegistry,
+  type Repository,
+  type StorageDriver,
+  Vacuum,
+} from "oci-registry-gc";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { contentOf, DAY, flatStore, leastStore, memoryStore, type Store } from "../support/stores.js";
+import { contentOf, DAY, filesystemStore, flatStore, leastStore, memoryStore, type Store } from "../support/stores.js";
 import { changed, image, layer, linkOf, type Put, push, repo, revision, sha512 } from "../support/tree.js";
 import { layOut, vector } from "../support/vectors.js";
 import { blobPath, digestOf, World } from "../support/world.js";
 
 const collect = (driver: StorageDriver, options: GcOptions, ctx: GcContext = {}): Promise<GcReport> =>
   markAndSweep(ctx, driver, openRegistry(driver), options);
+
+/** A repository with some members of one's own. */
+function changedRepository(repository: Repository, members: Partial<Repository>): Repository {
+  return new Proxy(repository, {
+    get(target, member) {
+      if (member in members) return members[member as keyof Repository];
+      const value: unknown = Reflect.get(target, member);
+      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
 
 describe("hooks and logger", () => {
   const unhandled: unknown[] = [];
@@ -36,6 +61,172 @@ describe("hooks and logger", () => {
     process.removeAllListeners("unhandledRejection");
     for (const listener of listeners) process.on("unhandledRejection", listener);
     expect(unhandled).toEqual([]);
+  });
+});
+
+describe("hooks and caches that never answer", () => {
+  const NEVER = new Promise<never>(() => undefined);
+  const cache = (members: object) => ({ referenceCache: { get: () => undefined, set: () => undefined, ...members } });
+  const WAITED: readonly (readonly [string, (reached: () => void) => GcOptions])[] = [
+    ["keep", (reached) => ({ keep: () => (reached(), NEVER) })],
+    ["onItem", (reached) => ({ onItem: () => (reached(), NEVER) })],
+    ["referenceCache.get", (reached) => cache({ get: () => (reached(), NEVER) })],
+    ["referenceCache.set", (reached) => cache({ set: () => (reached(), NEVER) })],
+  ];
+
+  test.each(WAITED.flatMap(([name, options]) => [true, false].map((readOnly) => [name, readOnly, options] as const)))(
+    "%s (readOnly: %s) keeps no aborted run, and no lock",
+    async (_, readOnly, options) => {
+      const { driver } = await layOut(vector("retag"), memoryStore());
+      const before = await contentOf(driver);
+      const controller = new AbortController();
+      const reached = () => void setTimeout(() => controller.abort(new Error("stop")), 5);
+      const run = collect(driver, { readOnly, removeUntagged: true, drainMs: 0, ...options(reached) }, { signal: controller.signal });
+      await expect(run).rejects.toThrow("stop");
+      expect(await contentOf(driver)).toEqual(before);
+    },
+  );
+
+  test("onDeleted is waited for no longer than a minute after an abort: what it is told of has gone", async () => {
+    vi.useFakeTimers();
+    try {
+      const { driver } = await layOut(vector("retag"), memoryStore());
+      const controller = new AbortController();
+      const onDeleted = () => (controller.abort(new Error("stop")), NEVER);
+      const run = collect(driver, { readOnly: true, removeUntagged: true, onDeleted }, { signal: controller.signal });
+      const ended = expect(run).rejects.toMatchObject({ message: "stop", report: { problems: [{ kind: "hook-failed" }] } });
+      await vi.advanceTimersByTimeAsync(61_000);
+      await ended;
+      expect([...(await contentOf(driver)).keys()].filter((path) => path.includes("/lockfiles/"))).toEqual([]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+
+describe("what a driver or a registry must not say", () => {
+  const LAST = { readOnly: true, removeUntagged: true } as const;
+  const two = async (): Promise<Store> => {
+    const store = leastStore();
+    const put: Put = (path, content) => store.put(path, content);
+    await push(put, "a", image(digestOf("one")), ["one"], "keep");
+    await push(put, "b", image(digestOf("two")), ["two"], "keep");
+    return store;
+  };
+
+  test.each(["repositories/b", "_manifests/tags/keep"])(
+    "%s that a listing does not say to be a directory is no file: nothing goes",
+    async (end) => {
+      const { driver } = await two();
+      const before = await contentOf(driver);
+      const vague = changed(driver, {
+        list: async function* (path, options) {
+          for await (const page of driver.list(path, options)) {
+            yield page.map((info) => (info.path.endsWith(end) ? ({ path: info.path } as typeof info) : info));
+          }
+        },
+      });
+      await expect(collect(vague, LAST)).rejects.toMatchObject({ code: "DRIVER_ERROR" });
+      expect(await contentOf(driver)).toEqual(before);
+    },
+  );
+
+  test("a stat that tells another path is about the one that was asked for", async () => {
+    const { driver, put } = await two();
+    await put(blobPath(digestOf("wide")), "wide");
+    await put(layer("a", sha512("wide")), digestOf("wide"));
+    await push(put, "a", image(sha512("wide")), [], "wide");
+    const before = await contentOf(driver);
+    const lying = changed(driver, {
+      stat: async (path, options) => ({ ...(await driver.stat(path, options)), path: layer("a", digestOf("one")) }),
+    });
+    expect(await collect(lying, LAST)).toMatchObject({ status: "completed", problems: [] });
+    expect(await contentOf(driver)).toEqual(before);
+  });
+
+  test("a tag without a digest is damage", async () => {
+    const { driver } = await two();
+    const before = await contentOf(driver);
+    const inner = openRegistry(driver);
+    const registry: Namespace = {
+      blobs: (options) => inner.blobs(options),
+      async *repositories(options) {
+        for await (const repository of inner.repositories(options)) {
+          yield changedRepository(repository, {
+            async *tags() {
+              yield [{ name: "keep", path: `/tags/${repository.name}` }];
+            },
+          });
+        }
+      },
+    };
+    const report = await markAndSweep({}, driver, registry, LAST);
+    const told = ({ kind, path, repository }: (typeof report.problems)[number]) => [kind, path, repository];
+    expect(report.problems.map(told).sort()).toEqual(["a", "b"].map((name) => ["missing-current-link", `/tags/${name}`, name]));
+    expect(await contentOf(driver)).toEqual(before);
+  });
+
+  test.each([undefined, null, "b"])("a repository that is %s is none that may be passed over", async (none) => {
+    const { driver } = await two();
+    const before = await contentOf(driver);
+    const inner = openRegistry(driver);
+    const registry: Namespace = {
+      blobs: (options) => inner.blobs(options),
+      async *repositories(options) {
+        for await (const repository of inner.repositories(options)) yield repository.name === "b" ? (none as never) : repository;
+      },
+    };
+    await expect(markAndSweep({}, driver, registry, LAST)).rejects.toThrow(`repositories() gave ${String(none)}`);
+    expect(await contentOf(driver)).toEqual(before);
+  });
+
+  test("a walk that takes nothing for an absence is a DriverError", async () => {
+    const { driver } = await layOut(vector("retag"), flatStore());
+    const absent = changed(driver, {
+      // biome-ignore lint/correctness/useYield: it throws at once.
+      walk: async function* () {
+        throw Object.assign(new Error("gone"), { code: "PATH_NOT_FOUND" });
+      },
+    });
+    await expect(collect(absent, LAST)).rejects.toMatchObject({
+      code: "DRIVER_ERROR",
+      message: expect.stringContaining("walk of ") as string,
+    });
+  });
+
+  test("a stream that somebody reads already is a DriverError", async () => {
+    const { driver } = await two();
+    const locked = changed(driver, {
+      reader: async () => {
+        const stream = new ReadableStream<Uint8Array>();
+        stream.getReader();
+        return stream;
+      },
+    });
+    await expect(collect(locked, LAST)).rejects.toMatchObject({ code: "DRIVER_ERROR" });
+  });
+
+  test("listRuns ends at an abort though a journal is never answered", async () => {
+    const world = await new World().load("retag");
+    await world.collect();
+    const controller = new AbortController();
+    const hanging = changed(world.driver, {
+      getContent: (path, options) => {
+        if (!path.includes("/journal/")) return world.driver.getContent(path, options);
+        setTimeout(() => controller.abort(new Error("stop")), 5);
+        return new Promise<never>(() => undefined);
+      },
+    });
+    await expect(listRuns({ clock: world.clock, signal: controller.signal }, hanging, openRegistry(hanging))).rejects.toThrow("stop");
+  });
+
+  test("tags that are no array, and a digest that is no string, are told as what they are", async () => {
+    const { driver } = await two();
+    const wrong = new Vacuum(driver).removeManifests([{ repository: "a", digest: digestOf("x"), tags: "v1" as never }]);
+    await expect(wrong).rejects.toThrow(new TypeError('tags are "v1"; expected an array'));
+    for (const none of [undefined, null, 5]) {
+      expect(() => new DigestSet().add(none as never)).toThrow(expect.objectContaining({ code: "INVALID_DIGEST" }) as Error);
+    }
   });
 });
 
@@ -333,6 +524,21 @@ describe("strays and odd trees", () => {
       expect({ unrecognized, problemCount }, store.driver.name).toEqual({ unrecognized: isSeen ? 1 : 0, problemCount: 0 });
       expect((await contentOf(store.driver)).has(path(manifest))).toBe(true);
     }
+  });
+
+  test("files with names that no path of ours can have stay: their repository, and their upload", async () => {
+    const store = filesystemStore();
+    const put: Put = (path, content) => store.put(path, content);
+    await push(put, "r", image(digestOf("base")), ["base"], "keep");
+    await push(put, "gone", image(digestOf("old")), ["old"]);
+    await put(`${repo("r")}/_uploads/u/startedat`, "2020-01-01T00:00:00Z");
+    const strays = [`${dirname(layer("gone", digestOf("old")))}/a stray`, `${repo("r")}/_uploads/u/a stray`];
+    for (const stray of strays) writeFileSync(join(store.folder, stray), "");
+    const options = { readOnly: true, removeUntagged: true, removeEmptyRepositories: true, removeUploadsOlderThanMs: DAY };
+    expect(await collect(store.driver, options)).toMatchObject({ deleted: { manifests: 1, repositories: 0, uploads: 0 } });
+    for (const stray of strays) expect(existsSync(join(store.folder, stray)), stray).toBe(true);
+    for (const stray of strays) rmSync(join(store.folder, stray));
+    expect(await collect(store.driver, options)).toMatchObject({ deleted: { repositories: 1, uploads: 1 } });
   });
 
   test("an upload with a file of unknown time is not old", async () => {
