@@ -279,7 +279,7 @@ export class Run {
 
   /** Said once: a memory that is gone fails for every manifest. */
   private noteMemoryFailure(error: unknown): void {
-    if (this.hasMemoryFailed) return;
+    if (this.hasMemoryFailed || this.signal.aborted) return;
     this.hasMemoryFailed = true;
     this.log.warn(`referenceCache failed: ${messageOf(error)}; manifests are read instead`, { error });
   }

@@ -86,28 +86,38 @@ export async function unlinkManifests(
  * Removes a manifest's parts, then its revision link, then looks whether its data is back: a push of the same manifest writes the data
  * before the link. Whether it is gone for good; where it isn't, what was removed is written anew.
  */
-async function unlinkManifest(run: Run, { link: revision, parts }: DyingManifest, { counts, isAgain }: Unlinking): Promise<boolean> {
-  const removed: JournalLink[] = [];
-  let isLeft = false;
-  for (const link of [...parts, revision]) {
-    const outcome = await unlink(run, link);
-    // One that failed may have been done all the same.
-    if (outcome === "removed" || outcome === "failed" || (outcome === "absent" && isAgain)) removed.unshift(link);
-    isLeft = outcome === "failed" || (outcome === "changed" && link === revision);
-    if (isLeft) break;
-  }
+async function unlinkManifest(run: Run, { link: revision, parts }: DyingManifest, unlinking: Unlinking): Promise<boolean> {
+  const { removed, failed, isLeft } = await unlinkInTurn(run, [...parts, revision], unlinking);
   const [place = ""] = run.registry.blobFootprint(revision.digest).files;
   const isGone = !isLeft && !(await isThere(run.settlingDriver, place));
+  // A removal that failed may have been done all the same.
+  if (failed !== undefined) await isWrittenAnew(run, failed);
   const gone: DeletedItem[] = [];
   for (const link of removed) {
     if (!isGone && (await isWrittenAnew(run, link))) continue;
     if (link.kind === "signature") continue;
-    countItem(counts, { kind: link.kind });
+    countItem(unlinking.counts, { kind: link.kind });
     gone.push({ kind: link.kind, path: link.path, repository: link.repository, digest: link.digest, how: "deleted" });
   }
   run.signal.throwIfAborted();
   await tellDeleted(run, gone);
   return isGone;
+}
+
+/** Removes links until one is left: those that were removed, the last first. */
+async function unlinkInTurn(
+  run: Run,
+  links: readonly JournalLink[],
+  { isAgain }: Unlinking,
+): Promise<{ removed: JournalLink[]; failed?: JournalLink; isLeft: boolean }> {
+  const removed: JournalLink[] = [];
+  for (const link of links) {
+    const outcome = await unlink(run, link);
+    if (outcome === "failed") return { removed, failed: link, isLeft: true };
+    if (outcome === "changed" && link.kind === "manifest") return { removed, isLeft: true };
+    if (outcome === "removed" || (outcome === "absent" && isAgain)) removed.unshift(link);
+  }
+  return { removed, isLeft: false };
 }
 
 async function unlink(run: Run, link: JournalLink): Promise<"removed" | "absent" | "changed" | "failed"> {

@@ -1,7 +1,7 @@
 /** Attacks on links: those that are stuck, that are shared, and that somebody takes or writes at a bad moment. */
 
 import { dirname } from "node:path";
-import { markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
+import { type DeletedItem, markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
 import { describe, expect, test } from "vitest";
 import { contentOf, DAY, memoryStore } from "../support/stores.js";
 import { changed, currentLink, IMAGE, image, layer, linkOf, push, repo, revision } from "../support/tree.js";
@@ -133,6 +133,30 @@ describe("at a bad moment", () => {
       expect(files.has(path), path).toBe(true);
     }
     expect(await world.collect()).toMatchObject({ problems: [] });
+  });
+
+  test("an index entry whose removal fails is not told as removed, though its tag is gone and it is not written anew", async () => {
+    const manifest = image(digestOf("old"));
+    const world = await oldWorld((put) => push(put, "r", manifest, ["old"], "gone"));
+    await world.driver.delete(currentLink("r", "gone"));
+    await world.put(currentLink("r", "gone"), digestOf(image(digestOf("base"))));
+    world.now += 2 * DAY;
+    await world.collect();
+    world.now += 8 * DAY;
+    const entry = linkOf(`${repo("r")}/_manifests/tags/gone/index`, digestOf(manifest));
+    const driver = changed(world.driver, {
+      delete: async (path, options) => {
+        if (path === entry) await world.driver.delete(currentLink("r", "gone"));
+        if (path === entry) throw new Error("EIO");
+        await world.driver.delete(path, options);
+      },
+    });
+    const told: string[] = [];
+    const onDeleted = (items: readonly DeletedItem[]) => void told.push(...items.map(({ path }) => path));
+    const options = { removeUntagged: true, onDeleted };
+    const report = await markAndSweep({ clock: world.clock }, driver, openRegistry(driver), options);
+    expect(report).toMatchObject({ failures: [{ path: entry }], purged: { tagIndexEntries: 0, manifests: 0, blobs: 0 } });
+    expect(told).not.toContain(entry);
   });
 
   test("an abort waits for the removals of layer links that are under way, and has all of them written anew", async () => {
