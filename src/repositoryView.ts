@@ -17,11 +17,6 @@ import { type RememberedLook, recallTime } from "./rememberedLook.js";
 import type { Problem } from "./report.js";
 import type { Run } from "./run.js";
 
-/** Of a tag that neither names a digest nor says why. */
-function namesNothing({ name, path }: Tag): Damage {
-  return { kind: "missing-current-link", path, message: `the tag ${name} names no digest` };
-}
-
 /** Damage that registries leave for a moment, since they write in several steps. */
 const PASSING: ReadonlySet<string> = new Set(["empty-link", "missing-current-link", "dangling-tag"]);
 
@@ -285,4 +280,9 @@ export class RepositoryView implements Graph {
     if (link.damage !== undefined) this.damaged(link.damage, link.digest);
     return time;
   }
+}
+
+/** Of a tag that neither names a digest nor says why. */
+function namesNothing({ name, path }: Tag): Damage {
+  return { kind: "missing-current-link", path, message: `the tag ${name} names no digest` };
 }

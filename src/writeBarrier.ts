@@ -8,7 +8,8 @@ import { InvalidDigestError } from "./errors.js";
 export interface WriteBarrier {
   /**
    * Keeps a digest from being removed. Resolves once no removal of it is under way; from then on, for `forMs` (milliseconds, default
-   * a day), none starts. Rejects with an InvalidDigestError where it is no digest. To be called on HEAD, mount and upload commit, and for every digest of a manifest before it is verified.
+   * a day), none starts. To be called on HEAD, mount and upload commit, and for every digest of a manifest before it is verified.
+   * Rejects with an InvalidDigestError or a TypeError where it is no digest, or no time.
    */
   protect(digest: string, options?: { readonly forMs?: number | undefined }): Promise<void>;
 

@@ -217,7 +217,10 @@ async function removeLayerLinks(run: Run, links: readonly JournalLink[]): Promis
 }
 
 /** Removes a link if it is still the one that was seen. */
-export async function removeIfSame(driver: StorageDriver, link: JournalLink): Promise<"removed" | "absent" | "changed"> {
+export async function removeIfSame(
+  driver: Pick<StorageDriver, "stat" | "delete">,
+  link: JournalLink,
+): Promise<"removed" | "absent" | "changed"> {
   const time = await timeOf(driver, link.path);
   if (time === undefined) return "absent";
   if (time !== link.time) return "changed";
@@ -232,7 +235,7 @@ export async function removeIfSame(driver: StorageDriver, link: JournalLink): Pr
 }
 
 /** When a file was written: milliseconds since 1970, NaN where unknown; undefined where it is not there. */
-async function timeOf(driver: StorageDriver, path: string): Promise<number | undefined> {
+async function timeOf(driver: Pick<StorageDriver, "stat">, path: string): Promise<number | undefined> {
   try {
     return (await driver.stat(path)).modTime?.getTime() ?? Number.NaN;
   } catch (error) {

@@ -3,6 +3,7 @@
  * that the journal names, and a look whether the manifest is back. What is not gone for good is as it was.
  */
 
+import type { StorageDriver } from "../driver.js";
 import { codeOf, messageOf } from "../errors.js";
 import { addTo } from "../internal/addTo.js";
 import { mapAll } from "../internal/mapAll.js";
@@ -87,11 +88,11 @@ export async function unlinkManifests(
  * before the link. Whether it is gone for good; where it isn't, what was removed is written anew.
  */
 async function unlinkManifest(run: Run, { link: revision, parts }: DyingManifest, unlinking: Unlinking): Promise<boolean> {
-  const { removed, failed, isLeft } = await unlinkInTurn(run, [...parts, revision], unlinking);
+  const { removed, unsure, isLeft } = await unlinkInTurn(run, [...parts, revision], unlinking);
   const [place = ""] = run.registry.blobFootprint(revision.digest).files;
   const isGone = !isLeft && !(await isThere(run.settlingDriver, place));
   // A removal that failed may have been done all the same.
-  if (failed !== undefined) await isWrittenAnew(run, failed);
+  if (unsure !== undefined) await isWrittenAnew(run, unsure);
   const gone: DeletedItem[] = [];
   for (const link of removed) {
     if (!isGone && (await isWrittenAnew(run, link))) continue;
@@ -109,23 +110,32 @@ async function unlinkInTurn(
   run: Run,
   links: readonly JournalLink[],
   { isAgain }: Unlinking,
-): Promise<{ removed: JournalLink[]; failed?: JournalLink; isLeft: boolean }> {
+): Promise<{ removed: JournalLink[]; unsure?: JournalLink; isLeft: boolean }> {
   const removed: JournalLink[] = [];
   for (const link of links) {
     const outcome = await unlink(run, link);
-    if (outcome === "failed") return { removed, failed: link, isLeft: true };
-    if (outcome === "changed" && link.kind === "manifest") return { removed, isLeft: true };
+    if (outcome === "unsure") return { removed, unsure: link, isLeft: true };
+    if (outcome === "failed" || (outcome === "changed" && link.kind === "manifest")) return { removed, isLeft: true };
     if (outcome === "removed" || (outcome === "absent" && isAgain)) removed.unshift(link);
   }
   return { removed, isLeft: false };
 }
 
-async function unlink(run: Run, link: JournalLink): Promise<"removed" | "absent" | "changed" | "failed"> {
+/** `unsure`: the removal failed; `failed`: it was not even tried, and whoever has removed the link meant to. */
+async function unlink(run: Run, link: JournalLink): Promise<"removed" | "absent" | "changed" | "failed" | "unsure"> {
+  const removal = { isTried: false };
+  const driver: Pick<StorageDriver, "stat" | "delete"> = {
+    stat: (path) => run.driver.stat(path),
+    delete: (path) => {
+      removal.isTried = true;
+      return run.driver.delete(path);
+    },
+  };
   try {
-    return await removeIfSame(run.driver, link);
+    return await removeIfSame(driver, link);
   } catch (error) {
     if (!run.signal.aborted) run.ledger.addFailure({ path: link.path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });
-    return "failed";
+    return removal.isTried ? "unsure" : "failed";
   }
 }
 

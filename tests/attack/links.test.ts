@@ -159,6 +159,32 @@ describe("at a bad moment", () => {
     expect(told).not.toContain(entry);
   });
 
+  test("a link that a client removed is not written anew where a purge could not even look at it", async () => {
+    const manifest = image(digestOf("old"));
+    const world = await oldWorld((put) => push(put, "r", manifest, ["old"]));
+    await world.collect();
+    world.now += 8 * DAY;
+    const link = revision("r", digestOf(manifest));
+    let looks = 0;
+    const stat: StorageDriver["stat"] = async (path, options) => {
+      if (path !== link || !isPurging || looks++ > 0) return world.driver.stat(path, options);
+      await world.driver.deleteFiles([link]);
+      throw new Error("EIO");
+    };
+    let isPurging = false;
+    const driver = changed(world.driver, {
+      stat,
+      putContent: async (path, bytes, options) => {
+        isPurging ||= path.includes("/journal/") && Buffer.from(bytes).includes('"purging"');
+        return world.driver.putContent(path, bytes, options);
+      },
+    });
+    const report = await markAndSweep({ clock: world.clock }, driver, openRegistry(driver), { removeUntagged: true });
+    expect(looks).toBeGreaterThan(0);
+    expect(report).toMatchObject({ failures: [{ path: link }], purged: { manifests: 0 } });
+    expect((await world.files()).has(link)).toBe(false);
+  });
+
   test("an abort waits for the removals of layer links that are under way, and has all of them written anew", async () => {
     const contents = ["one", "two", "three", "four"];
     const manifest = image(...contents.map(digestOf));
