@@ -13,6 +13,7 @@ import {
 } from "oci-registry-gc";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { contentOf, DAY, flatStore, MONTH_AGO, memoryStore, type Store } from "./support/stores.js";
+import { changed } from "./support/tree.js";
 import { layOut, vector } from "./support/vectors.js";
 
 const UNTAGGED: GcOptions = { readOnly: true, removeUntagged: true };
@@ -20,17 +21,6 @@ const UNTAGGED: GcOptions = { readOnly: true, removeUntagged: true };
 const collect = (driver: StorageDriver, options: GcOptions, ctx: GcContext = {}): Promise<GcReport> =>
   markAndSweep(ctx, driver, openRegistry(driver), options);
 const retag = () => layOut(vector("retag"), memoryStore());
-
-/** The driver with some of its members replaced. */
-function changed(driver: StorageDriver, members: Partial<StorageDriver>): StorageDriver {
-  return new Proxy(driver, {
-    get(target, member) {
-      if (member in members) return members[member as keyof StorageDriver];
-      const value: unknown = Reflect.get(target, member);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
-}
 
 describe("report", () => {
   test("is plain JSON, the same shape for a dry run and a real one", async () => {

@@ -25,17 +25,6 @@ import { blobPath, digestOf, World } from "../support/world.js";
 const collect = (driver: StorageDriver, options: GcOptions, ctx: GcContext = {}): Promise<GcReport> =>
   markAndSweep(ctx, driver, openRegistry(driver), options);
 
-/** A repository with some members of one's own. */
-function changedRepository(repository: Repository, members: Partial<Repository>): Repository {
-  return new Proxy(repository, {
-    get(target, member) {
-      if (member in members) return members[member as keyof Repository];
-      const value: unknown = Reflect.get(target, member);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
-}
-
 describe("hooks and logger", () => {
   const unhandled: unknown[] = [];
   const note = (error: unknown) => void unhandled.push(error);
@@ -114,6 +103,17 @@ describe("what a driver or a registry must not say", () => {
     return store;
   };
 
+  /** The v2 layout with other repositories. */
+  const namespaceOf = (driver: StorageDriver, other: (repository: Repository) => Repository): Namespace => {
+    const inner = openRegistry(driver);
+    return {
+      blobs: (options) => inner.blobs(options),
+      async *repositories(options) {
+        for await (const repository of inner.repositories(options)) yield other(repository);
+      },
+    };
+  };
+
   test.each(["repositories/b", "_manifests/tags/keep"])(
     "%s that a listing does not say to be a directory is no file: nothing goes",
     async (end) => {
@@ -147,19 +147,13 @@ describe("what a driver or a registry must not say", () => {
   test("a tag without a digest is damage", async () => {
     const { driver } = await two();
     const before = await contentOf(driver);
-    const inner = openRegistry(driver);
-    const registry: Namespace = {
-      blobs: (options) => inner.blobs(options),
-      async *repositories(options) {
-        for await (const repository of inner.repositories(options)) {
-          yield changedRepository(repository, {
-            async *tags() {
-              yield [{ name: "keep", path: `/tags/${repository.name}` }];
-            },
-          });
-        }
-      },
-    };
+    const registry = namespaceOf(driver, (repository) =>
+      changed<Repository>(repository, {
+        async *tags() {
+          yield [{ name: "keep", path: `/tags/${repository.name}` }];
+        },
+      }),
+    );
     const report = await markAndSweep({}, driver, registry, LAST);
     const told = ({ kind, path, repository }: (typeof report.problems)[number]) => [kind, path, repository];
     expect(report.problems.map(told).sort()).toEqual(["a", "b"].map((name) => ["missing-current-link", `/tags/${name}`, name]));
@@ -169,13 +163,7 @@ describe("what a driver or a registry must not say", () => {
   test.each([undefined, null, "b"])("a repository that is %s is none that may be passed over", async (none) => {
     const { driver } = await two();
     const before = await contentOf(driver);
-    const inner = openRegistry(driver);
-    const registry: Namespace = {
-      blobs: (options) => inner.blobs(options),
-      async *repositories(options) {
-        for await (const repository of inner.repositories(options)) yield repository.name === "b" ? (none as never) : repository;
-      },
-    };
+    const registry = namespaceOf(driver, (repository) => (repository.name === "b" ? (none as never) : repository));
     await expect(markAndSweep({}, driver, registry, LAST)).rejects.toThrow(`repositories() gave ${String(none)}`);
     expect(await contentOf(driver)).toEqual(before);
   });

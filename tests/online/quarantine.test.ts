@@ -305,6 +305,18 @@ describe("the write barrier", () => {
 });
 
 describe("restore, listRuns, purge", () => {
+  /** An old untagged image in `a`, of which a layer is needed in `b`. */
+  const sharing = async (): Promise<World> => {
+    const world = new World();
+    world.now -= 30 * DAY;
+    const put = (path: string, content: string) => world.put(path, content);
+    await push(put, "a", image(digestOf("base"), digestOf("own")), ["base", "own"]);
+    await push(put, "b", image(digestOf("base")), ["base"], "keep");
+    await push(put, "c", image(digestOf("other")), ["other"], "keep");
+    world.now += 30 * DAY;
+    return world;
+  };
+
   test("restore brings everything back, and it counts as young", async () => {
     const world = await new World().load("retag");
     const before = await world.files();
@@ -335,13 +347,7 @@ describe("restore, listRuns, purge", () => {
   });
 
   test.each(["everything", "a run"])("restore of %s brings back the links to layers that others keep, too", async (what) => {
-    const world = new World();
-    world.now -= 30 * DAY;
-    const put = (path: string, content: string) => world.put(path, content);
-    const old = image(digestOf("base"), digestOf("own"));
-    await push(put, "a", old, ["base", "own"]);
-    await push(put, "b", image(digestOf("base")), ["base"], "keep");
-    world.now += 30 * DAY;
+    const world = await sharing();
     const before = await world.files();
     const { runId } = await world.collect();
     expect(await world.files()).not.toEqual(before);
@@ -358,12 +364,7 @@ describe("restore, listRuns, purge", () => {
   });
 
   test("restore writes no link that a run took of which all was purged", async () => {
-    const world = new World();
-    world.now -= 30 * DAY;
-    const put = (path: string, content: string) => world.put(path, content);
-    await push(put, "a", image(digestOf("base"), digestOf("own")), ["base", "own"]);
-    await push(put, "b", image(digestOf("base")), ["base"], "keep");
-    world.now += 30 * DAY;
+    const world = await sharing();
     await world.collect();
     world.now += 8 * DAY;
     expect(await world.collect()).toMatchObject({ purged: { blobs: 2 } });
@@ -373,13 +374,7 @@ describe("restore, listRuns, purge", () => {
   });
 
   test("restore writes no link to a blob that was deleted since, though its run still has something aside", async () => {
-    const world = new World();
-    world.now -= 30 * DAY;
-    const put = (path: string, content: string) => world.put(path, content);
-    await push(put, "a", image(digestOf("base"), digestOf("own")), ["base", "own"]);
-    await push(put, "b", image(digestOf("base")), ["base"], "keep");
-    await push(put, "c", image(digestOf("other")), ["other"], "keep");
-    world.now += 30 * DAY;
+    const world = await sharing();
     await world.collect();
     for (const path of (await world.files()).keys()) if (path.startsWith(repo("b"))) await world.driver.deleteFiles([path]);
     expect(await world.collect({ readOnly: true })).toMatchObject({ deleted: { blobs: 2 } });

@@ -1,7 +1,7 @@
 /** A registry's tree by hand: single links and images, wherever a test wants them. */
 
 import { createHash } from "node:crypto";
-import type { StorageDriver } from "oci-registry-gc";
+import type { Repository, StorageDriver } from "oci-registry-gc";
 import { blobPath, digestOf, ROOT } from "./world.js";
 
 export type Put = (path: string, content: string) => Promise<unknown>;
@@ -35,11 +35,11 @@ export async function push(put: Put, name: string, manifest: string, layers: rea
   return digest;
 }
 
-/** The driver with some members of one's own. */
-export function changed(driver: StorageDriver, members: Partial<StorageDriver>): StorageDriver {
-  return new Proxy(driver, {
+/** A driver, or a repository, with some members of one's own. */
+export function changed<T extends Repository | StorageDriver = StorageDriver>(of: T, members: Partial<T>): T {
+  return new Proxy(of, {
     get(target, member) {
-      if (member in members) return members[member as keyof StorageDriver];
+      if (member in members) return members[member as keyof T];
       const value: unknown = Reflect.get(target, member);
       return typeof value === "function" ? (value.bind(target) as unknown) : value;
     },
