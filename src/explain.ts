@@ -1,3 +1,4 @@
+import type { GcContext } from "./context.js";
 import { isDigest } from "./digest.js";
 import type { StorageDriver } from "./driver.js";
 import { InvalidDigestError } from "./errors.js";
@@ -6,10 +7,11 @@ import { lookAtRegistry } from "./look.js";
 import { ASIDE, PRESENT, PROTECTED } from "./marks.js";
 import type { Namespace } from "./namespace.js";
 import { openSession } from "./online/session.js";
-import { checkOptions, type GcContext, type GcOptions, type Reason } from "./options.js";
+import type { GcOptions, Reason } from "./options.js";
 import { makePlan, type Plan } from "./plan.js";
 import type { RepositoryLook, RootReason } from "./repositoryLook.js";
 import { Run } from "./run.js";
+import { checkOptions } from "./settings.js";
 
 /** One step from what keeps a digest down to it; or what would take it away. */
 export interface ExplanationStep {

@@ -5,6 +5,7 @@
  */
 
 export type { Clock } from "./clock.js";
+export type { GcContext } from "./context.js";
 export { DigestSet } from "./digestSet.js";
 export type { AbortOptions, Failure, FileInfo, StorageDriver, VisitedFiles, Visits } from "./driver.js";
 export {
@@ -49,7 +50,7 @@ export type {
 export { heal, purge } from "./online/commands.js";
 export { listRuns, type QuarantinedRun } from "./online/listRuns.js";
 export { type RestoreReport, type RestoreTarget, restore } from "./online/restore.js";
-export type { DeletedItem, GcContext, GcOptions, ItemKind, ManifestInfo, Phase, PlannedItem, Progress, Reason } from "./options.js";
+export type { DeletedItem, GcOptions, ItemKind, ManifestInfo, Phase, PlannedItem, Progress, Reason } from "./options.js";
 export { memoryReferenceCache, type ReferenceCache } from "./referenceCache.js";
 export { openRegistry } from "./registry/openRegistry.js";
 export type { Removal, RemovalOptions, VacuumResult } from "./remover.js";

@@ -1,5 +1,6 @@
 import { account, announce } from "./accounts.js";
 import { conduct } from "./conduct.js";
+import type { GcContext } from "./context.js";
 import type { StorageDriver } from "./driver.js";
 import { refuseDamage, refuseEmptyMark, refuseRatio } from "./guards.js";
 import { takeInventory } from "./inventory.js";
@@ -7,7 +8,7 @@ import { lookAtRegistry } from "./look.js";
 import type { Namespace } from "./namespace.js";
 import { goOnInterrupted, putBackAtOnce, quarantine, settleAndPurge } from "./online/quarantine.js";
 import { openSession } from "./online/session.js";
-import type { GcContext, GcOptions } from "./options.js";
+import type { GcOptions } from "./options.js";
 import { makePlan, type Plan } from "./plan.js";
 import type { GcReport } from "./report.js";
 import { Run } from "./run.js";

@@ -2,6 +2,7 @@
 
 import { setMaxListeners } from "node:events";
 import { type Clock, systemClock } from "./clock.js";
+import { checkParts, type GcContext } from "./context.js";
 import { DigestIndex } from "./digestIndex.js";
 import type { StorageDriver } from "./driver.js";
 import { type DamagedRegistryError, messageOf } from "./errors.js";
@@ -16,11 +17,12 @@ import { ASIDE, Marks, PRESENT } from "./marks.js";
 import type { LookOptions, Namespace } from "./namespace.js";
 import type { AsideStore } from "./online/asideStore.js";
 import type { RunLock } from "./online/runLock.js";
-import { checkOptions, checkParts, type GcContext, type GcOptions, type Phase, type Progress, type Settings } from "./options.js";
+import type { GcOptions, Phase, Progress } from "./options.js";
 import { type CompleteNamespace, completeRegistry } from "./registry/completeRegistry.js";
 import { Ledger, type Problem } from "./report.js";
 import type { RepositoryLook } from "./repositoryLook.js";
 import { RunCalls } from "./runCalls.js";
+import { checkOptions, type Settings } from "./settings.js";
 import { Telemetry } from "./telemetry.js";
 
 const PROGRESS_EVERY_MS = 100;

@@ -3,7 +3,7 @@
 import type { StorageDriver } from "./driver.js";
 import { type Meter, meteredDriver } from "./internal/meteredDriver.js";
 import { TaskQueue } from "./internal/taskQueue.js";
-import type { Settings } from "./options.js";
+import type { Settings } from "./settings.js";
 
 export class RunCalls {
   private readonly calls: TaskQueue;

@@ -4,8 +4,8 @@
  */
 
 import { type Attributes, context, metrics, type Span, SpanStatusCode, type Tracer, trace } from "@opentelemetry/api";
+import type { GcContext } from "./context.js";
 import { codeOf, messageOf } from "./errors.js";
-import type { GcContext } from "./options.js";
 import type { GcReport, SweepCounts } from "./report.js";
 import { VERSION } from "./version.js";
 

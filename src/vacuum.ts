@@ -6,10 +6,10 @@ import { InvalidDigestError } from "./errors.js";
 import { mapAll, slicesOf } from "./internal/mapAll.js";
 import { type Logger, safeLogger } from "./logger.js";
 import type { Footprint } from "./namespace.js";
-import { checkOption } from "./options.js";
 import { DirectoryRepository } from "./registry/directoryRepository.js";
 import { DEFAULT_ROOT, isRepositoryName, isTag, Layout, REPOSITORY_PARTS } from "./registry/paths.js";
 import { failureOf, type Removal, type RemovalOptions, Remover, type VacuumResult } from "./remover.js";
+import { checkOption } from "./settings.js";
 
 /** Manifests whose index entries are looked up before their links go. */
 const MANIFESTS_AT_ONCE = 256;

@@ -2,8 +2,8 @@ import { type GcOptions, markAndSweep, openRegistry, Vacuum } from "oci-registry
 import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
 import { describe, expect, test } from "vitest";
-import { checkOptions } from "../src/options.js";
 import { toPlanned } from "../src/parts/runPlan.js";
+import { checkOptions } from "../src/settings.js";
 import { contentOf, memoryStore } from "./support/stores.js";
 import { layOut, vector } from "./support/vectors.js";
 import { World } from "./support/world.js";

@@ -1,9 +1,9 @@
 import { type ConnectionOptions, type Job, Queue, Worker, type WorkerOptions } from "bullmq";
+import { checkParts, type GcContext } from "../context.js";
 import type { StorageDriver } from "../driver.js";
 import { messageOf } from "../errors.js";
 import { safeLogger } from "../logger.js";
 import type { Namespace } from "../namespace.js";
-import { checkParts, type GcContext } from "../options.js";
 import type { WorkerHooks } from "../parts/index.js";
 import { DEFAULT_QUEUE, type PartData, partsQueueOf, type RunData } from "./jobs.js";
 import { processPart } from "./processPart.js";

@@ -1,13 +1,14 @@
 /** What lies aside: copies of blobs by the runs that moved them, the journals of these runs, and what was restored lately. */
 
 import { createHash } from "node:crypto";
-import { type Algorithm, isAlgorithm, isHexOf, splitDigest } from "../digest.js";
+import { type Algorithm, splitDigest } from "../digest.js";
 import type { DigestIndex } from "../digestIndex.js";
-import { type FileInfo, isPath, join, type StorageDriver } from "../driver.js";
+import { type FileInfo, join, type StorageDriver } from "../driver.js";
 import { isPathNotFound } from "../errors.js";
 import { addTo } from "../internal/addTo.js";
 import { readBounded, readWhole } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
+import { asideFile, filesBelow, type RestoredNote, readNote } from "./asideFiles.js";
 import { Journal, type JournalBlob, type JournalLink } from "./journal.js";
 
 /** A blob's data that lies aside. */
@@ -20,25 +21,10 @@ export interface AsideCopy {
   readonly isManifest: boolean;
 }
 
-/** What was restored counts as young for a while: noted here, since a moved file keeps its old time. */
-export interface RestoredNote {
-  readonly path: string;
-  readonly digests: readonly string[];
-  /** By the storage's clock; NaN where unknown. */
-  readonly time: number;
-}
-
 /** A layer link, and the run that took it. */
 export interface TakenLink {
   readonly runId: string;
   readonly link: JournalLink;
-}
-
-const RUN = /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/;
-
-/** What lies aside under another name would not be found again. */
-export function isRunId(name: string): boolean {
-  return RUN.test(name);
 }
 
 export class AsideStore {
@@ -109,25 +95,28 @@ export class AsideStore {
 
   /** Takes what a listing names; what is none of ours is told. */
   private async takeFile(info: FileInfo, options: LookOptions): Promise<void> {
-    const [runId = "", part, ...rest] = info.path.slice(this.directory.length + 1).split("/");
-    const isRun = isPath(info.path) && RUN.test(runId);
-    const digest = isRun && part === "blobs" ? digestOfCopy(rest) : undefined;
-    if (digest !== undefined) {
-      this.addCopy(this.digests.add(digest), { runId, path: info.path, size: info.size, isManifest: false });
-      this.runs.add(runId);
-      return;
+    const file = asideFile(this.directory, info.path);
+    switch (file?.kind) {
+      case "copy":
+        this.addCopy(this.digests.add(file.digest), { runId: file.runId, path: info.path, size: info.size, isManifest: false });
+        this.runs.add(file.runId);
+        return;
+      case "journal":
+        this.runs.add(file.runId);
+        return;
+      case "parts":
+        this.partsOf.add(file.runId);
+        return;
+      case "note": {
+        const note = await readNote(this.driver, info.path, options);
+        if (note === undefined) break;
+        this.notes.push(note);
+        return;
+      }
+      case undefined:
+        break;
     }
-    if (isRun && part === "journal") {
-      this.runs.add(runId);
-      return;
-    }
-    if (isRun && part === "parts") {
-      this.partsOf.add(runId);
-      return;
-    }
-    const note = isRun && part === "restored.json" ? await readNote(this.driver, info.path, options) : undefined;
-    if (note === undefined) options.onUnrecognized?.(info.path);
-    else this.notes.push(note);
+    options.onUnrecognized?.(info.path);
   }
 
   /** One journal, with those of its items that `holds` asks for. */
@@ -248,55 +237,12 @@ export class AsideStore {
   }
 }
 
-/** The digest of `<algorithm>/<hex>/data`. */
-function digestOfCopy([algorithm = "", hex = "", file, ...more]: readonly string[]): string | undefined {
-  const isCopy = isAlgorithm(algorithm) && isHexOf(algorithm, hex) && file === "data" && more.length === 0;
-  return isCopy ? `${algorithm}:${hex}` : undefined;
-}
-
 function keyOf(kind: JournalLink["kind"], repository: string, digest: string): string {
   return `${kind} ${repository} ${digest}`;
-}
-
-/** Every file below a directory of ours, however the store lists. */
-async function filesBelow(driver: StorageDriver, directory: string, options: LookOptions): Promise<FileInfo[]> {
-  const files: FileInfo[] = [];
-  if (driver.walk !== undefined) {
-    for await (const page of driver.walk(directory, options)) for (const info of page) files.push(info);
-    return files;
-  }
-  const open = [directory];
-  for (let path = open.pop(); path !== undefined; path = open.pop()) {
-    try {
-      for await (const page of driver.list(path, options)) {
-        for (const info of page) {
-          if (!info.isDirectory) files.push(info);
-          else if (isPath(info.path)) open.push(info.path);
-        }
-      }
-    } catch (error) {
-      // Nothing lies aside; or another purge took it away just now.
-      if (!isPathNotFound(error)) throw error;
-    }
-  }
-  return files;
 }
 
 async function hashOf(driver: StorageDriver, path: string, algorithm: Algorithm): Promise<string> {
   const hash = createHash(algorithm);
   for await (const chunk of readWhole(driver, path)) hash.update(chunk);
   return hash.digest("hex");
-}
-
-async function readNote(driver: StorageDriver, path: string, options: LookOptions): Promise<RestoredNote | undefined> {
-  try {
-    const bytes = await readBounded(driver, path, { signal: options.signal, maxBytes: 64 * 1024 * 1024 });
-    const value: unknown = JSON.parse(Buffer.from(bytes).toString("utf8"));
-    const { modTime } = await driver.stat(path, options);
-    if (!Array.isArray(value)) return undefined;
-    return { path, digests: value.filter((each) => typeof each === "string"), time: modTime?.getTime() ?? Number.NaN };
-  } catch (error) {
-    if (isPathNotFound(error) || error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }

@@ -1,9 +1,10 @@
 import { conduct } from "../conduct.js";
+import type { GcContext } from "../context.js";
 import type { StorageDriver } from "../driver.js";
 import { lookAtRegistry, type RegistryLook } from "../look.js";
 import { LIVE } from "../marks.js";
 import type { Namespace } from "../namespace.js";
-import type { GcContext, GcOptions } from "../options.js";
+import type { GcOptions } from "../options.js";
 import type { GcReport } from "../report.js";
 import { Run } from "../run.js";
 import { recoverLinks } from "./closeJournals.js";

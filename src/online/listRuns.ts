@@ -1,8 +1,9 @@
 import { isoTime } from "../clock.js";
+import type { GcContext } from "../context.js";
 import type { StorageDriver } from "../driver.js";
 import type { Namespace } from "../namespace.js";
-import { checkOptions, type GcContext } from "../options.js";
 import { Run } from "../run.js";
+import { checkOptions } from "../settings.js";
 import type { AsideStore } from "./asideStore.js";
 import type { Journal } from "./journal.js";
 import { openAside } from "./session.js";

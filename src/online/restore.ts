@@ -1,9 +1,9 @@
 import { conduct } from "../conduct.js";
+import type { GcContext } from "../context.js";
 import type { Failure, StorageDriver } from "../driver.js";
 import { codeOf, isObject, messageOf } from "../errors.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { Namespace, Repository } from "../namespace.js";
-import type { GcContext } from "../options.js";
 import { Run } from "../run.js";
 import type { AsideStore } from "./asideStore.js";
 import { inBatches } from "./batches.js";

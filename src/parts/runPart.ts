@@ -1,7 +1,7 @@
+import type { GcContext } from "../context.js";
 import type { StorageDriver } from "../driver.js";
 import type { Namespace } from "../namespace.js";
 import { RunLock } from "../online/runLock.js";
-import type { GcContext } from "../options.js";
 import { Run } from "../run.js";
 import { VERSION } from "../version.js";
 import { WorkerRefusedError } from "./errors.js";

@@ -1,6 +1,7 @@
 /** What a run in parts is: fixed before its first part, and the same for all that make it. */
 
-import { type GcOptions, givenOptions } from "../options.js";
+import type { GcOptions } from "../options.js";
+import { givenOptions } from "../settings.js";
 
 /** What a worker brings itself: functions are in no plan. */
 export type WorkerHooks = Pick<GcOptions, "keep" | "onDeleted" | "onItem" | "referenceCache">;

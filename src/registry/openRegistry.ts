@@ -1,8 +1,8 @@
+import { checkDriver } from "../context.js";
 import { DigestIndex } from "../digestIndex.js";
 import { type FileInfo, isPath, join, type StorageDriver } from "../driver.js";
 import { DatabaseInUseError, isObject, isPathNotFound } from "../errors.js";
 import type { LookOptions, Namespace, Repository, SurveyedRepository } from "../namespace.js";
-import { checkDriver } from "../options.js";
 import { blobsBetween, listBlobs, listPackedBlobs, lookAtBlob, lookAtBlobs } from "./blobs.js";
 import { DirectoryRepository } from "./directoryRepository.js";
 import { allChildren, children, ListingsAhead, walkBelow } from "./listing.js";

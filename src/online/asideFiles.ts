@@ -1,0 +1,81 @@
+/** The files that lie aside: what each is, by its name, and what the notes among them say. */
+
+import { isAlgorithm, isHexOf } from "../digest.js";
+import { type FileInfo, isPath, type StorageDriver } from "../driver.js";
+import { isPathNotFound } from "../errors.js";
+import { readBounded } from "../internal/readBounded.js";
+import type { LookOptions } from "../namespace.js";
+
+/** What was restored counts as young for a while: noted here, since a moved file keeps its old time. */
+export interface RestoredNote {
+  readonly path: string;
+  readonly digests: readonly string[];
+  /** By the storage's clock; NaN where unknown. */
+  readonly time: number;
+}
+
+const RUN = /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/;
+
+/** What lies aside under another name would not be found again. */
+export function isRunId(name: string): boolean {
+  return RUN.test(name);
+}
+
+/** What a file of a run is. */
+export type AsideFile =
+  | { readonly kind: "copy"; readonly runId: string; readonly digest: string }
+  | { readonly kind: "journal" | "parts" | "note"; readonly runId: string };
+
+/** What a path below `directory` is; undefined where it is none of ours. */
+export function asideFile(directory: string, path: string): AsideFile | undefined {
+  const [runId = "", part, ...rest] = path.slice(directory.length + 1).split("/");
+  if (!isPath(path) || !isRunId(runId)) return undefined;
+  if (part === "journal" || part === "parts") return { kind: part, runId };
+  if (part === "restored.json") return { kind: "note", runId };
+  const digest = part === "blobs" ? digestOfCopy(rest) : undefined;
+  return digest === undefined ? undefined : { kind: "copy", runId, digest };
+}
+
+/** The digest of `<algorithm>/<hex>/data`. */
+function digestOfCopy([algorithm = "", hex = "", file, ...more]: readonly string[]): string | undefined {
+  const isCopy = isAlgorithm(algorithm) && isHexOf(algorithm, hex) && file === "data" && more.length === 0;
+  return isCopy ? `${algorithm}:${hex}` : undefined;
+}
+
+/** Every file below a directory of ours, however the store lists. */
+export async function filesBelow(driver: StorageDriver, directory: string, options: LookOptions): Promise<FileInfo[]> {
+  const files: FileInfo[] = [];
+  if (driver.walk !== undefined) {
+    for await (const page of driver.walk(directory, options)) for (const info of page) files.push(info);
+    return files;
+  }
+  const open = [directory];
+  for (let path = open.pop(); path !== undefined; path = open.pop()) {
+    try {
+      for await (const page of driver.list(path, options)) {
+        for (const info of page) {
+          if (!info.isDirectory) files.push(info);
+          else if (isPath(info.path)) open.push(info.path);
+        }
+      }
+    } catch (error) {
+      // Nothing lies aside; or another purge took it away just now.
+      if (!isPathNotFound(error)) throw error;
+    }
+  }
+  return files;
+}
+
+/** A note; undefined where it is none, or no longer there. */
+export async function readNote(driver: StorageDriver, path: string, options: LookOptions): Promise<RestoredNote | undefined> {
+  try {
+    const bytes = await readBounded(driver, path, { signal: options.signal, maxBytes: 64 * 1024 * 1024 });
+    const value: unknown = JSON.parse(Buffer.from(bytes).toString("utf8"));
+    const { modTime } = await driver.stat(path, options);
+    if (!Array.isArray(value)) return undefined;
+    return { path, digests: value.filter((each) => typeof each === "string"), time: modTime?.getTime() ?? Number.NaN };
+  } catch (error) {
+    if (isPathNotFound(error) || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
