@@ -37,6 +37,10 @@ export class InstantClock {
   readonly slept: number[] = [];
   private passed = 0;
   now = () => Date.now() + this.passed;
+  /** Time passes, and nobody has slept. */
+  advance(ms: number): void {
+    this.passed += ms;
+  }
   sleep = async (ms: number, signal?: AbortSignal) => {
     signal?.throwIfAborted();
     this.slept.push(ms);

@@ -151,6 +151,29 @@ describe("patience", () => {
     expect([s3.count(), clock.slept.length]).toEqual([1, 0]);
   });
 
+  test("Retry-After beyond the budget holds the others no longer than the budget", async () => {
+    const { s3, driver, clock } = s3World({ retryBudgetMs: 2000 });
+    s3.put("a", "x");
+    s3.interrupt = ({ nth }) => (nth === 0 ? { status: 429, headers: { "retry-after": "3600" }, body: "" } : undefined);
+    await expect(driver.getContent("/a")).rejects.toMatchObject({ code: "DRIVER_ERROR" });
+    expect(await driver.getContent("/a")).toHaveLength(1);
+    expect(clock.slept).toHaveLength(1);
+    expect(clock.slept[0]).toBeLessThanOrEqual(2000);
+    expect(clock.slept[0]).toBeGreaterThan(1000);
+  });
+
+  test("the budget is for further tries: neither a first one that takes all of it nor one's turn is counted", async () => {
+    const { s3, driver, clock } = s3World({ maxInFlight: 1 });
+    s3.put("a", "x");
+    s3.interrupt = ({ nth }) => {
+      if (nth >= 4) return undefined;
+      clock.advance(59_999);
+      return fault(503, "SlowDown");
+    };
+    const all = await Promise.all(Array.from({ length: 4 }, () => driver.getContent("/a")));
+    expect(all.map((bytes) => bytes.length)).toEqual([1, 1, 1, 1]);
+  });
+
   test("Retry-After is asked of all: nobody else goes on meanwhile", async () => {
     const { s3, driver, clock } = s3World({ maxInFlight: 1 });
     s3.put("a", "x");

@@ -62,7 +62,6 @@ export class Requests {
     let style = this.style;
     let spent = 0;
     for (let tries = 1; ; tries++) {
-      const startedAt = this.clock.now();
       const result = await this.attempt(operation, make(), style, sending);
       if ("value" in result) {
         // What takes the one kind of request as the client has it may still refuse the other: no way back.
@@ -74,7 +73,8 @@ export class Requests {
         style = "md5";
         continue;
       }
-      spent += this.clock.now() - startedAt;
+      // It is a budget for further tries: the first may have taken all of it to time out. Waiting for one's turn is none.
+      if (tries > 1) spent += result.inFlightMs;
       const wait = kindOf(failure) === "final" ? Number.POSITIVE_INFINITY : waitBefore(tries, failure);
       if (spent + wait > this.budgetMs) return this.giveUp(operation, sending, failure, error, tries);
       await this.clock.sleep(wait, sending.signal);
@@ -99,13 +99,14 @@ export class Requests {
     command: S3Command<I, O>,
     style: ChecksumStyle,
     { signal, read, checksums }: Sending<O, T>,
-  ): Promise<{ value: T } | { failure: S3Failure; error: unknown }> {
+  ): Promise<{ value: T } | { failure: S3Failure; error: unknown; inFlightMs: number }> {
     const stack = command.middlewareStack as unknown as Stack;
     withoutRetries(stack);
     if (checksums === true) withChecksums(stack, style);
     else withoutChecksums(stack);
     const ticket = await this.gate.enter(signal);
     const limit = limited(signal, operation.includes("Copy") || operation.startsWith("Complete") ? COPY_MS : ANSWER_MS);
+    const startedAt = this.clock.now();
     this.sent[operation] = (this.sent[operation] ?? 0) + 1;
     try {
       const value = await read(await this.client.send(command, { abortSignal: limit.signal }), limit.signal);
@@ -114,10 +115,11 @@ export class Requests {
     } catch (error) {
       const failure = failureOf(limit.hasTimedOut() ? limit.signal.reason : error, this.clock.now());
       const isOverrun = signal?.aborted !== true && kindOf(failure) === "overrun";
-      if (isOverrun && failure.retryAfterMs !== undefined) this.gate.pause(failure.retryAfterMs);
+      // Whoever asks for longer than anybody may wait is asked again before.
+      if (isOverrun && failure.retryAfterMs !== undefined) this.gate.pause(Math.min(failure.retryAfterMs, this.budgetMs));
       this.gate.leave(ticket, isOverrun ? "overrun" : "other");
       signal?.throwIfAborted();
-      return { failure, error };
+      return { failure, error, inFlightMs: this.clock.now() - startedAt };
     } finally {
       limit.end();
     }
