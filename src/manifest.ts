@@ -14,6 +14,8 @@ const rule = manifestRule({ crypto, digest: DIGEST, layout: ENTRY_LAYOUT });
 /** Why bytes are not the manifest that their digest promises. */
 export interface ManifestDamage {
   readonly kind: DamageKind & ("digest-mismatch" | "not-json" | "too-large");
+  /** Of bytes that were not proved: whether they may be what is left of a document. */
+  readonly mayBeDocument?: boolean;
   readonly message: string;
 }
 
@@ -22,9 +24,15 @@ export function readManifest(digest: string, bytes: Uint8Array): ManifestDocumen
   if (bytes.length > MAX_MANIFEST_BYTES) return { kind: "too-large", message: "is larger than the 4 MiB that registries accept" };
   const { algorithm, hex } = splitDigest(digest);
   if (crypto.hash(algorithm, bytes, "hex") !== hex) {
-    return { kind: "digest-mismatch", message: `has other content than its digest says (${bytes.length} bytes)` };
+    const message = `has other content than its digest says (${bytes.length} bytes)`;
+    return { kind: "digest-mismatch", mayBeDocument: mayBeDocument(bytes), message };
   }
   return rule.read(bytes) ?? { kind: "not-json", message: "is no JSON" };
+}
+
+/** Whether bytes begin as a document does, or as a file that was lost in a crash of the disk: empty, or with zeros. */
+function mayBeDocument(bytes: Uint8Array): boolean {
+  return /^[\s\0\ufeff]*(?:\{|$)/.test(Buffer.from(bytes.subarray(0, 64)).toString("utf8"));
 }
 
 /** All that a run keeps of a manifest of so many bytes, packed: src/manifestEntry.ts reads it. */

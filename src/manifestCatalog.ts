@@ -13,6 +13,8 @@ import { ReferenceLists } from "./referenceLists.js";
 export interface ManifestProblem {
   readonly kind: DamageKind;
   readonly message: string;
+  /** Of bytes that were not proved: whether they may be what is left of a document. */
+  readonly mayBeDocument?: boolean;
 }
 
 const WHOLE = 1;

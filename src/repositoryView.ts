@@ -252,9 +252,9 @@ export class RepositoryView implements Graph {
     return asked.filter((number) => this.servable.get(number) === true).map(blobOf);
   }
 
-  /** Of bytes that were not proved nobody knows that they are no manifest's; whatever else is wrong with them, they are a mere blob's. */
+  /** Of a document that was not proved nobody knows what it named; whatever else is wrong with the bytes, they are a mere blob's. */
   private judgeServed(number: number, problem: ManifestProblem | undefined): void {
-    if (problem?.kind !== "digest-mismatch") return;
+    if (problem?.kind !== "digest-mismatch" || problem.mayBeDocument === false) return;
     const digest = this.run.digests.digest(number);
     const [path = ""] = this.repository.layerLinkFootprint(digest).files;
     this.hasUnknownNeeds = true;

@@ -83,6 +83,20 @@ describe("a child that only a layer link serves, and that does not hold what its
     for (const path of LAYERS) expect(files.has(path), path).toBe(true);
   });
 
+  // What a disk makes of a file in a crash, too: as a document it would have begun.
+  test.each([
+    ["{ alone", "{", 1],
+    ["nothing", "", 1],
+    ["zeros", "\0\0\0", 1],
+    ["what no document begins with", "a layer", 3],
+  ])("protects it where %s is left of it; mere bytes are a blob", async (_, left, deleted) => {
+    const store = memoryStore();
+    await fill((path, content) => store.put(path, content), "index");
+    await store.put(blobPath(digestOf(child)), left);
+    const report = await markAndSweep({}, store.driver, openRegistry(store.driver), { readOnly: true, removeUntagged: true });
+    expect(report).toMatchObject({ status: "completed", deleted: { blobs: deleted }, problemCount: deleted === 1 ? 1 : 0 });
+  });
+
   test("nor does a reading that was short, once", async () => {
     const store = memoryStore();
     await fill((path, content) => store.put(path, content), "index");
