@@ -7,7 +7,7 @@ import { isPathNotFound, LockedError, messageOf, UnsupportedError } from "../err
 import type { Namespace } from "../namespace.js";
 import { isRunId } from "../online/asideFiles.js";
 import { AsideStore } from "../online/asideStore.js";
-import { undo } from "../online/putBack.js";
+import { countAside, undo } from "../online/putBack.js";
 import { RunLock } from "../online/runLock.js";
 import { closeSession, sayDegree } from "../online/session.js";
 import { measureOffset, refuseSkew } from "../online/storageClock.js";
@@ -80,6 +80,7 @@ export async function collectInParts(
   piecesOf(run);
   const open = async () => {
     const about = { version: VERSION, runId: freeId, startedAt: run.startedAt, options: planned, shards, needs };
+    if (begun !== undefined) await refuseOwnSkew(run);
     const { store, plan } = begun ?? (await beginPlan(run, about));
     return new Lead(run, store.through(run.settlingDriver), plan, parted.execute);
   };
@@ -163,13 +164,21 @@ async function beginPlan(run: Run, about: Omit<RunPlan, "storageOffset" | "lock"
       "a run in parts needs a place on the registry's storage: the namespace's `online`, and the driver's putContent",
     );
   for (const warning of (await run.registry.guard?.(run.look)) ?? []) run.log.warn(warning);
-  if (!run.settings.dryRun)
-    run.storageOffset = await measureOffset(run.driver, run.settlingDriver, run.clock, `${online.lock}.${about.runId}`);
-  if (!run.settings.readOnly) refuseSkew(run.storageOffset);
+  run.storageOffset = await refuseOwnSkew(run);
   const plan: RunPlan = { ...about, storageOffset: run.storageOffset, lock: RunLock.contentFor(about.runId, about.startedAt) };
   const store = await new PartStore(run.settlingDriver, directoryOf(run.registry, about.runId), about.runId, "").begin(plan);
   if (JSON.stringify(await store.readPlan()) === JSON.stringify(plan)) return { store, plan };
   throw new LockedError(`run ${about.runId} was begun by somebody else at the same moment; whoever did leads it`);
+}
+
+/** How far the storage's clock is ahead of this machine's: whoever takes a run up tells by it what is young, and what has lain aside for long. */
+async function refuseOwnSkew(run: Run): Promise<number> {
+  const { dryRun, readOnly } = run.settings;
+  if (dryRun) return 0;
+  const probe = `${run.registry.online?.lock ?? ""}.${run.ledger.runId}`;
+  const offset = await measureOffset(run.driver, run.settlingDriver, run.clock, probe);
+  if (!readOnly) refuseSkew(offset);
+  return offset;
 }
 
 /** The whole of it; where it is let go of meanwhile, the suspension. */
@@ -234,12 +243,20 @@ async function undoAll(run: Run, lead: Lead): Promise<boolean> {
     const { settlingDriver, registry, digests } = run;
     if (registry.online === undefined) return true;
     run.aside = await AsideStore.open(settlingDriver, registry.online.aside, digests, { journalDriver: settlingDriver });
+    recountAside(run, run.aside);
     await undo(run, run.settlingDriver);
     return true;
   } catch (error) {
     run.log.error(`what run ${run.ledger.runId} took could not be put back: ${messageOf(error)}; the next run does`, { error });
     return false;
   }
+}
+
+/** What the run has put aside by now: of a stage that was not closed nobody has told how much. */
+function recountAside(run: Run, aside: AsideStore): void {
+  const { quarantined, runId } = run.ledger;
+  Object.assign(quarantined, { manifests: 0, blobs: 0, bytes: 0 });
+  for (const copy of [...aside.copies.values()].flat()) if (copy.runId === runId) countAside(quarantined, copy, 1);
 }
 
 /**

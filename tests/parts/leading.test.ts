@@ -5,6 +5,7 @@ import { type GcReport, openRegistry, type StorageDriver } from "oci-registry-gc
 import { collectInParts, type PartedOptions, type PartedRun, type PartJob, runPart, Suspension, tidyUp } from "oci-registry-gc/parts";
 import { InterceptedDriver } from "oci-registry-gc/testing";
 import { beforeEach, describe, expect, test } from "vitest";
+import { systemClock } from "../../src/clock.js";
 import { contentOf, memoryStore } from "../support/stores.js";
 import { layOut, vector } from "../support/vectors.js";
 
@@ -44,6 +45,20 @@ describe("aborted after something was moved aside", () => {
     expect(await registry()).toEqual(before);
     expect(await parts()).toEqual([]);
     expect(await paths()).not.toContain(LOCK);
+  });
+
+  test("in the middle of a stage, its report counts what is aside at its end: nothing", async () => {
+    const control = new AbortController();
+    const reason = new Error("enough");
+    const stopping = new InterceptedDriver(driver, ({ method }, proceed) => {
+      if (method === "move") control.abort(reason);
+      return proceed();
+    });
+    const execute = (jobs: readonly PartJob[]) => make(jobs, stopping);
+    await expect(lead(randomUUID(), { execute }, control)).rejects.toBe(reason);
+    const none = { manifests: 0, blobs: 0, bytes: 0 };
+    expect(reason).toMatchObject({ report: { quarantined: none, deleted: { blobs: 0 } } });
+    expect(await registry()).toEqual(before);
   });
 
   test("by a suspension, all stays as it is, and who takes it up goes on", async () => {
@@ -136,6 +151,19 @@ describe("the end of a run", () => {
     expect(report).toMatchObject({ status: "completed", quarantined: { blobs: 3 } });
     expect(warnings.join()).toContain("left could not be removed");
   });
+});
+
+test("whoever takes a run up is asked for its clock, as whoever begins one", async () => {
+  const runId = randomUUID();
+  const execute = () => Promise.reject(new Suspension("later"));
+  await expect(lead(runId, { execute })).rejects.toBeInstanceOf(Suspension);
+  for (const days of [9, -9]) {
+    const clock = { ...systemClock, now: () => Date.now() + days * 86_400_000 };
+    const run = { runId, shards: 2, execute };
+    const taken = collectInParts({ clock }, driver, openRegistry(driver), OPTIONS, run);
+    await expect(taken).rejects.toMatchObject({ code: "CLOCK_SKEW" });
+  }
+  await expect(lead(runId)).resolves.toMatchObject({ status: "completed" });
 });
 
 test("a name that a run with a journal has used up is not used again: the journal stays what it was", async () => {
