@@ -26,6 +26,14 @@ export function refuseEmptyMark(run: Run, repositories: number, blobs: number): 
   );
 }
 
+/** Of a look that comes when things lie aside: whoever sees no repository would purge all of it. */
+export function refuseEmptyLook(run: Run, repositories: number, isAnythingAside: boolean): void {
+  if (repositories > 0 || !isAnythingAside || run.settings.allowEmptyMark) return;
+  throw new EmptyMarkError(
+    "data lies aside, but not one repository was found: nothing was purged. Is the root right, is everything mounted? allowEmptyMark: true purges all the same",
+  );
+}
+
 /** `present`: blobs of the inventory. */
 export function refuseRatio(run: Run, present: number): void {
   const { maxDeleteRatio } = run.settings;

@@ -132,7 +132,13 @@ export async function planRepository(run: Run, look: RepositoryLook): Promise<Re
     isEmptied: removeEmptyRepositories && readOnly && look.wouldBeEmpty,
   };
   const items = plan.manifests.length + plan.layerLinks.length + plan.uploads.length;
-  return items > 0 || plan.isEmptied ? plan : undefined;
+  return items > 0 || plan.isEmptied || leavesLinks(run, look) ? plan : undefined;
+}
+
+/** Whether links stay to blobs that are put aside: a journal must name them, or a later look takes them for a push's. */
+function leavesLinks(run: Run, { loose }: RepositoryLook): boolean {
+  if (run.settings.removeLayerLinks || !run.quarantines) return false;
+  return [...loose.values()].some(({ blob }) => run.marks.has(blob, DOOMED));
 }
 
 /**

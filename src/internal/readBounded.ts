@@ -3,6 +3,7 @@
 import { addAbortSignal, finished, Readable } from "node:stream";
 import type { AbortOptions, StorageDriver } from "../driver.js";
 import { toDriverError } from "./driverErrors.js";
+import { withPatience } from "./untilAborted.js";
 
 /** A whole small object, or `maxBytes + 1` bytes of a larger one. */
 export async function readBounded(
@@ -21,13 +22,18 @@ export async function readBounded(
   }
 }
 
-/** Everything that a path holds, piece by piece. */
-export async function* readWhole(driver: StorageDriver, path: string, options: AbortOptions = {}): AsyncIterable<Uint8Array> {
-  const stream = await open(driver, path, options);
+/** Everything that a path holds, piece by piece; after `aborted` no piece is waited for longer than a minute. */
+export async function* readWhole(driver: StorageDriver, path: string, aborted: AbortSignal): AsyncIterable<Uint8Array> {
+  const stream = await open(driver, path, {});
+  const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
   try {
-    for await (const chunk of stream) yield chunk as Uint8Array;
+    for (;;) {
+      const step = await withPatience(chunks.next(), aborted);
+      if (step.done === true) return;
+      yield step.value;
+    }
   } catch (error) {
-    throw toDriverError(driver.name, "reading", path, error, options.signal);
+    throw toDriverError(driver.name, "reading", path, error, undefined);
   } finally {
     stream.destroy();
   }

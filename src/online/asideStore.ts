@@ -230,10 +230,10 @@ export class AsideStore {
     return undefined;
   }
 
-  /** Whether a copy holds what its digest says: read whole, as a stream. */
-  async isSound(driver: StorageDriver, number: number, copy: AsideCopy): Promise<boolean> {
+  /** Whether a copy holds what its digest says: read whole, as a stream. After an abort it is not waited for longer than a minute. */
+  async isSound(driver: StorageDriver, number: number, copy: AsideCopy, aborted: AbortSignal): Promise<boolean> {
     const { algorithm, hex } = splitDigest(this.digests.digest(number));
-    return (await hashOf(driver, copy.path, algorithm)) === hex;
+    return (await hashOf(driver, copy.path, algorithm, aborted)) === hex;
   }
 }
 
@@ -241,8 +241,8 @@ function keyOf(kind: JournalLink["kind"], repository: string, digest: string): s
   return `${kind} ${repository} ${digest}`;
 }
 
-async function hashOf(driver: StorageDriver, path: string, algorithm: Algorithm): Promise<string> {
+async function hashOf(driver: StorageDriver, path: string, algorithm: Algorithm, aborted: AbortSignal): Promise<string> {
   const hash = createHash(algorithm);
-  for await (const chunk of readWhole(driver, path)) hash.update(chunk);
+  for await (const chunk of readWhole(driver, path, aborted)) hash.update(chunk);
   return hash.digest("hex");
 }

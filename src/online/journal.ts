@@ -57,6 +57,8 @@ export class Journal {
   begunAt: number | undefined;
   settledAt: number | undefined;
   purgingAt: number | undefined;
+  /** Whether a purge has ever begun to remove its links. */
+  hasUnlinked = false;
   purgedAt: number | undefined;
   /** Why it can't be believed, where it can't. */
   damage: string | undefined;
@@ -161,6 +163,7 @@ export class Journal {
         break;
       case "purging":
         this.purgingAt = record.at;
+        this.hasUnlinked = true;
         break;
       case "unlinked":
         this.purgingAt = undefined;

@@ -22,7 +22,7 @@ import { Vacuum } from "../vacuum.js";
 import type { AsideCopy, AsideStore } from "./asideStore.js";
 import { KEEP_PURGED_MS } from "./closeJournals.js";
 import type { Journal } from "./journal.js";
-import { countAside, isThere, putBackBlobs } from "./putBack.js";
+import { countAside, isInPlace, isThere, putBackBlobs } from "./putBack.js";
 import { dyingManifests, unlinkManifests } from "./unlinkManifests.js";
 
 /** Runs whose quarantine is over: settled long enough ago, by the storage's clock. */
@@ -61,9 +61,7 @@ export async function isSeen(run: Run, journal: Journal, names: ReadonlySet<stri
 
 /** Deletes copies that nobody will need: what they are copies of was pushed again. */
 async function deleteRedundant(run: Run, aside: AsideStore, journal: Journal): Promise<void> {
-  // A sleeper may be about to drop what lies in its place, if a move is two steps: then the copy is all there is.
-  const isLongAgo = (journal.settledAt ?? Number.NaN) <= run.storageNow() - KEEP_PURGED_MS;
-  if (!isLongAgo) return;
+  if (mayBeHalfMoved(run, journal)) return;
   const kept = copiesOf(aside, journal).filter(([number]) => run.marks.isKept(number));
   const isInPlace = await mapAll(kept, ([number, copy]) => liesInPlace(run, aside, number, copy));
   await deleteData(
@@ -72,6 +70,11 @@ async function deleteRedundant(run: Run, aside: AsideStore, journal: Journal): P
     journal,
     kept.filter((_, i) => isInPlace[i]),
   );
+}
+
+/** Whether a sleeper may be about to drop what lies in its place, if a move is two steps: then the copy is all there is. */
+function mayBeHalfMoved(run: Run, { settledAt = Number.NaN }: Journal): boolean {
+  return !(settledAt <= run.storageNow() - KEEP_PURGED_MS);
 }
 
 /** The data alone, where links are dealt with: what is needed goes back, what a run put aside and nobody needs goes for good. */
@@ -85,7 +88,13 @@ export async function purgeData(run: Run, aside: AsideStore, journals: readonly 
 
 async function deleteDying(run: Run, aside: AsideStore, journal: Journal): Promise<void> {
   const dying = copiesOf(aside, journal).filter(([number]) => !run.marks.isKept(number));
-  await deleteData(run, aside, journal, dying);
+  const stays = mayBeHalfMoved(run, journal) ? await mapAll(dying, ([number]) => isInPlace(run, number)) : [];
+  await deleteData(
+    run,
+    aside,
+    journal,
+    dying.filter((_, i) => stays[i] !== true),
+  );
 }
 
 /**
@@ -102,7 +111,7 @@ async function unseenRepository(run: Run, journal: Journal, names: ReadonlySet<s
 /** Whether a blob that was pushed again lies in its place, and holds what its digest says: then nobody will need its copy. */
 async function liesInPlace(run: Run, aside: AsideStore, number: number, copy: AsideCopy): Promise<boolean> {
   const [place = ""] = run.registry.blobFootprint(run.digests.digest(number)).files;
-  return (await isThere(run.driver, place)) && (await aside.isSound(run.driver, number, { ...copy, path: place }));
+  return (await isInPlace(run, number)) && (await aside.isSound(run.driver, number, { ...copy, path: place }, run.signal));
 }
 
 /** What a run put aside. */

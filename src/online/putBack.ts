@@ -66,7 +66,7 @@ export async function putBack(run: Run, driver: StorageDriver, number: number, c
   const [place = ""] = run.registry.blobFootprint(digest).files;
   if (await isThere(driver, place)) return "there";
   try {
-    if (!(await run.aside?.isSound(driver, number, copy))) {
+    if (!(await run.aside?.isSound(driver, number, copy, run.signal))) {
       const message = `${copy.path} lies aside and does not hold what its digest says; it was not put back`;
       run.ledger.addProblem({ kind: "digest-mismatch", path: copy.path, digest, message });
       run.log.warn(message);
@@ -109,6 +109,12 @@ export async function writeLink(driver: StorageDriver, link: JournalLink): Promi
   if (await isThere(driver, link.path)) return false;
   await driver.putContent?.(link.path, content);
   return true;
+}
+
+/** Whether a blob's data lies where the registry looks for it. */
+export function isInPlace(run: Run, number: number): Promise<boolean> {
+  const [place = ""] = run.registry.blobFootprint(run.digests.digest(number)).files;
+  return isThere(run.driver, place);
 }
 
 /** Whether a file is there. Whatever else a driver says is an error. */

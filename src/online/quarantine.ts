@@ -4,8 +4,7 @@
  * nobody came to need. docs/online.md tells it for operators; docs/online-model checks it on every interleaving.
  */
 
-import { EmptyMarkError } from "../errors.js";
-import { refuseDamage } from "../guards.js";
+import { refuseDamage, refuseEmptyLook } from "../guards.js";
 import { lookAtRegistry, type RegistryLook } from "../look.js";
 import { honourLeases, keepLinksToLivingManifests, type Plan } from "../plan.js";
 import type { Run } from "../run.js";
@@ -80,11 +79,7 @@ export async function settleAndPurge(
 export async function lookAndPutBack(run: Run): Promise<RegistryLook> {
   run.renewMarks();
   const found = await run.phase("look", () => lookAtRegistry(run, "look"));
-  if (found.repositories === 0 && (run.aside?.copies.size ?? 0) > 0) {
-    throw new EmptyMarkError(
-      "data lies aside, but not one repository was found: nothing was purged. Is the root right, is everything mounted?",
-    );
-  }
+  refuseEmptyLook(run, found.repositories, (run.aside?.copies.size ?? 0) > 0);
   await markLeases(run, found);
   await putBackNeeded(run, found);
   return found;

@@ -2,13 +2,15 @@ import { conduct } from "../conduct.js";
 import type { GcContext } from "../context.js";
 import type { Failure, StorageDriver } from "../driver.js";
 import { codeOf, isObject, messageOf } from "../errors.js";
+import { slicesOf } from "../internal/mapAll.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { Namespace, Repository } from "../namespace.js";
 import { Run } from "../run.js";
 import type { AsideStore } from "./asideStore.js";
 import { inBatches } from "./batches.js";
-import type { JournalLink } from "./journal.js";
-import { isThere, putBack, writeLink } from "./putBack.js";
+import { closeJournals } from "./closeJournals.js";
+import type { Journal, JournalLink } from "./journal.js";
+import { isInPlace, isThere, putBack, writeLink } from "./putBack.js";
 import { openSession } from "./session.js";
 
 /** What to bring back; without either everything that is aside. */
@@ -55,6 +57,8 @@ export async function restore(
     }
     const numbers = wanted === undefined ? [...run.aside.copies.keys()] : await closureOf(run, wanted, report.missing);
     await bringBack(run, run.aside, { numbers: new Set(numbers), runId: what.runId, isAll: wanted === undefined }, report);
+    // A journal of which nothing is aside any more says of nothing that it is to go.
+    if (report.failures.length === 0) await closeJournals(run, run.aside);
   });
   return report;
 }
@@ -70,6 +74,9 @@ function checkTarget(what: unknown): void {
     }
   }
 }
+
+/** Digests in one note: it is read as a whole. */
+const NOTED_AT_ONCE = 500_000;
 
 interface Mutable {
   blobs: number;
@@ -96,13 +103,21 @@ async function bringBack(
   const links = [...aside.journals.values()]
     .filter((journal) => isMeant(journal.runId) && journal.damage === undefined)
     .flatMap((journal) =>
-      journal.links.filter((link) => isTaken(link) && (isOf(run, link, target.numbers) || (target.isAll && journal.isOpen))),
+      journal.links.filter((link) =>
+        isTaken(link)
+          ? isOf(run, link, target.numbers) || (target.isAll && journal.isOpen)
+          : isUnlinked(journal, link) && target.numbers.has(run.digests.find(link.digest)),
+      ),
     );
 
   // Noted before it is done: a moved file keeps its old time.
   await run.mayChange();
-  const digests = [...target.numbers].map((number) => run.digests.digest(number));
-  await run.driver.putContent?.(aside.notePath(run.ledger.runId), Buffer.from(JSON.stringify(digests)));
+  const isOther = (number: number) => aside.isAside(number) && !aside.copies.get(number)?.some(({ runId }) => isMeant(runId));
+  const digests = [...target.numbers].filter((number) => !isOther(number)).map((number) => run.digests.digest(number));
+  for (const [i, some] of [...slicesOf(digests, NOTED_AT_ONCE)].entries()) {
+    const name = i === 0 ? run.ledger.runId : `${run.ledger.runId}-${i}`;
+    await run.driver.putContent?.(aside.notePath(name), Buffer.from(JSON.stringify(some)));
+  }
 
   const putBackOne = async ({ number, copy }: (typeof copies)[number]) => {
     const outcome = await putBack(run, run.driver, number, copy);
@@ -113,8 +128,10 @@ async function bringBack(
     report.bytes += copy.size ?? 0;
   };
   const writeOne = async (link: JournalLink) => {
-    // What was purged since has no use for a link.
-    const isUseful = isOf(run, link, target.numbers) || (await isStored(run, run.digests.add(link.target)));
+    // What was purged since has no use for a link; and one to a manifest that is not back would be damage.
+    const isUseful = isTaken(link)
+      ? isOf(run, link, target.numbers) || (await isStored(run, run.digests.add(link.target)))
+      : await isInPlace(run, run.digests.add(link.digest));
     if (isUseful && (await writeLink(run.driver, link))) report.links++;
   };
   await inBatches(run, copies, async (some) => {
@@ -137,6 +154,11 @@ async function noting(run: Run, path: string, failures: Failure[], work: () => P
 
 function isTaken(link: JournalLink): boolean {
   return link.kind === "layerLink" && link.taken === true;
+}
+
+/** A link that a purge, which did not come to its end, may have removed. */
+function isUnlinked(journal: Journal, { kind }: JournalLink): boolean {
+  return journal.hasUnlinked && (kind === "manifest" || kind === "signature");
 }
 
 function isOf(run: Run, link: JournalLink, numbers: ReadonlySet<number>): boolean {
@@ -185,8 +207,7 @@ async function storedAs(run: Run, number: number): Promise<number | undefined> {
 }
 
 function isStored(run: Run, number: number): Promise<boolean> {
-  const [place = ""] = run.registry.blobFootprint(run.digests.digest(number)).files;
-  return run.aside?.isAside(number) === true ? Promise.resolve(true) : isThere(run.driver, place);
+  return run.aside?.isAside(number) === true ? Promise.resolve(true) : isInPlace(run, number);
 }
 
 /** Manifests by their place, whatever repository they belong to; what lies aside is read from there. */

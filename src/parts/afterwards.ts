@@ -4,8 +4,7 @@
  */
 
 import { DigestSet } from "../digestSet.js";
-import { EmptyMarkError } from "../errors.js";
-import { refuseDamage } from "../guards.js";
+import { refuseDamage, refuseEmptyLook } from "../guards.js";
 import { AsideStore } from "../online/asideStore.js";
 import { closeJournals, recoverLinks } from "../online/closeJournals.js";
 import type { Journal, JournalBlob, JournalLink, JournalRecord } from "../online/journal.js";
@@ -187,11 +186,7 @@ async function say({ run, store }: Lead, kind: "purging" | "unlinked", journals:
 /** Looks with fresh marks, and puts back what is needed; `after` is a listing of what lies aside then. */
 async function lookAndPutBack(lead: Lead, name: string, aside: string): Promise<{ look: Look; after: string }> {
   const look = await lookInParts(lead, { name, aside, earlier: undefined, states: [], candidates: "none" });
-  if (look.counts.repositories === 0 && (await lead.asideOf(aside)).busy.length > 0) {
-    throw new EmptyMarkError(
-      "data lies aside, but not one repository was found: nothing was purged. Is the root right, is everything mounted?",
-    );
-  }
+  refuseEmptyLook(lead.run, look.counts.repositories, (await lead.asideOf(aside)).busy.length > 0);
   return { look, after: (await putBackInParts(lead, look)) ?? aside };
 }
 

@@ -1,5 +1,6 @@
 /** A run that deletes later: aside, drain, look, put back; and later the purge. */
 
+import { Readable } from "node:stream";
 import {
   createWriteBarrier,
   type DeletedItem,
@@ -7,12 +8,13 @@ import {
   listRuns,
   markAndSweep,
   openRegistry,
+  purge,
   restore,
   type StorageDriver,
 } from "oci-registry-gc";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { contentOf, DAY } from "../support/stores.js";
-import { changed, image, layer, push, repo } from "../support/tree.js";
+import { changed, image, layer, type Put, push, repo } from "../support/tree.js";
 import { blobPath, digestOf, ROOT, World } from "../support/world.js";
 
 const OPTIONS: GcOptions = { removeUntagged: true };
@@ -331,6 +333,153 @@ describe("restore, listRuns, purge", () => {
     expect(await world.collect()).toMatchObject({ eligible: { blobs: 0 } });
     world.now += DAY;
     expect(await world.collect()).toMatchObject({ eligible: { blobs: 4 } });
+  });
+
+  test("what was restored is collected at once when it is young no more, by one run", async () => {
+    const world = await new World().load("retag");
+    await world.collect();
+    await restore({ clock: world.clock }, world.driver, openRegistry(world.driver));
+    world.now += 2 * DAY;
+    expect(await world.collect()).toMatchObject({ eligible: { blobs: 4 }, kept: { young: 0 } });
+  });
+
+  test("restore of one run leaves what another put aside where it is, in the next run, too", async () => {
+    const world = new World();
+    const put: Put = (path, content) => world.put(path, content);
+    const pushed = async (content: string) => {
+      world.now -= 30 * DAY;
+      await push(put, content, image(digestOf(content)), [content]);
+      await push(put, "kept", image(digestOf("kept")), ["kept"], "keep");
+      world.now += 30 * DAY;
+      return world.collect();
+    };
+    const { runId } = await pushed("one");
+    await pushed("two");
+    expect(await restore({ clock: world.clock }, world.driver, openRegistry(world.driver), { runId })).toMatchObject({ blobs: 2 });
+    const aside = await world.aside();
+    expect(aside).toHaveLength(2);
+    expect(await world.collect()).toMatchObject({ returned: { blobs: 0 }, eligible: { blobs: 0 } });
+    expect(await world.aside()).toEqual(aside);
+  });
+
+  test("restore after a purge that was stopped half-way brings back revision links, too", async () => {
+    const world = await new World().load("retag");
+    const before = await world.files();
+    await world.collect();
+    world.now += 8 * DAY;
+    const control = new AbortController();
+    const driver = changed(world.driver, {
+      deleteFiles: (paths, options) => {
+        if (paths.some((path) => path.includes("/_gc/"))) {
+          control.abort(new Error("stop"));
+          throw new Error("stop");
+        }
+        return world.driver.deleteFiles(paths, options);
+      },
+    });
+    const stopped = purge({ clock: world.clock, signal: control.signal }, driver, openRegistry(driver), OPTIONS);
+    await expect(stopped).rejects.toMatchObject({ report: { purged: { manifests: 1, blobs: 0 } } });
+    expect(await restore({ clock: world.clock }, world.driver, openRegistry(world.driver))).toMatchObject({ blobs: 4, failures: [] });
+    const links = [...before.keys()].filter((path) => path.includes("/revisions/"));
+    for (const path of links) expect((await world.files()).has(path), path).toBe(true);
+    world.now += DAY / 2;
+    expect(await world.collect()).toMatchObject({ eligible: { blobs: 0 }, problemCount: 0 });
+  });
+
+  /** Nothing of its repository is to go but a blob that a layer link names. */
+  const leftover = async () => {
+    const world = new World();
+    const put: Put = (path, content) => world.put(path, content);
+    await push(put, "a", image(digestOf("kept")), ["kept"], "keep");
+    await put(blobPath(digestOf("left")), "left");
+    await put(layer("a", digestOf("left")), digestOf("left"));
+    world.now += 30 * DAY;
+    return world;
+  };
+
+  test("with layer links left as they are, what they link goes aside once, and is purged", async () => {
+    const world = await leftover();
+    const options = { removeLayerLinks: false };
+    const first = await world.collect(options);
+    expect(first).toMatchObject({ restored: zero, deleted: { layerLinks: 0 } });
+    expect(first.eligible.blobs).toBeGreaterThan(0);
+    expect(first.quarantined.blobs).toBe(first.eligible.blobs);
+    expect(await world.collect(options)).toMatchObject({ eligible: { blobs: 0 }, returned: zero });
+    world.now += 8 * DAY;
+    expect(await world.collect(options)).toMatchObject({ purged: { blobs: first.eligible.blobs }, returned: zero });
+  });
+
+  test("but a push that found its layer there, and its link, is seen", async () => {
+    const world = await leftover();
+    world.meanwhile = async () => {
+      world.meanwhile = async () => undefined;
+      for (const [path, content] of await world.files()) if (path.includes("/_layers/")) await world.put(path, content);
+    };
+    const report = await world.collect({ removeLayerLinks: false });
+    expect(report).toMatchObject({ eligible: { blobs: 1 }, quarantined: { blobs: 0 }, restored: { blobs: 1 } });
+  });
+
+  test("allowEmptyMark: true collects a storage without any repository, as its dry run says", async () => {
+    const world = new World();
+    await world.put(blobPath(digestOf("orphan")), "orphan");
+    world.now += 30 * DAY;
+    await expect(world.collect()).rejects.toMatchObject({ code: "EMPTY_MARK" });
+    expect(await world.collect({ allowEmptyMark: true })).toMatchObject({ quarantined: { blobs: 1 }, restored: zero });
+    world.now += 8 * DAY;
+    await expect(world.collect()).rejects.toMatchObject({ code: "EMPTY_MARK" });
+    expect(await world.collect({ allowEmptyMark: true })).toMatchObject({ purged: { blobs: 1 } });
+  });
+
+  test("quarantineMs: 0 keeps a copy of what lies in its place yet: who moves in two steps may be about to drop it", async () => {
+    const world = await new World().load("retag");
+    let half = "";
+    const driver = changed(world.driver, {
+      move: async (from, to, options) => {
+        if (half !== "") return world.driver.move(from, to, options);
+        half = from;
+        await world.driver.putContent(to, Buffer.from(await world.driver.getContent(from)));
+        throw new Error("asleep");
+      },
+    });
+    const collect = () => markAndSweep({ clock: world.clock }, driver, openRegistry(driver), { ...OPTIONS, quarantineMs: 0 });
+    expect(await collect()).toMatchObject({ deleted: { blobs: 3 }, quarantined: { blobs: 0 }, failureCount: 1 });
+    expect(await world.aside()).toHaveLength(1);
+    await world.driver.delete(half);
+    world.now += DAY / 2;
+    await push((path, content) => world.put(path, content), "r", image(digestOf("new")), ["new"], "t");
+    expect(await collect()).toMatchObject({ status: "completed" });
+    world.now += 2 * DAY;
+    await collect();
+    expect(await world.aside()).toEqual([]);
+  });
+
+  test("a body that never comes to its end keeps an aborted run for a minute only", { timeout: 20_000 }, async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const world = await new World().load("retag");
+      const control = new AbortController();
+      const driver = changed(world.driver, {
+        reader: async (path, options) =>
+          path.includes("/_gc/") && path.includes("/blobs/") ? new Readable({ read: () => undefined }) : world.driver.reader(path, options),
+      });
+      world.meanwhile = async () => control.abort(new Error("stop"));
+      const ended = markAndSweep({ clock: world.clock, signal: control.signal }, driver, openRegistry(driver), OPTIONS).catch(
+        (error: unknown) => error,
+      );
+      const minutes = (async () => {
+        while (!control.signal.aborted) await new Promise(setImmediate);
+        for (let i = 0; i < 200; i++) {
+          await vi.advanceTimersByTimeAsync(10_000);
+          await new Promise(setImmediate);
+        }
+        return "it goes on";
+      })();
+      expect(await Promise.race([ended, minutes])).not.toBe("it goes on");
+      expect(await ended).toMatchObject({ message: "stop", report: { status: "aborted" } });
+      expect((await contentOf(world.driver)).has("/docker/registry/lockfiles/gc-in-progress")).toBe(false);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test("restore of a digest brings back that manifest and all that it names", async () => {
