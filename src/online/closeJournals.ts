@@ -29,11 +29,12 @@ export async function recoverLinks(run: Run, aside: AsideStore): Promise<void> {
 /** A journal is done once each of its items is purged, put back or kept; a day later it goes. */
 export async function closeJournals(run: Run, aside: AsideStore, busy: ReadonlySet<string> = aside.busyRuns()): Promise<void> {
   for (const journal of aside.journals.values()) {
-    if (journal.damage !== undefined || journal.settledAt === undefined || busy.has(journal.runId)) continue;
+    if (journal.purgedAt === undefined || busy.has(journal.runId)) continue;
+    if (journal.damage !== undefined || !(run.storageNow() - lastUseOf(run, journal) > KEEP_PURGED_MS)) continue;
     await run.mayChange();
-    if (journal.purgedAt === undefined) await journal.write([{ kind: "purged", at: run.storageNow() }]);
-    else if (run.storageNow() - lastUseOf(run, journal) > KEEP_PURGED_MS) await journal.remove();
+    await journal.remove();
   }
+  await endJournals(run, aside, busy);
   // Whoever left these held the lock that is ours now.
   for (const runId of aside.partsOf) {
     if (runId === run.ledger.runId) continue;
@@ -44,6 +45,15 @@ export async function closeJournals(run: Run, aside: AsideStore, busy: ReadonlyS
     if (note.time > run.storageNow() - Math.max(run.settings.gracePeriodMs, KEEP_PURGED_MS)) continue;
     await run.mayChange();
     await removeIfThere(run, note.path);
+  }
+}
+
+/** Says in journals that they are done; takes nothing away. */
+export async function endJournals(run: Run, aside: AsideStore, busy: ReadonlySet<string> = aside.busyRuns()): Promise<void> {
+  for (const journal of aside.journals.values()) {
+    if (!journal.isOpen || journal.settledAt === undefined || busy.has(journal.runId)) continue;
+    await run.mayChange();
+    await journal.write([{ kind: "purged", at: run.storageNow() }]);
   }
 }
 

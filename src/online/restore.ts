@@ -8,7 +8,7 @@ import type { Namespace, Repository } from "../namespace.js";
 import { Run } from "../run.js";
 import type { AsideStore } from "./asideStore.js";
 import { inBatches } from "./batches.js";
-import { closeJournals } from "./closeJournals.js";
+import { endJournals } from "./closeJournals.js";
 import type { Journal, JournalLink } from "./journal.js";
 import { isInPlace, isThere, putBack, writeLink } from "./putBack.js";
 import { openSession } from "./session.js";
@@ -57,8 +57,8 @@ export async function restore(
     }
     const numbers = wanted === undefined ? [...run.aside.copies.keys()] : await closureOf(run, wanted, report.missing);
     await bringBack(run, run.aside, { numbers: new Set(numbers), runId: what.runId, isAll: wanted === undefined }, report);
-    // A journal of which nothing is aside any more says of nothing that it is to go.
-    if (report.failures.length === 0) await closeJournals(run, run.aside);
+    // A journal of which nothing is aside any more dooms nothing. What is to be taken away, and when, runs say by their own options.
+    if (report.failures.length === 0) await endJournals(run, run.aside);
   });
   return report;
 }

@@ -343,6 +343,19 @@ describe("restore, listRuns, purge", () => {
     expect(await world.collect()).toMatchObject({ eligible: { blobs: 4 }, kept: { young: 0 } });
   });
 
+  test("restore takes no note and no journal away that a run with a longer grace goes by", async () => {
+    const world = await new World().load("retag");
+    const ctx = { clock: world.clock };
+    const long = { gracePeriodMs: 20 * DAY };
+    await world.collect(long);
+    await restore(ctx, world.driver, openRegistry(world.driver));
+    for (let day = 0; day < 3; day++) {
+      world.now += 3 * DAY;
+      await restore(ctx, world.driver, openRegistry(world.driver));
+    }
+    expect(await world.collect(long)).toMatchObject({ eligible: { blobs: 0 }, kept: { young: 4 } });
+  });
+
   test("restore of one run leaves what another put aside where it is, in the next run, too", async () => {
     const world = new World();
     const put: Put = (path, content) => world.put(path, content);
