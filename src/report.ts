@@ -226,11 +226,12 @@ export class Ledger {
     }
   }
 
-  /** Takes a blob out of the plan: the registry has just promised it. */
-  spare(bytes: number): void {
-    this.eligible.blobs--;
-    this.eligible.bytes -= bytes;
-    this.kept.young++;
+  /** Takes so many things of one kind out of the plan: the registry has just promised them, or what needs them. */
+  spare(kind: ItemKind, reason: Reason, count: number, bytes: number): void {
+    if (count === 0) return;
+    countItems(this.eligible, kind, -count, -bytes);
+    this.addReasons({ [reason]: { count: -count, bytes: -bytes } });
+    if (kind === "blob") this.kept.young += count;
   }
 
   /** What this book says, for another to take in. */
@@ -283,7 +284,7 @@ export class Ledger {
       returned: { ...this.returned },
       purged: { ...this.purged },
       unrecognized: this.unrecognized,
-      reasons: { ...this.reasons },
+      reasons: Object.fromEntries(Object.entries(this.reasons).filter(([, { count }]) => count > 0)),
       repositories: this.repositories,
       problems: this.problems.map(({ problem }) => problem),
       problemCount: this.problemCount,

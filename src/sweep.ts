@@ -5,13 +5,18 @@
  */
 
 import type { Failure } from "./driver.js";
+import { NumberSet } from "./internal/numberMap.js";
+import { eachInTurns } from "./internal/turn.js";
+import type { ItemKind } from "./options.js";
 import type { Plan, RepositoryPlan } from "./plan.js";
 import { countItem } from "./report.js";
 import type { Run } from "./run.js";
 import {
   blobItems,
+  doomedLayerLinks,
   layerLinkItems,
   manifestItems,
+  REASON,
   repositoryItem,
   type SweepItem,
   signatureItems,
@@ -49,6 +54,8 @@ class Sweep {
   private done = 0;
   private readonly total: number;
   private bytes = 0;
+  /** Blobs of the plan that a promised manifest reaches. */
+  private readonly spared = new NumberSet();
 
   constructor(
     private readonly of: Run,
@@ -67,6 +74,7 @@ class Sweep {
 
   async chapter(chapter: SweepChapter): Promise<void> {
     const { of: run, plan } = this;
+    const onPromised = ({ planned: { kind, reason, bytes } }: SweepItem) => run.ledger.spare(kind, reason, 1, bytes ?? 0);
     switch (chapter) {
       case "revisions":
         await this.removeOrKeep(each(plan, (repository) => tagIndexItems(run, repository)));
@@ -74,10 +82,13 @@ class Sweep {
         for (const level of levels(run, plan)) await this.removeOrKeep(level.filter(isStillDoomed));
         return;
       case "layerLinks":
-        await this.removeUnlessPromised(each(plan, (repository) => layerLinkItems(run, repository)));
+        await this.removeUnlessPromised(
+          each(plan, (repository) => layerLinkItems(run, repository)),
+          { onPromised },
+        );
         return;
       case "blobs":
-        await this.removeUnlessPromised(this.blobs(), { onPromised: ({ planned }) => run.ledger.spare(planned.bytes ?? 0) });
+        await this.removeUnlessPromised(this.blobs(), { onPromised });
         return;
       case "rest":
         await this.removeUploads();
@@ -117,9 +128,44 @@ class Sweep {
    */
   private async removeOrKeep(items: Iterable<SweepItem>): Promise<void> {
     const stuck: SweepItem[] = [];
-    const onStuck = (item: SweepItem) => void stuck.push(item);
-    await this.removeUnlessPromised(items, { onStuck, onPromised: onStuck });
-    for (const { look, number } of stuck) if (number !== undefined) await look?.keep([number]);
+    const promised: SweepItem[] = [];
+    await this.removeUnlessPromised(items, { onStuck: (item) => stuck.push(item), onPromised: (item) => promised.push(item) });
+    await keepFor(stuck);
+    if (promised.length > 0) await this.spare(promised);
+  }
+
+  /** What belongs to promised manifests leaves the plan, with all that they reach: that is no failure. */
+  private async spare(promised: readonly SweepItem[]): Promise<void> {
+    const { of: run } = this;
+    const before = await this.stillPlanned();
+    await keepFor(promised);
+    const after = await this.stillPlanned();
+    let bytes = 0;
+    for (const number of before.blobs) {
+      if (after.blobs.has(number)) continue;
+      this.spared.add(number);
+      bytes += run.sizes.get(number) || 0;
+    }
+    const leave = (kind: ItemKind, count: number, bytesOfAll = 0) => run.ledger.spare(kind, REASON[kind], count, bytesOfAll);
+    leave("tagIndexEntry", promised.filter(({ planned }) => planned.kind === "tagIndexEntry").length);
+    leave("manifest", before.manifests - after.manifests);
+    leave("layerLink", before.layerLinks - after.layerLinks);
+    leave("blob", before.blobs.size - after.blobs.size, bytes);
+  }
+
+  /** What of the plan nothing keeps as yet. */
+  private async stillPlanned(): Promise<{ manifests: number; layerLinks: number; blobs: ReadonlySet<number> }> {
+    const { of: run, plan } = this;
+    const counts = { manifests: 0, layerLinks: 0 };
+    for (const repository of plan.repositories) {
+      counts.manifests += repository.manifests.filter((number) => repository.look.doomed.has(number)).length;
+      await eachInTurns(doomedLayerLinks(run, repository), () => counts.layerLinks++);
+    }
+    const blobs = new Set<number>();
+    await eachInTurns(plan.blobs, (number) => {
+      if (run.marks.isCandidate(number)) blobs.add(number);
+    });
+    return { ...counts, blobs };
   }
 
   /** In bulk; or one by one, where a registry in this process promises what is not to go. */
@@ -139,9 +185,10 @@ class Sweep {
   /** What a stuck revision link keeps is left, and said to be. */
   private *blobs(): Iterable<SweepItem> {
     for (const blob of blobItems(this.of, this.plan)) {
-      if (blob.number !== undefined && this.of.marks.isCandidate(blob.number)) yield blob;
-      else {
-        const { path } = blob.planned;
+      const { number, planned } = blob;
+      if (number !== undefined && this.of.marks.isCandidate(number)) yield blob;
+      else if (number === undefined || !this.spared.has(number)) {
+        const { path } = planned;
         this.of.ledger.addFailure({
           path,
           code: "STILL_NEEDED",
@@ -188,6 +235,11 @@ class Sweep {
 }
 
 function ignore(): void {}
+
+/** Keeps the manifests that these belong to, and all that they reach. */
+async function keepFor(items: readonly SweepItem[]): Promise<void> {
+  for (const { look, number } of items) if (number !== undefined) await look?.keep([number]);
+}
 
 function isStillDoomed({ look, number }: SweepItem): boolean {
   return number !== undefined && look?.doomed.has(number) === true;

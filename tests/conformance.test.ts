@@ -81,7 +81,7 @@ describe.each(Object.entries(DRIVERS))("the %s driver", (_, makeSubject) => {
   });
 });
 
-const SIGNAL = /a signal that is aborted/;
+const SIGNAL = /a signal that is aborted already/;
 const NO_PATH = /that is no path|what is no path/;
 /** The first has `pruneDirectories`, the second `walk`. */
 const BASES = [() => new MemoryDriver(), () => new FlatDriver()];

@@ -120,6 +120,20 @@ describe.each(Object.entries(STORES))("on %s", (_, makeStore) => {
     for (const path of strays) expect(await paths(store)).toContain(path);
   });
 
+  test.each(["-y", ".v1", "__proto__", "x".repeat(200)])(
+    "a tag of a name that no client may push, %s, keeps its image all the same",
+    async (tag) => {
+      const { store, found } = await retag();
+      await store.put(`${found.repository}/_manifests/tags/${tag}/current/link`, found.digest);
+      for (const stray of [".DS_Store/x", "-z/x"]) await store.put(`${found.repository}/_manifests/tags/${stray}`, "stray");
+      const before = await paths(store);
+      const report = await collect(store);
+      expect(report).toMatchObject({ status: "completed", marked: { tags: 2 }, eligible: { blobs: 0 }, problems: [] });
+      expect(report.unrecognized).toBe(2);
+      expect(await paths(store)).toEqual(before);
+    },
+  );
+
   test("online, what was a write under way is no damage when looked at again", async () => {
     const { store, found } = await retag();
     await store.put(found.current, "", MONTH_AGO);

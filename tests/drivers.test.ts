@@ -121,6 +121,8 @@ describe.each([
     if (driver.name !== "s3") expect((await driver.stat("/to/some/file")).modTime).toEqual(modTime);
     await expect(driver.stat("/from/file")).rejects.toMatchObject({ code: "PATH_NOT_FOUND" });
     await expect(driver.move!("/from/file", "/x")).rejects.toMatchObject({ code: "PATH_NOT_FOUND" });
+    await expect(driver.move!("/from/file", "/new/x")).rejects.toMatchObject({ code: "PATH_NOT_FOUND" });
+    await expect(driver.stat("/new")).rejects.toMatchObject({ code: "PATH_NOT_FOUND" });
     await expect(driver.move!("/to/some/file", "/taken")).rejects.toMatchObject({ code: "DRIVER_ERROR" });
     expect(await read(driver, "/taken")).toBe("/taken");
     expect(await read(driver, "/to/some/file")).toBe("/from/file");

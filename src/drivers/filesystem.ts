@@ -148,8 +148,10 @@ export class FilesystemDriver implements StorageDriver {
     checkPath(destination, this.name);
     const to = this.root.onDisk(destination);
     try {
+      // First, since nothing is to be made for what is not there.
+      const isLink = (await fs.lstat(from)).isSymbolicLink();
       await fs.mkdir(osDirname(to), { recursive: true });
-      await this.linkOrCopy(from, to);
+      await this.linkOrCopy(from, to, isLink);
       await syncDirectory(osDirname(to));
       await fs.unlink(from);
     } catch (error) {
@@ -160,8 +162,8 @@ export class FilesystemDriver implements StorageDriver {
   }
 
   /** A second name, then the first is dropped: what lies at the destination is never overwritten, and at no moment there is none. */
-  private async linkOrCopy(from: string, to: string): Promise<void> {
-    if ((await fs.lstat(from)).isSymbolicLink()) {
+  private async linkOrCopy(from: string, to: string, isLink: boolean): Promise<void> {
+    if (isLink) {
       // Elsewhere a relative target would lead elsewhere.
       await fs.symlink(resolve(osDirname(from), await fs.readlink(from)), to);
       return;

@@ -8,11 +8,12 @@ import type { StorageDriver } from "../driver.js";
 import { codeOf, isPathNotFound, messageOf } from "../errors.js";
 import { mapAll } from "../internal/mapAll.js";
 import { TaskQueue } from "../internal/taskQueue.js";
-import type { DeletedItem } from "../options.js";
+import type { DeletedItem, ItemKind } from "../options.js";
 import type { Plan, RepositoryPlan } from "../plan.js";
 import { countItem } from "../report.js";
 import type { Run } from "../run.js";
 import { parentsFirst } from "../sweep.js";
+import { REASON } from "../sweepItems.js";
 import { tellDeleted } from "../tellDeleted.js";
 import type { AsideStore } from "./asideStore.js";
 import { inBatches } from "./batches.js";
@@ -29,19 +30,22 @@ export async function moveAside(run: Run, aside: AsideStore, plan: Plan): Promis
   await journal.write([{ kind: "begun", at: run.storageNow() }, ...blobs, ...links]);
   aside.add(journal);
 
-  await moveBlobs(run, aside, blobs);
+  const promised = await moveBlobs(run, aside, blobs);
+  for (const { kind, target } of links) if (kind !== "layerLink" && kind !== "signature" && promised.has(target)) spare(run, kind);
   await removeTakenLinks(run, links);
   return journal;
 }
 
-/** Moves the data of blobs that the journal names. */
-export async function moveBlobs(run: Run, aside: AsideStore, blobs: readonly JournalBlob[]): Promise<void> {
+/** Moves the data of blobs that the journal names. Answers with those that the registry in this process has promised meanwhile. */
+export async function moveBlobs(run: Run, aside: AsideStore, blobs: readonly JournalBlob[]): Promise<ReadonlySet<string>> {
+  const promised = new Set<string>();
   let done = 0;
   await inBatches(run, blobs, async (some) => {
-    await moveBatch(run, aside, some);
+    await moveBatch(run, aside, some, (digest) => promised.add(digest));
     done += some.length;
     run.progress({ phase: "sweep", done, total: blobs.length });
   });
+  return promised;
 }
 
 /** Removes the layer links that the journal names as taken. */
@@ -144,13 +148,13 @@ function layerRecords(run: Run, doomed: { has(blob: number): boolean }, { look, 
     });
 }
 
-async function moveBatch(run: Run, aside: AsideStore, blobs: readonly JournalBlob[]): Promise<void> {
+async function moveBatch(run: Run, aside: AsideStore, blobs: readonly JournalBlob[], onPromised: (digest: string) => void): Promise<void> {
   const moved: DeletedItem[] = [];
   const queue = new TaskQueue(run.settings.concurrency);
   await queue.forEach(
     blobs,
     async (blob) => {
-      const item = await moveBlob(run, aside, blob);
+      const item = await moveBlob(run, aside, blob, onPromised);
       if (item !== undefined) moved.push(item);
     },
     { signal: run.signal },
@@ -160,7 +164,12 @@ async function moveBatch(run: Run, aside: AsideStore, blobs: readonly JournalBlo
 }
 
 /** Moves one blob's data, unless the registry in this process has just promised it. */
-async function moveBlob(run: Run, aside: AsideStore, { digest, size, isManifest }: JournalBlob): Promise<DeletedItem | undefined> {
+async function moveBlob(
+  run: Run,
+  aside: AsideStore,
+  { digest, size, isManifest }: JournalBlob,
+  onPromised: (digest: string) => void,
+): Promise<DeletedItem | undefined> {
   const number = run.digests.add(digest);
   const [path = ""] = run.registry.blobFootprint(digest).files;
   const copy = { runId: run.ledger.runId, path: aside.pathFor(run.ledger.runId, digest), size, isManifest };
@@ -185,7 +194,8 @@ async function moveBlob(run: Run, aside: AsideStore, { digest, size, isManifest 
   aside.addCopy(number, copy);
   if (!(await run.unlessPromised(digest, move))) {
     aside.removeCopy(number, copy);
-    run.ledger.spare(size);
+    spare(run, "blob", size);
+    onPromised(digest);
     return undefined;
   }
   if (!outcomes.isMoved && !(await isThere(run.driver, copy.path))) aside.removeCopy(number, copy);
@@ -198,9 +208,10 @@ async function removeLayerLinks(run: Run, links: readonly JournalLink[]): Promis
   const gone = await mapAll(links, async (link): Promise<DeletedItem | undefined> => {
     const outcome = { isGone: false };
     try {
-      await run.unlessPromised(link.digest, async () => {
+      const isTried = await run.unlessPromised(link.digest, async () => {
         outcome.isGone = (await removeIfSame(run.driver, link)) !== "changed";
       });
+      if (!isTried) spare(run, "layerLink");
       if (!outcome.isGone) return undefined;
     } catch (error) {
       run.signal.throwIfAborted();
@@ -214,6 +225,11 @@ async function removeLayerLinks(run: Run, links: readonly JournalLink[]): Promis
     run,
     gone.filter((item) => item !== undefined),
   );
+}
+
+/** What has been promised leaves the plan. */
+function spare(run: Run, kind: ItemKind, bytes = 0): void {
+  run.ledger.spare(kind, REASON[kind], 1, bytes);
 }
 
 /** Removes a link if it is still the one that was seen. */

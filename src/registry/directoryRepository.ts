@@ -209,7 +209,7 @@ export class DirectoryRepository extends LayoutRepository implements Repository 
     for await (const page of children(driver, this.paths.tags, options)) {
       const names: string[] = [];
       for (const { name, info } of page) {
-        if (info.isDirectory && isTag(name)) names.push(name);
+        if (info.isDirectory) names.push(name);
         else options.onUnrecognized?.(info.path);
       }
       yield names;
@@ -225,7 +225,8 @@ export class DirectoryRepository extends LayoutRepository implements Repository 
     const directory = join(this.paths.tags, name);
     if (await isGone(driver, directory, options)) return undefined;
     const parts = await allChildren(driver, directory, options);
-    if (name.startsWith("_") && !parts.some((part) => part.name === "index" || part.name === "current")) {
+    // What has the parts of a tag is one, whatever its name: registries list it, and so keep what it names.
+    if ((name.startsWith("_") || !isTag(name)) && !parts.some((part) => part.name === "index" || part.name === "current")) {
       options.onUnrecognized?.(directory);
       return undefined;
     }

@@ -9,7 +9,7 @@ import { missingCurrentLink } from "./directoryRepository.js";
 import { LayoutRepository } from "./layoutRepository.js";
 import { listedMd5, md5OfLink, readLink } from "./links.js";
 import { unlessGone, walkBelow } from "./listing.js";
-import { digestOf, isTag, type Layout, REPOSITORY_PARTS } from "./paths.js";
+import { digestOf, type Layout, REPOSITORY_PARTS } from "./paths.js";
 import { type Access, dateUpload, judgeLayerLink, judgeRevision } from "./repositoryParts.js";
 
 const PAGE = 1000;
@@ -112,7 +112,6 @@ export class WalkedRepository extends LayoutRepository implements Repository {
   }
 
   private takeTag([tag = "", kind, ...rest]: readonly string[], info: FileInfo): boolean {
-    if (!isTag(tag)) return false;
     const isCurrent = kind === "current" && rest.length === 1 && rest[0] === "link";
     const entry = kind === "index" ? linkDigest(rest) : undefined;
     if (!isCurrent && entry === undefined) return false;

@@ -36,7 +36,10 @@ export class InterceptedDriver implements StorageDriver {
   readonly reader: StorageDriver["reader"];
   readonly delete: StorageDriver["delete"];
 
-  constructor(inner: StorageDriver, intercept: Intercept) {
+  constructor(
+    private readonly inner: StorageDriver,
+    intercept: Intercept,
+  ) {
     const getContent = inner.getContent?.bind(inner);
     const walk = inner.walk?.bind(inner);
     const deleteFiles = inner.deleteFiles?.bind(inner);
@@ -69,6 +72,11 @@ export class InterceptedDriver implements StorageDriver {
       this.move = (source, destination, options) =>
         call("move", [source, destination], options?.signal, () => move(source, destination, options));
     }
+  }
+
+  /** What the inner driver has to say by now. */
+  get remarks(): readonly string[] | undefined {
+    return this.inner.remarks;
   }
 }
 

@@ -262,10 +262,36 @@ describe("the write barrier", () => {
       });
       await barrier.protect(layers[0]!);
       const report = await world.collect({ barrier, ...options });
-      expect(report.eligible.blobs).toBe(3);
+      expect(report).toMatchObject({ status: "completed", eligible: { blobs: 3 }, failures: [] });
+      expect(report.eligible.layerLinks).toBe(report.deleted.layerLinks);
+      expect(report.reasons["unreachable"]).toEqual({ count: 3, bytes: report.eligible.bytes });
       expect(report.quarantined.blobs + report.deleted.blobs).toBe(3);
       expect((await world.files()).has(blobPath(layers[0]!))).toBe(true);
       expect([...(await world.files()).keys()].some((path) => path.includes(`/_layers/${layers[0]!.replace(":", "/")}/`))).toBe(true);
+    },
+  );
+
+  test.each([{}, { quarantine: false }, { readOnly: true }])(
+    "a manifest that was promised stays, and is no failure: %j",
+    async (options) => {
+      const world = await new World().load("retag");
+      const before = await world.files();
+      const barrier = createWriteBarrier({ now: () => world.now });
+      await world.collect({
+        dryRun: true,
+        onItem: ({ kind, digest }) => {
+          if (kind === "manifest") void barrier.protect(digest!);
+        },
+      });
+      const report = await world.collect({ barrier, ...options });
+      expect(report).toMatchObject({ status: "completed", failures: [], deleted: { manifests: 0, blobs: 0, tagIndexEntries: 0 } });
+      // Put aside, what it reaches is needed again in the second look.
+      const moved = report.restored.blobs;
+      expect(report.eligible).toMatchObject({ manifests: 0, blobs: moved, tagIndexEntries: 0 });
+      expect(moved).toBe(report.safety === "quarantine" ? 3 : 0);
+      expect([...(await world.files()).keys()].filter((path) => path.startsWith("/docker/registry/v2/"))).toEqual(
+        [...before.keys()].filter((path) => path.startsWith("/docker/registry/v2/")),
+      );
     },
   );
 

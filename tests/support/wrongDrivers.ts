@@ -1,5 +1,6 @@
 /** Drivers with one thing wrong each, and the check that must see it. */
 
+import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { type FileInfo, isRegistryGcError, type StorageDriver } from "oci-registry-gc";
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
@@ -50,8 +51,25 @@ const notThere = (): never => {
 const nothing = () => Readable.from([]);
 const later = () => new Promise((resolve) => setImmediate(resolve));
 
+/** What was told of a path first. */
+function remembered(known: Map<string, FileInfo>, info: FileInfo): FileInfo {
+  const first = known.get(info.path) ?? info;
+  known.set(info.path, first);
+  return first;
+}
+
+async function* endsQuietly<T>(pages: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncIterable<T> {
+  signal?.throwIfAborted();
+  for await (const page of pages) {
+    yield page;
+    if (signal?.aborted) return;
+  }
+}
+
 /** What is wrong, a driver of that kind, and the check that names the promise. */
-export const WRONG_DRIVERS: readonly (readonly [wrong: string, make: () => StorageDriver, check: string])[] = [
+type WrongDriver = readonly [wrong: string, make: () => StorageDriver, check: string];
+
+export const WRONG_DRIVERS: readonly WrongDriver[] = [
   ["list names all below", flat((d) => ({ list: (path) => d.walk(path) })), "list: names the direct children, each once"],
   [
     "list names a directory for each file in it",
@@ -152,6 +170,63 @@ export const WRONG_DRIVERS: readonly (readonly [wrong: string, make: () => Stora
     })),
     "stat: tells a file, with its size and time",
   ],
+  [
+    "list remembers",
+    memory((d) => {
+      const known = new Map<string, FileInfo>();
+      return {
+        async *list(path) {
+          for await (const page of d.list(path)) yield page.map((info) => remembered(known, info));
+        },
+      };
+    }),
+    "list: tells of a file that was written anew what it is now",
+  ],
+  [
+    "walk tells the first checksum",
+    flat((d) => {
+      const known = new Map<string, Uint8Array>();
+      return {
+        async *walk(path) {
+          for await (const page of d.walk(path))
+            yield page.map((info) => {
+              const md5 =
+                known.get(info.path) ??
+                createHash("md5")
+                  .update(d.objects.get(info.path)?.bytes ?? "")
+                  .digest();
+              known.set(info.path, md5);
+              return { ...info, md5 };
+            });
+        },
+      };
+    }),
+    "walk: tells of a file that was written anew what it is now",
+  ],
+  ...(["size", "modTime"] as const).map(
+    (fact): WrongDriver => [
+      `walk tells the first ${fact}`,
+      flat((d) => {
+        const known = new Map<string, FileInfo>();
+        return {
+          async *walk(path) {
+            for await (const page of d.walk(path)) yield page.map((info) => ({ ...info, [fact]: remembered(known, info)[fact] }));
+          },
+        };
+      }),
+      "walk: tells of a file that was written anew what it is now",
+    ],
+  ),
+  [
+    "list ends when it is aborted",
+    memory((d) => ({ list: (path, options) => endsQuietly(d.list(path), options?.signal) })),
+    "list: a signal that is aborted between two pages never shortens it",
+  ],
+  [
+    "walk ends when it is aborted",
+    flat((d) => ({ walk: (path, options) => endsQuietly(d.walk(path), options?.signal) })),
+    "walk: a signal that is aborted between two pages never shortens it",
+  ],
   ["walk is one page", flat((d) => ({ walk: (path) => first(d.walk(path)) })), "walk: goes on past a thousand, each once"],
   [
     "walk names directories",
@@ -195,7 +270,7 @@ export const WRONG_DRIVERS: readonly (readonly [wrong: string, make: () => Stora
   [
     "reader takes any offset",
     memory((d) => ({ reader: (path, options) => d.reader(path, { offset: Math.max(0, Math.floor(options?.offset ?? 0)) || 0 }) })),
-    "reader: an offset that is negative or no whole number is INVALID_OFFSET",
+    "reader: a negative offset is INVALID_OFFSET",
   ],
   [
     "reader gives text",
@@ -216,6 +291,44 @@ export const WRONG_DRIVERS: readonly (readonly [wrong: string, make: () => Stora
     "getContent cuts at maxBytes",
     memory((d) => ({ getContent: async (path, options) => (await d.getContent(path)).slice(0, options?.maxBytes) })),
     "getContent: never cuts silently at maxBytes",
+  ],
+  [
+    "getContent ends at a mebibyte",
+    memory((d) => ({ getContent: async (path, options) => (await d.getContent(path, options)).slice(0, 1_048_576) })),
+    "getContent: gives the bytes that were written",
+  ],
+  [
+    "getContent remembers",
+    memory((d) => {
+      const known = new Map<string, Uint8Array>();
+      return {
+        async getContent(path, options) {
+          const content = known.get(path) ?? (await d.getContent(path, options));
+          known.set(path, content);
+          return content;
+        },
+      };
+    }),
+    "getContent: gives the bytes of the last write",
+  ],
+  [
+    "reader ends at a mebibyte",
+    memory((d) => ({ reader: async (path) => Readable.from([(await d.getContent(path)).slice(0, 1_048_576)]) })),
+    "reader: gives the bytes that were written",
+  ],
+  [
+    "reader remembers",
+    memory((d) => {
+      const known = new Map<string, Uint8Array>();
+      return {
+        async reader(path) {
+          const content = known.get(path) ?? (await d.getContent(path));
+          known.set(path, content);
+          return Readable.from([content]);
+        },
+      };
+    }),
+    "reader: gives the bytes of the last write",
   ],
   [
     "getContent of nothing is empty",
@@ -388,6 +501,17 @@ export const WRONG_DRIVERS: readonly (readonly [wrong: string, make: () => Stora
       }));
     },
     "modTime: is that of the last write, and moves forward",
+  ],
+  [
+    "move keeps a large source",
+    memory((d) => ({
+      async move(source, destination) {
+        const content = await d.getContent(source);
+        await d.move(source, destination);
+        if (content.length > 1_048_576) await d.putContent(source, content);
+      },
+    })),
+    "move: brings the content, and the source is gone",
   ],
   [
     "move overwrites",

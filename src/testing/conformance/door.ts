@@ -28,10 +28,13 @@ const CALLS: readonly Call[] = [
   { member: "move", changes: true, call: async (driver, path, place, options) => driver.move(path, place.at("moved"), options) },
 ];
 
-/** Not one of these can be taken for a path outside of the place: a driver that believes them must do no harm. */
-const WRONG_BELOW = ["a/", "/a", "a//b", "a b", "a/.", "./a", "x/../a", "ä", "a\n", "a\0", "a\\b", "a:b", "a%2fb"];
+/**
+ * Not one of these can be taken for a path outside of the place: a driver that believes them must do no harm. Whether `.` and `..` are
+ * names is a driver's own business: what is asked of a driver never holds them.
+ */
+const WRONG_BELOW = ["a/", "/a", "a//b", "a b", "ä", "a\n", "a\0", "a\\b", "a:b", "a%2fb"];
 /** For look-ups only. */
-const WRONG_ANYWHERE = ["", "a", "a/b", "./a", "//", "/.", "/.."];
+const WRONG_ANYWHERE = ["", "a", "a/b", "./a", "//"];
 
 export function doorChecks(check: MakeCheck): ConformanceCheck[] {
   return [
@@ -41,7 +44,7 @@ export function doorChecks(check: MakeCheck): ConformanceCheck[] {
     ...CALLS.flatMap((each) => [pathCheck(check, each), signalCheck(check, each)]),
     check("move: a destination that is no path is INVALID_PATH, and the source stays", ["move"], async (place, driver) => {
       await place.files("source");
-      for (const name of ["a/", "a b", "x/../a"]) {
+      for (const name of ["a/", "a b", "a//b"]) {
         await rejectsWith("INVALID_PATH", `move to ${JSON.stringify(name)}`, () =>
           driver.move(place.at("source"), `${place.root}/${name}`),
         );

@@ -1,20 +1,23 @@
 /** Checks of what tells what is there: `stat`, `list`, `walk`. */
 
 import { createHash } from "node:crypto";
-import type { FileInfo } from "../../driver.js";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { FileInfo, StorageDriver } from "../../driver.js";
 import { codeOf } from "../../errors.js";
-import { all, type ConformanceCheck, type MakeCheck } from "./check.js";
-import { holds, outcomeOf, rejectsWith, same, sameSet } from "./expecting.js";
+import { all, type ConformanceCheck, type MakeCheck, type Place } from "./check.js";
+import { describeError, holds, outcomeOf, rejectsWith, same, sameSet } from "./expecting.js";
 
 /** More than any store tells on one page. */
 const MANY = 1001;
 /** Names that begin alike, in files and in directories; `a/b` is the one that others begin like. */
 const ALIKE = ["a/b/c", "a/bc", "a/b-d", "a/b.d", "a/b0/x", "a-b", "a.b/x", "ab/x"];
 /** Every kind of character that a path may have. */
-const ODD_NAMES = [".hidden", "_under", "-dash", "trailing.", "two..dots", "UPPER", "0", "f".repeat(128)];
+const ODD_NAMES = [".hidden", "_under", "-dash", "trailing.", "two..dots", "UPPER", "0", "__proto__", "constructor", "f".repeat(128)];
+/** Longer than what {@link isNear} takes for the same time, and a second more for stores that tell whole seconds. */
+const APART_MS = 2200;
 
 export function listingChecks(check: MakeCheck): ConformanceCheck[] {
-  return [...statChecks(check), ...listChecks(check), ...walkChecks(check)];
+  return [...statChecks(check), ...listChecks(check), ...walkChecks(check), ...freshChecks(check)];
 }
 
 function statChecks(check: MakeCheck): ConformanceCheck[] {
@@ -175,6 +178,85 @@ function walkChecks(check: MakeCheck): ConformanceCheck[] {
       );
     }),
   ];
+}
+
+/** A blob that is pushed again is written over: who tells what was there before has a collector take it for old, and remove it. */
+function freshChecks(check: MakeCheck): ConformanceCheck[] {
+  return [
+    check("list: tells of a file that was written anew what it is now", [], async (place, driver) => {
+      await toldAnew(place, driver, async () => all(driver.list(place.at("a"))));
+    }),
+    check("walk: tells of a file that was written anew what it is now", ["walk"], async (place, driver) => {
+      await toldAnew(place, driver, async () => all(driver.walk(place.at(""))));
+    }),
+    check("list: a signal that is aborted between two pages never shortens it", [], async (place, driver) => {
+      const files = numbered("many/");
+      await place.files(...files);
+      await neverShort(place, files, (signal) => driver.list(place.at("many"), { signal }));
+    }),
+    check("walk: a signal that is aborted between two pages never shortens it", ["walk"], async (place, driver) => {
+      const files = numbered("many/");
+      await place.files(...files);
+      await neverShort(place, files, (signal) => driver.walk(place.at(""), { signal }));
+    }),
+  ];
+}
+
+/** Asked before and after: a driver may remember. */
+async function toldAnew(place: Place, driver: StorageDriver, ask: () => Promise<FileInfo[]>): Promise<void> {
+  const path = place.at("a/file");
+  await place.write("a/file", "old");
+  await place.settle();
+  await ask();
+  await driver.stat(path);
+  await sleep(APART_MS);
+  const content = "a newer one";
+  await place.write("a/file", content);
+  await place.settle();
+  const stat = await driver.stat(path);
+  same(stat.size, content.length, "the size that stat tells of a file that was written anew");
+  const infos = await ask();
+  same(
+    infos.map((info) => info.path),
+    [path],
+    "a listing of one file",
+  );
+  for (const info of infos) {
+    if (info.size !== undefined) same(info.size, content.length, "the size that a listing tells of a file that was written anew");
+    if (info.modTime !== undefined)
+      holds(
+        isNear(info.modTime, stat.modTime),
+        `a file that was written anew: expected the time that stat tells, ${String(stat.modTime)}, got ${String(info.modTime)}`,
+      );
+    isChecksumRight(info, content);
+  }
+}
+
+async function neverShort(
+  place: Place,
+  files: readonly string[],
+  list: (signal: AbortSignal) => AsyncIterable<readonly FileInfo[]>,
+): Promise<void> {
+  const reason = new Error("the signal's reason");
+  const controller = new AbortController();
+  const outcome = await outcomeOf(async () => {
+    const infos: FileInfo[] = [];
+    for await (const page of list(controller.signal)) {
+      for (const info of page) infos.push(info);
+      controller.abort(reason);
+    }
+    return infos;
+  });
+  if ("value" in outcome) {
+    sameSet(
+      outcome.value.map((info) => place.nameOf(info)),
+      files,
+      "a listing whose signal was aborted after the first page",
+    );
+    return;
+  }
+  const { error } = outcome;
+  holds(error === reason, `a listing whose signal was aborted: expected the signal's reason, or all of it; got ${describeError(error)}`);
 }
 
 function numbered(start: string): string[] {

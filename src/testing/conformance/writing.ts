@@ -2,6 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { codeOf } from "../../errors.js";
+import { everyByte, LARGE, sameBytes } from "./bytes.js";
 import type { ConformanceCheck, DriverWith, MakeCheck, Place } from "./check.js";
 import { ConformanceError, describeError, holds, outcomeOf, refuses, rejectsWith, same } from "./expecting.js";
 
@@ -105,11 +106,14 @@ function moveChecks(check: MakeCheck): ConformanceCheck[] {
     check("move: brings the content, and the source is gone", ["move"], async (place, driver) => {
       await place.files("from/file", "from/file.b");
       await place.write("from/empty", "");
+      await place.write("from/large", everyByte(LARGE));
       await driver.move(place.at("from/file"), place.at("to/some/file"));
       await driver.move(place.at("from/empty"), place.at("empty"));
+      await driver.move(place.at("from/large"), place.at("large"));
       same(await place.text("to/some/file"), "from/file", "the content at the destination");
+      sameBytes(await place.read("large"), everyByte(LARGE), "the content of a large file at the destination");
       same((await place.stat("empty")).size, 0, "the size of an empty file at the destination");
-      for (const name of ["from/file", "from/empty"]) {
+      for (const name of ["from/file", "from/empty", "from/large"]) {
         await rejectsWith("PATH_NOT_FOUND", `stat of ${name}, which was moved`, () => place.stat(name));
       }
       same(await place.text("from/file.b"), "from/file.b", "what stood beside the source");
