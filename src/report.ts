@@ -213,10 +213,10 @@ export class Ledger {
     if (this.failures.length < MAX_LISTED) this.failures.push(failure);
   }
 
-  /** Adds so many things of one kind to what is to go. */
+  /** Adds so many things of one kind to what is to go; takes them away where there are fewer than none. */
   addEligible(kind: ItemKind, reason: Reason, count: number, bytes: number): void {
     countItems(this.eligible, kind, count, bytes);
-    if (count > 0) this.addReasons({ [reason]: { count, bytes } });
+    this.addReasons({ [reason]: { count, bytes } });
   }
 
   addReasons(reasons: Readonly<Record<string, { readonly count: number; readonly bytes: number }>>): void {
@@ -224,14 +224,6 @@ export class Ledger {
       const sum = this.reasons[reason] ?? { count: 0, bytes: 0 };
       this.reasons[reason] = { count: sum.count + count, bytes: sum.bytes + bytes };
     }
-  }
-
-  /** Takes so many things of one kind out of the plan: the registry has just promised them, or what needs them. */
-  spare(kind: ItemKind, reason: Reason, count: number, bytes: number): void {
-    if (count === 0) return;
-    countItems(this.eligible, kind, -count, -bytes);
-    this.addReasons({ [reason]: { count: -count, bytes: -bytes } });
-    if (kind === "blob") this.kept.young += count;
   }
 
   /** What this book says, for another to take in. */

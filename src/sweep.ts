@@ -7,7 +7,6 @@
 import type { Failure } from "./driver.js";
 import { NumberSet } from "./internal/numberMap.js";
 import { eachInTurns } from "./internal/turn.js";
-import type { ItemKind } from "./options.js";
 import type { Plan, RepositoryPlan } from "./plan.js";
 import { countItem } from "./report.js";
 import type { Run } from "./run.js";
@@ -16,10 +15,10 @@ import {
   doomedLayerLinks,
   layerLinkItems,
   manifestItems,
-  REASON,
   repositoryItem,
   type SweepItem,
   signatureItems,
+  spareItems,
   tagIndexItems,
   uploadItems,
 } from "./sweepItems.js";
@@ -74,7 +73,6 @@ class Sweep {
 
   async chapter(chapter: SweepChapter): Promise<void> {
     const { of: run, plan } = this;
-    const onPromised = ({ planned: { kind, reason, bytes } }: SweepItem) => run.ledger.spare(kind, reason, 1, bytes ?? 0);
     switch (chapter) {
       case "revisions":
         await this.removeOrKeep(each(plan, (repository) => tagIndexItems(run, repository)));
@@ -82,13 +80,10 @@ class Sweep {
         for (const level of levels(run, plan)) await this.removeOrKeep(level.filter(isStillDoomed));
         return;
       case "layerLinks":
-        await this.removeUnlessPromised(
-          each(plan, (repository) => layerLinkItems(run, repository)),
-          { onPromised },
-        );
+        await this.removeUnlessPromised(each(plan, (repository) => layerLinkItems(run, repository)));
         return;
       case "blobs":
-        await this.removeUnlessPromised(this.blobs(), { onPromised });
+        await this.removeUnlessPromised(this.blobs());
         return;
       case "rest":
         await this.removeUploads();
@@ -129,7 +124,11 @@ class Sweep {
   private async removeOrKeep(items: Iterable<SweepItem>): Promise<void> {
     const stuck: SweepItem[] = [];
     const promised: SweepItem[] = [];
-    await this.removeUnlessPromised(items, { onStuck: (item) => stuck.push(item), onPromised: (item) => promised.push(item) });
+    await this.removeUnlessPromised(
+      items,
+      (item) => void stuck.push(item),
+      (item) => void promised.push(item),
+    );
     await keepFor(stuck);
     if (promised.length > 0) await this.spare(promised);
   }
@@ -140,38 +139,35 @@ class Sweep {
     const before = await this.stillPlanned();
     await keepFor(promised);
     const after = await this.stillPlanned();
-    let bytes = 0;
     for (const number of before.blobs) {
       if (after.blobs.has(number)) continue;
       this.spared.add(number);
-      bytes += run.sizes.get(number) || 0;
+      spareItems(run, "blob", 1, run.sizes.get(number));
     }
-    const leave = (kind: ItemKind, count: number, bytesOfAll = 0) => run.ledger.spare(kind, REASON[kind], count, bytesOfAll);
-    leave("tagIndexEntry", promised.filter(({ planned }) => planned.kind === "tagIndexEntry").length);
-    leave("manifest", before.manifests - after.manifests);
-    leave("layerLink", before.layerLinks - after.layerLinks);
-    leave("blob", before.blobs.size - after.blobs.size, bytes);
+    spareItems(run, "manifest", before.manifests - after.manifests);
+    spareItems(run, "layerLink", before.layerLinks - after.layerLinks);
+    for (const { planned } of promised) if (planned.kind === "tagIndexEntry") spareItems(run, planned.kind);
   }
 
   /** What of the plan nothing keeps as yet. */
   private async stillPlanned(): Promise<{ manifests: number; layerLinks: number; blobs: ReadonlySet<number> }> {
     const { of: run, plan } = this;
-    const counts = { manifests: 0, layerLinks: 0 };
+    const left = { manifests: 0, layerLinks: 0, blobs: new Set<number>() };
     for (const repository of plan.repositories) {
-      counts.manifests += repository.manifests.filter((number) => repository.look.doomed.has(number)).length;
-      await eachInTurns(doomedLayerLinks(run, repository), () => counts.layerLinks++);
+      left.manifests += repository.manifests.filter((number) => repository.look.doomed.has(number)).length;
+      await eachInTurns(doomedLayerLinks(run, repository), () => left.layerLinks++);
     }
-    const blobs = new Set<number>();
     await eachInTurns(plan.blobs, (number) => {
-      if (run.marks.isCandidate(number)) blobs.add(number);
+      if (run.marks.isCandidate(number)) left.blobs.add(number);
     });
-    return { ...counts, blobs };
+    return left;
   }
 
   /** In bulk; or one by one, where a registry in this process promises what is not to go. */
   private async removeUnlessPromised(
     items: Iterable<SweepItem>,
-    { onStuck = ignore, onPromised = ignore }: { onStuck?: (item: SweepItem) => void; onPromised?: (item: SweepItem) => void } = {},
+    onStuck: (item: SweepItem) => void = ignore,
+    onPromised = ({ planned: { kind, bytes } }: SweepItem) => spareItems(this.of, kind, 1, bytes),
   ): Promise<void> {
     if (this.of.settings.barrier === undefined) return this.remove(items, onStuck);
     let count = 0;
@@ -186,8 +182,8 @@ class Sweep {
   private *blobs(): Iterable<SweepItem> {
     for (const blob of blobItems(this.of, this.plan)) {
       const { number, planned } = blob;
-      if (number !== undefined && this.of.marks.isCandidate(number)) yield blob;
-      else if (number === undefined || !this.spared.has(number)) {
+      if (this.of.marks.isCandidate(number)) yield blob;
+      else if (!this.spared.has(number)) {
         const { path } = planned;
         this.of.ledger.addFailure({
           path,

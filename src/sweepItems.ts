@@ -26,6 +26,12 @@ export const REASON: Readonly<Record<ItemKind, Reason>> = {
   repository: "repository-empty",
 };
 
+/** Takes so many things of one kind out of the plan's numbers: the registry has just promised them, or what needs them. */
+export function spareItems({ ledger }: Run, kind: ItemKind, count = 1, bytes = 0): void {
+  ledger.addEligible(kind, REASON[kind], -count, -bytes || 0);
+  if (kind === "blob") ledger.kept.young += count;
+}
+
 /** Every item of the plan, in the order of the sweep. */
 export function* itemsOf(run: Run, plan: Plan): Iterable<SweepItem> {
   for (const each of plan.repositories) yield* tagIndexItems(run, each);
@@ -80,7 +86,7 @@ export function* layerLinkItems(run: Run, repository: RepositoryPlan): Iterable<
   }
 }
 
-export function* blobItems(run: Run, plan: Plan): Iterable<SweepItem> {
+export function* blobItems(run: Run, plan: Plan): Iterable<SweepItem & { readonly number: number }> {
   for (const number of plan.blobs) {
     const digest = run.digests.digest(number);
     const bytes = run.sizes.get(number) || 0;

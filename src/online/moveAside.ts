@@ -8,12 +8,12 @@ import type { StorageDriver } from "../driver.js";
 import { codeOf, isPathNotFound, messageOf } from "../errors.js";
 import { mapAll } from "../internal/mapAll.js";
 import { TaskQueue } from "../internal/taskQueue.js";
-import type { DeletedItem, ItemKind } from "../options.js";
+import type { DeletedItem } from "../options.js";
 import type { Plan, RepositoryPlan } from "../plan.js";
 import { countItem } from "../report.js";
 import type { Run } from "../run.js";
 import { parentsFirst } from "../sweep.js";
-import { REASON } from "../sweepItems.js";
+import { spareItems } from "../sweepItems.js";
 import { tellDeleted } from "../tellDeleted.js";
 import type { AsideStore } from "./asideStore.js";
 import { inBatches } from "./batches.js";
@@ -31,7 +31,7 @@ export async function moveAside(run: Run, aside: AsideStore, plan: Plan): Promis
   aside.add(journal);
 
   const promised = await moveBlobs(run, aside, blobs);
-  for (const { kind, target } of links) if (kind !== "layerLink" && kind !== "signature" && promised.has(target)) spare(run, kind);
+  for (const { kind, target } of links) if (kind !== "layerLink" && kind !== "signature" && promised.has(target)) spareItems(run, kind);
   await removeTakenLinks(run, links);
   return journal;
 }
@@ -194,7 +194,7 @@ async function moveBlob(
   aside.addCopy(number, copy);
   if (!(await run.unlessPromised(digest, move))) {
     aside.removeCopy(number, copy);
-    spare(run, "blob", size);
+    spareItems(run, "blob", 1, size);
     onPromised(digest);
     return undefined;
   }
@@ -211,7 +211,7 @@ async function removeLayerLinks(run: Run, links: readonly JournalLink[]): Promis
       const isTried = await run.unlessPromised(link.digest, async () => {
         outcome.isGone = (await removeIfSame(run.driver, link)) !== "changed";
       });
-      if (!isTried) spare(run, "layerLink");
+      if (!isTried) spareItems(run, "layerLink");
       if (!outcome.isGone) return undefined;
     } catch (error) {
       run.signal.throwIfAborted();
@@ -225,11 +225,6 @@ async function removeLayerLinks(run: Run, links: readonly JournalLink[]): Promis
     run,
     gone.filter((item) => item !== undefined),
   );
-}
-
-/** What has been promised leaves the plan. */
-function spare(run: Run, kind: ItemKind, bytes = 0): void {
-  run.ledger.spare(kind, REASON[kind], 1, bytes);
 }
 
 /** Removes a link if it is still the one that was seen. */
