@@ -26,6 +26,19 @@ export function conduct(run: Run, story: (run: Run) => Promise<void>): Promise<G
   });
 }
 
+/** Leads what only reads, and has no report. After an abort it rejects with the signal's reason, whatever that broke. */
+export async function inquire<T>(run: Run, inquiry: () => Promise<T>): Promise<T> {
+  try {
+    run.signal.throwIfAborted();
+    return await inquiry();
+  } catch (error) {
+    run.signal.throwIfAborted();
+    throw error;
+  } finally {
+    await run.settle();
+  }
+}
+
 /** A run that had the lock and lost it was not refused: it broke off. */
 export function isRefusal(run: Run, error: unknown): boolean {
   return isRegistryGcError(error) && REFUSALS.has(error.code) && !(error.code === "LOCKED" && run.lock !== undefined);
@@ -55,6 +68,7 @@ export function end(run: Run, status: RunStatus, error?: unknown): GcReport {
 }
 
 export function attachReport(error: unknown, report: GcReport): void {
-  if (!isObject(error) || !Object.isExtensible(error)) return;
-  Object.defineProperty(error, "report", { value: report, configurable: true, enumerable: false, writable: true });
+  if (!isObject(error)) return;
+  // One that takes no property is rejected with all the same.
+  Reflect.defineProperty(error, "report", { value: report, configurable: true, enumerable: false, writable: true });
 }

@@ -170,7 +170,13 @@ export class UnsupportedError extends RegistryGcError {
 
 /** The `code` of an error of anyone's, where it has one. */
 export function codeOf(error: unknown): string | undefined {
-  return isObject(error) && "code" in error && typeof error.code === "string" ? error.code : undefined;
+  try {
+    const code: unknown = isObject(error) && "code" in error ? error.code : undefined;
+    return typeof code === "string" ? code : undefined;
+  } catch {
+    // A getter or a proxy: what can't be asked has none.
+    return undefined;
+  }
 }
 
 /** Whether a driver said that nothing is there: by code, since a driver may be built against another copy of this package. */
@@ -180,7 +186,12 @@ export function isPathNotFound(error: unknown): boolean {
 
 /** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  try {
+    const told: unknown = error instanceof Error ? error.message : error;
+    return String(told);
+  } catch {
+    return "something that can't be told";
+  }
 }
 
 /** Whether a value can have properties, and is no function. */

@@ -1,3 +1,4 @@
+import { inquire } from "./conduct.js";
 import type { GcContext } from "./context.js";
 import { isDigest } from "./digest.js";
 import type { StorageDriver } from "./driver.js";
@@ -51,8 +52,7 @@ export async function explain(
 ): Promise<Explanation> {
   if (!isDigest(digest)) throw new InvalidDigestError(digest);
   const run = Run.begin(ctx, driver, registry, { ...checkOptions(options), dryRun: true });
-  try {
-    run.signal.throwIfAborted();
+  return inquire(run, async () => {
     const number = run.digests.add(digest);
     const watch = new Watch(number);
     run.watched = watch;
@@ -62,9 +62,7 @@ export async function explain(
     const found = await lookAtRegistry(run, "mark");
     const plan = await makePlan(run, found.looks);
     return { digest, ...(await judge(run, { number, watch, plan, looks: found.looks })) };
-  } finally {
-    await run.settle();
-  }
+  });
 }
 
 /** A way from a root to the digest that is asked about. */

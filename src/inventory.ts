@@ -1,6 +1,7 @@
 /** The inventory: every blob that is there, enumerated before the mark, so that a blob that appears later is never a candidate. */
 
 import { SHA256_BYTES } from "./digestIndex.js";
+import { sizeIn } from "./internal/driverAnswers.js";
 import { isTurnLong, slicesInTurns, turn } from "./internal/turn.js";
 import { PRESENT } from "./marks.js";
 import type { BlobInfo, LookOptions } from "./namespace.js";
@@ -12,7 +13,8 @@ export async function takeInventory(run: Run): Promise<number> {
     const number = run.digests.add(digest);
     if (run.marks.has(number, PRESENT)) return false;
     run.marks.add(number, PRESENT);
-    if (size !== undefined) run.sizes.set(number, size);
+    const bytes = sizeIn(size);
+    if (bytes !== undefined) run.sizes.set(number, bytes);
     if (modTime !== undefined) run.times.set(number, modTime.getTime());
     return true;
   };

@@ -144,6 +144,10 @@ export class LayerLinks {
   }
 
   private store(layer: number, { digest, target }: Pick<LayerLink, "digest" | "target">): void {
-    if (target !== undefined && target !== digest) this.stored.set(layer, this.run.digests.add(target));
+    if (target === undefined || target === digest) return;
+    const { digests, otherNames } = this.run;
+    const blob = digests.add(target);
+    this.stored.set(layer, blob);
+    otherNames.set(blob, (otherNames.get(blob) ?? new Set()).add(digest));
   }
 }

@@ -26,8 +26,9 @@ export interface RegistryLook {
  */
 export async function lookAtRegistry(run: Run, phase: Phase, earlier?: RegistryLook): Promise<RegistryLook> {
   const seen = earlier && new Map(earlier.looks.map((look) => [look.repository.name, look]));
-  const strays = () => {
+  const strays = (path: string) => {
     if (run.looks === 0) run.ledger.unrecognized++;
+    run.noteStray(path);
   };
   const repositories = run.registry.repositories({ ...run.look, onUnrecognized: strays });
   return lookAtRepositories(run, phase, { repositories, open: async (repository) => given(repository), seen });

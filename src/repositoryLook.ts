@@ -217,6 +217,7 @@ export class RepositoryLook {
         modTime: Number.isNaN(time) ? undefined : new Date(time),
       };
       if (await untilAborted((async () => keep(info))(), this.run.signal)) await this.follow([number], LIVE, "keep");
+      await this.run.lock?.keepAlive();
     }
   }
 

@@ -47,7 +47,11 @@ export class RepositoryView implements Graph {
     private readonly run: Run,
     readonly repository: Repository,
   ) {
-    this.look = { ...run.look, onUnrecognized: () => this.strays++ };
+    const onUnrecognized = (path: string) => {
+      this.strays++;
+      run.noteStray(path);
+    };
+    this.look = { ...run.look, onUnrecognized };
     this.layers = new LayerLinks(run, repository, { look: this.look, onDamage: (damage, digest) => this.damaged(damage, digest) });
   }
 

@@ -4,9 +4,10 @@ import { setMaxListeners } from "node:events";
 import { type Clock, systemClock } from "./clock.js";
 import { checkParts, type GcContext } from "./context.js";
 import { DigestIndex } from "./digestIndex.js";
-import type { StorageDriver } from "./driver.js";
+import { isPath, type StorageDriver } from "./driver.js";
 import { type DamagedRegistryError, messageOf } from "./errors.js";
 import { Column } from "./internal/column.js";
+import { sizeIn } from "./internal/driverAnswers.js";
 import { mayVisit } from "./internal/manyAtOnce.js";
 import { mapAll } from "./internal/mapAll.js";
 import { TaskQueue } from "./internal/taskQueue.js";
@@ -65,12 +66,16 @@ export class Run {
   unknowable: DamagedRegistryError | undefined;
   /** Who wants to know why a digest is kept, as looks find it; set before the first look. */
   watched: { take(look: RepositoryLook): void } | undefined;
+  /** By which other digests, as sha512, layer links serve a blob. */
+  readonly otherNames = new Map<number, Set<string>>();
   /** Whether repositories may share directories: then what one has no use for may be another's. */
   sharesDirectories = false;
   /** The caller's driver, as this run uses it. */
   readonly driver: StorageDriver;
   /** The same, but an abort does not stop it: for what must be brought to an end. */
   readonly settlingDriver: StorageDriver;
+  /** The same for the lock: its calls wait behind no others. */
+  readonly lockDriver: StorageDriver;
   /** How every look at the registry is made. */
   readonly look: LookOptions;
   /** Repositories that are looked at side by side. */
@@ -81,6 +86,7 @@ export class Run {
   /** Asked before every batch of changes, beside the lock: of a run that several processes make, whether it is still this one's turn. */
   fence: (() => Promise<void>) | undefined;
   private hasMemoryFailed = false;
+  private hasOddStray = false;
   /** Whether marks say which blobs are there. */
   private readonly knowsInventory: boolean;
 
@@ -109,9 +115,14 @@ export class Run {
     else ctx.signal?.addEventListener("abort", this.abort, { once: true });
 
     this.repositories = new TaskQueue(this.settings.concurrency);
-    this.calls = new RunCalls(this.settings, this.signal, (method, calls) => this.ledger.countCall(method, calls));
+    this.calls = new RunCalls(this.settings, this.signal, (method, calls) => {
+      this.ledger.countCall(method, calls);
+      // Also by a clock that is not the machine's own, which no timer goes by.
+      this.lock?.touch();
+    });
     this.driver = this.calls.through(driver);
     this.settlingDriver = this.calls.settling(driver);
+    this.lockDriver = this.calls.urgent(driver);
     this.look = { signal: this.signal, through: (each) => this.calls.through(each), onLinkedDirectory: (path) => this.noteShared(path) };
 
     this.startedAt = identity?.startedAt ?? this.clock.now();
@@ -198,12 +209,26 @@ export class Run {
     this.signal.throwIfAborted();
   }
 
-  /** Removes something of a digest, unless the registry in this process has promised it; whether it did. */
+  /** Removes something of a digest, unless the registry in this process has promised it, by whatever name; whether it did. */
   async unlessPromised(digest: string, removal: () => Promise<void>): Promise<boolean> {
     const { barrier } = this.settings;
-    if (barrier !== undefined) return barrier.removing(digest, removal);
-    await removal();
-    return true;
+    if (barrier === undefined) {
+      await removal();
+      return true;
+    }
+    let isDone = false;
+    let guarded = async () => {
+      await removal();
+      isDone = true;
+    };
+    for (const name of [digest, ...(this.otherNames.get(this.digests.find(digest)) ?? [])]) {
+      const inner = guarded;
+      guarded = async () => {
+        await barrier.removing(name, inner);
+      };
+    }
+    await guarded();
+    return isDone;
   }
 
   /** Marks for a look of its own: nothing is kept yet, and what lies aside is known. */
@@ -266,7 +291,7 @@ export class Run {
       const blob = blobs[i];
       if (blob === undefined) gone.push(number);
       else {
-        this.sizes.set(number, blob.size ?? 0);
+        this.sizes.set(number, sizeIn(blob.size) ?? 0);
         this.times.set(number, blob.modTime?.getTime() ?? Number.NaN);
       }
     });
@@ -284,6 +309,15 @@ export class Run {
     if (this.hasMemoryFailed || this.signal.aborted) return;
     this.hasMemoryFailed = true;
     this.log.warn(`referenceCache failed: ${messageOf(error)}; manifests are read instead`, { error });
+  }
+
+  /** A stray below which nobody can look may hold what an administrator has renamed: said once. */
+  noteStray(path: string): void {
+    if (this.hasOddStray || isPath(path)) return;
+    this.hasOddStray = true;
+    this.warn(
+      `${JSON.stringify(path)} has a name that no path of a registry has: if that is a repository or a tag, it is not seen, and what only it needs is garbage`,
+    );
   }
 
   private noteShared(path: string): void {

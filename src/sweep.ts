@@ -7,6 +7,7 @@
 import type { Failure } from "./driver.js";
 import { NumberSet } from "./internal/numberMap.js";
 import { eachInTurns } from "./internal/turn.js";
+import type { DeletedItem } from "./options.js";
 import type { Plan, RepositoryPlan } from "./plan.js";
 import { countItem } from "./report.js";
 import type { Run } from "./run.js";
@@ -76,7 +77,7 @@ class Sweep {
     switch (chapter) {
       case "revisions":
         await this.removeOrKeep(each(plan, (repository) => tagIndexItems(run, repository)));
-        await this.removeOrKeep(each(plan, (repository) => signatureItems(run, repository)));
+        await this.removeOrKeep(each(plan, (repository) => signatureItems(run, repository), isStillDoomed));
         for (const level of levels(run, plan)) await this.removeOrKeep(level.filter(isStillDoomed));
         return;
       case "layerLinks":
@@ -104,7 +105,10 @@ class Sweep {
   private async remove(
     items: Iterable<SweepItem> | AsyncIterable<SweepItem>,
     onStuck: (item: SweepItem) => void = ignore,
-    beforeBatch: () => Promise<void> = () => this.of.mayChange(),
+    {
+      beforeBatch = () => this.of.mayChange(),
+      tell = (gone: readonly DeletedItem[]) => tellDeleted(this.of, gone),
+    }: { beforeBatch?: () => Promise<void>; tell?: (gone: readonly DeletedItem[]) => Promise<void> } = {},
   ): Promise<void> {
     await this.vacuum.removeAll(items, {
       signal: this.of.signal,
@@ -112,7 +116,7 @@ class Sweep {
       prune: this.of.settings.readOnly,
       onBatch: (gone, failed) => {
         for (const [item] of failed) onStuck(item);
-        return this.settle(gone, failed);
+        return tell(this.settle(gone, failed));
       },
     });
   }
@@ -173,8 +177,18 @@ class Sweep {
     let count = 0;
     for (const item of items) {
       if (count++ % SINGLES_PER_CHECK === 0) await this.of.mayChange();
-      const removal = () => this.remove([item], onStuck, () => Promise.resolve());
-      if (!(await this.of.unlessPromised(item.planned.digest ?? item.planned.path, removal))) onPromised(item);
+      const gone: DeletedItem[] = [];
+      const removal = () =>
+        this.remove([item], onStuck, {
+          beforeBatch: () => Promise.resolve(),
+          tell: async (items) => void gone.push(...items),
+        });
+      try {
+        if (!(await this.of.unlessPromised(item.planned.digest ?? item.planned.path, removal))) onPromised(item);
+      } finally {
+        // Not before: whoever is told may wait for the barrier.
+        await tellDeleted(this.of, gone);
+      }
     }
   }
 
@@ -208,7 +222,8 @@ class Sweep {
     await this.remove(emptied());
   }
 
-  private async settle(gone: readonly SweepItem[], failed: readonly (readonly [SweepItem, Failure])[]): Promise<void> {
+  /** Counts a batch, and answers with what is to be told of it. */
+  private settle(gone: readonly SweepItem[], failed: readonly (readonly [SweepItem, Failure])[]): DeletedItem[] {
     const { of: run } = this;
     const whole = gone.filter(({ isPart }) => isPart !== true);
     for (const { planned } of whole) {
@@ -223,10 +238,7 @@ class Sweep {
     this.done += whole.length + failed.length;
     run.telemetry.event("batch", { "registry_gc.batch.deleted": whole.length, "registry_gc.batch.failed": failed.length });
     run.progress({ phase: "sweep", done: this.done, total: this.total, bytes: this.bytes });
-    await tellDeleted(
-      run,
-      whole.map(({ planned }) => toDeleted(planned)),
-    );
+    return whole.map(({ planned }) => toDeleted(planned));
   }
 }
 
@@ -241,8 +253,13 @@ function isStillDoomed({ look, number }: SweepItem): boolean {
   return number !== undefined && look?.doomed.has(number) === true;
 }
 
-function* each(plan: Plan, items: (repository: RepositoryPlan) => Iterable<SweepItem>): Iterable<SweepItem> {
-  for (const repository of plan.repositories) yield* items(repository);
+/** Items of all repositories; those that are not meant by the time that they come are left out. */
+function* each(
+  plan: Plan,
+  items: (repository: RepositoryPlan) => Iterable<SweepItem>,
+  isMeant: (item: SweepItem) => boolean = () => true,
+): Iterable<SweepItem> {
+  for (const repository of plan.repositories) for (const item of items(repository)) if (isMeant(item)) yield item;
 }
 
 /** Revision links by level: no manifest is removed before those that name it. */

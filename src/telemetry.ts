@@ -17,7 +17,7 @@ const MAX_REPOSITORY_SPANS = 500;
 const MAX_EVENTS = 128;
 
 export class Telemetry {
-  private readonly tracer: Tracer;
+  private readonly tracer: Tracer | undefined;
   private readonly common: Attributes;
   private repositorySpans = 0;
   private unspanned = 0;
@@ -28,21 +28,24 @@ export class Telemetry {
     driver: string,
     dryRun: boolean,
   ) {
-    this.tracer = (ctx.tracerProvider ?? trace).getTracer(NAME, VERSION);
+    this.tracer = attempt(() => (ctx.tracerProvider ?? trace).getTracer(NAME, VERSION));
     this.common = { "registry_gc.driver": driver, "registry_gc.dry_run": dryRun };
   }
 
   /** A span around some work, ended whatever happens; an error that leaves it is said on it. */
   async span<T>(name: string, work: () => Promise<T>, attributes: Attributes = {}): Promise<T> {
-    const span = this.tracer.startSpan(`registry_gc.${name}`, { attributes: { ...this.common, ...attributes } });
+    const span = attempt(() => this.tracer?.startSpan(`registry_gc.${name}`, { attributes: { ...this.common, ...attributes } }));
+    if (span === undefined) return work();
     try {
       return await context.with(trace.setSpan(context.active(), span), work);
     } catch (error) {
-      span.setAttribute("error.type", codeOf(error) ?? (error instanceof Error ? error.name : "_OTHER"));
-      span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
+      attempt(() => {
+        span.setAttribute("error.type", codeOf(error) ?? (error instanceof Error ? error.name : "_OTHER"));
+        span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
+      });
       throw error;
     } finally {
-      span.end();
+      attempt(() => span.end());
     }
   }
 
@@ -62,8 +65,10 @@ export class Telemetry {
     if (span === undefined) return;
     const count = (this.events.get(span) ?? 0) + 1;
     this.events.set(span, count);
-    if (count <= MAX_EVENTS) span.addEvent(`registry_gc.${name}`, attributes);
-    span.setAttribute("registry_gc.batches", count);
+    attempt(() => {
+      if (count <= MAX_EVENTS) span.addEvent(`registry_gc.${name}`, attributes);
+      span.setAttribute("registry_gc.batches", count);
+    });
   }
 
   /** What a run ended with, on the span that is active now and in the metrics; `error` where it failed. */
@@ -112,6 +117,15 @@ export class Telemetry {
     meter
       .createHistogram("registry_gc.run.duration", { unit: "s", description: "How long a run took" })
       .record(report.durationsMs.total / 1000, { ...this.common, "registry_gc.status": report.status, ...failed });
+  }
+}
+
+/** What is done is done: nothing is to be lost for a span's sake. */
+function attempt<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch {
+    return undefined;
   }
 }
 

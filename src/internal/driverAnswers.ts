@@ -28,6 +28,11 @@ function isNothing(value: unknown): boolean {
   return value === undefined || value === null;
 }
 
+/** A size in bytes; one that can be none is one that nobody knows. */
+export function sizeIn(size: unknown): number | undefined {
+  return Number.isSafeInteger(size) && Number(size) >= 0 ? Number(size) : undefined;
+}
+
 export function bytesIn(answer: Uint8Array | undefined): Uint8Array {
   return must("getContent must give bytes, a Uint8Array", types.isUint8Array(answer), answer) as Uint8Array;
 }

@@ -19,7 +19,7 @@ const ENTRIES_A_TURN = 1000;
 
 export interface Meter {
   /** Where calls wait for their turn. */
-  readonly queue: TaskQueue;
+  readonly queue: Pick<TaskQueue, "run">;
   readonly signal: AbortSignal | undefined;
   /** Of calls that an abort does not stop: the signal after which they are waited for no longer than a minute each. */
   readonly patience?: AbortSignal;

@@ -5,6 +5,7 @@ import { type FileInfo, isPath, type StorageDriver } from "../driver.js";
 import { isPathNotFound } from "../errors.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
+import { isJournalObject } from "./journal.js";
 
 /** What was restored counts as young for a while: noted here, since a moved file keeps its old time. */
 export interface RestoredNote {
@@ -30,7 +31,8 @@ export type AsideFile =
 export function asideFile(directory: string, path: string): AsideFile | undefined {
   const [runId = "", part, ...rest] = path.slice(directory.length + 1).split("/");
   if (!isPath(path) || !isRunId(runId)) return undefined;
-  if (part === "journal" || part === "parts") return { kind: part, runId };
+  if (part === "parts") return { kind: "parts", runId };
+  if (part === "journal") return rest.length === 1 && isJournalObject(rest[0] ?? "") ? { kind: "journal", runId } : undefined;
   if (part === "restored.json") return { kind: "note", runId };
   const digest = part === "blobs" ? digestOfCopy(rest) : undefined;
   return digest === undefined ? undefined : { kind: "copy", runId, digest };

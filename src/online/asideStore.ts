@@ -19,6 +19,8 @@ export interface AsideCopy {
   readonly size: number | undefined;
   /** Whether the journal says that it is a manifest. */
   readonly isManifest: boolean;
+  /** Whether the move failed that may have made it, in part or whole. */
+  readonly hasFailed?: boolean;
 }
 
 /** A layer link, and the run that took it. */
@@ -35,6 +37,10 @@ export class AsideStore {
   readonly runs = new Set<string>();
   /** Runs that several processes made, or make, and that left what they told each other. */
   readonly partsOf = new Set<string>();
+  /** Runs of which a listing named data: whoever knows only some copies is told. */
+  readonly busy = new Set<string>();
+  /** What is left of journals whose removal was broken off. */
+  readonly leftovers: Journal[] = [];
   /** Links that open journals name, by repository and digest. */
   private readonly named = new Map<string, JournalLink[]>();
   /** Layer links that runs took, by repository: of closed journals too, as long as these are there. */
@@ -77,6 +83,10 @@ export class AsideStore {
   ): Promise<void> {
     for (const runId of [...this.runs].sort()) {
       const journal = await Journal.read(runId, options.journalDriver, this.journalDirectory(runId), options);
+      if (journal.isHeadless && !this.busy.has(runId)) {
+        this.leftovers.push(journal);
+        continue;
+      }
       this.add(journal);
       this.describeCopies(journal);
     }
@@ -100,6 +110,7 @@ export class AsideStore {
       case "copy":
         this.addCopy(this.digests.add(file.digest), { runId: file.runId, path: info.path, size: info.size, isManifest: false });
         this.runs.add(file.runId);
+        this.busy.add(file.runId);
         return;
       case "journal":
         this.runs.add(file.runId);

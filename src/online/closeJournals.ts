@@ -14,8 +14,7 @@ export const KEEP_PURGED_MS = 86_400_000;
  * and that are gone, each whose manifest's data is back is written anew, and so are its signatures. A client may have deleted it in between: that can't be told apart.
  */
 export async function recoverLinks(run: Run, aside: AsideStore): Promise<void> {
-  for (const journal of aside.journals.values()) {
-    if (journal.damage !== undefined || journal.purgingAt === undefined || journal.purgedAt !== undefined) continue;
+  for (const journal of brokenPurges(aside)) {
     for (const link of journal.links) {
       if ((link.kind !== "manifest" && link.kind !== "signature") || (await isThere(run.driver, link.path))) continue;
       const [place = ""] = run.registry.blobFootprint(link.digest).files;
@@ -24,6 +23,22 @@ export async function recoverLinks(run: Run, aside: AsideStore): Promise<void> {
       await writeLink(run.driver, link);
     }
   }
+}
+
+/** The same; and what was broken off for so long that nobody is about to remove a link any more has been looked after for good. */
+export async function endBrokenPurges(run: Run, aside: AsideStore): Promise<void> {
+  await recoverLinks(run, aside);
+  for (const journal of brokenPurges(aside)) {
+    if (!(run.storageNow() - (journal.purgingAt ?? Number.NaN) > KEEP_PURGED_MS)) continue;
+    await run.mayChange();
+    await journal.write([{ kind: "unlinked", at: run.storageNow() }]);
+  }
+}
+
+function brokenPurges(aside: AsideStore): Journal[] {
+  return [...aside.journals.values()].filter(
+    ({ damage, purgingAt, purgedAt }) => damage === undefined && purgingAt !== undefined && purgedAt === undefined,
+  );
 }
 
 /** A journal is done once each of its items is purged, put back or kept; a day later it goes. */
@@ -35,6 +50,10 @@ export async function closeJournals(run: Run, aside: AsideStore, busy: ReadonlyS
     await journal.remove();
   }
   await endJournals(run, aside, busy);
+  for (const journal of aside.leftovers) {
+    await run.mayChange();
+    await journal.remove();
+  }
   // Whoever left these held the lock that is ours now.
   for (const runId of aside.partsOf) {
     if (runId === run.ledger.runId) continue;

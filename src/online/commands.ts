@@ -7,9 +7,9 @@ import type { Namespace } from "../namespace.js";
 import type { GcOptions } from "../options.js";
 import type { GcReport } from "../report.js";
 import { Run } from "../run.js";
-import { recoverLinks } from "./closeJournals.js";
+import { endBrokenPurges } from "./closeJournals.js";
 import { goOnInterrupted, lookAndPutBack, settleAndPurge } from "./quarantine.js";
-import { openSession } from "./session.js";
+import { beginCommand } from "./session.js";
 
 /**
  * Looks at everything once, and puts back what lies aside and is needed; deletes nothing, and does not wait. Cheap enough for every
@@ -20,9 +20,9 @@ import { openSession } from "./session.js";
  */
 export async function heal(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions = {}): Promise<GcReport> {
   return conduct(Run.begin(ctx, driver, registry, options), async (run) => {
-    await begin(run);
+    await beginCommand(run);
     if (run.aside === undefined || run.settings.dryRun) return onlyLook(run);
-    await recoverLinks(run, run.aside);
+    await endBrokenPurges(run, run.aside);
     await account(run, await lookAndPutBack(run));
   });
 }
@@ -35,19 +35,13 @@ export async function heal(ctx: GcContext, driver: StorageDriver, registry: Name
  */
 export async function purge(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions = {}): Promise<GcReport> {
   return conduct(Run.begin(ctx, driver, registry, options), async (run) => {
-    await begin(run);
+    await beginCommand(run);
     if (run.aside === undefined || run.settings.dryRun) return onlyLook(run);
     await goOnInterrupted(run);
     const found = await settleAndPurge(run, run.aside, { drains: run.aside.copies.size > 0 });
     if (found !== undefined) await account(run, found);
     sayWhatIsLeft(run);
   });
-}
-
-async function begin(run: Run): Promise<void> {
-  run.signal.throwIfAborted();
-  for (const warning of (await run.registry.guard?.(run.look)) ?? []) run.log.warn(warning);
-  await openSession(run);
 }
 
 function sayWhatIsLeft(run: Run): void {

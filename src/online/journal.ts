@@ -49,6 +49,19 @@ export type JournalRecord = JournalBlob | JournalLink | JournalState;
 const RECORDS_AT_ONCE = 5000;
 const MAX_OBJECT_BYTES = 64 * 1024 * 1024;
 const OBJECT = /^(\d{6})\.jsonl$/;
+/** Readings of a journal that somebody takes away meanwhile. */
+const READINGS = 3;
+
+/** Whether this is the name of a journal's object: what else lies beside them says nothing. */
+export function isJournalObject(name: string): boolean {
+  return OBJECT.test(name);
+}
+
+type ReadOptions = LookOptions & {
+  readonly holds?: ((item: JournalBlob | JournalLink) => boolean) | undefined;
+  /** Who reads it, where it is not who writes it. */
+  readonly reader?: StorageDriver;
+};
 
 export class Journal {
   readonly blobs: JournalBlob[] = [];
@@ -62,6 +75,8 @@ export class Journal {
   purgedAt: number | undefined;
   /** Why it can't be believed, where it can't. */
   damage: string | undefined;
+  /** Whether its first object is not there: it is the first to go when a journal is taken away. */
+  isHeadless = false;
   private next = 0;
 
   constructor(
@@ -82,16 +97,18 @@ export class Journal {
   }
 
   /** Reads a journal, and holds those of its items that are asked for. What is damaged or cut short is said in `damage`. */
-  static async read(
-    runId: string,
-    driver: StorageDriver,
-    directory: string,
-    options: LookOptions & {
-      readonly holds?: ((item: JournalBlob | JournalLink) => boolean) | undefined;
-      /** Who reads it, where it is not who writes it. */
-      readonly reader?: StorageDriver;
-    },
-  ): Promise<Journal> {
+  static async read(runId: string, driver: StorageDriver, directory: string, options: ReadOptions): Promise<Journal> {
+    for (let reading = 1; ; reading++) {
+      try {
+        return await Journal.readOnce(runId, driver, directory, options);
+      } catch (error) {
+        // Listed a moment ago: another run takes the journal away.
+        if (!isPathNotFound(error) || reading === READINGS) throw error;
+      }
+    }
+  }
+
+  private static async readOnce(runId: string, driver: StorageDriver, directory: string, options: ReadOptions): Promise<Journal> {
     const { holds, reader = driver } = options;
     const journal = new Journal(runId, driver, directory, holds);
     const numbers = await objectNumbers(reader, directory, options);
@@ -103,6 +120,7 @@ export class Journal {
       else for (const record of records) journal.take(record);
     }
     if (numbers.length === 0 || journal.begunAt === undefined) journal.damage ??= "it has no beginning";
+    journal.isHeadless = numbers[0] !== 0;
     journal.next = (numbers.at(-1) ?? -1) + 1;
     return journal;
   }
@@ -111,7 +129,9 @@ export class Journal {
   async write(records: readonly JournalRecord[]): Promise<void> {
     for (const some of slicesOf(records, RECORDS_AT_ONCE)) {
       const lines = [...some.map((record) => JSON.stringify(record)), JSON.stringify({ kind: "end", records: some.length })];
-      await this.driver.putContent?.(this.pathOf(this.next++), Buffer.from(`${lines.join("\n")}\n`));
+      await this.driver.putContent?.(this.pathOf(this.next), Buffer.from(`${lines.join("\n")}\n`));
+      // Not before: a write that failed must leave no gap.
+      this.next++;
       for (const record of some) this.take(record);
     }
   }
@@ -128,16 +148,19 @@ export class Journal {
     await this.write(waiting);
   }
 
-  /** Takes the journal away, the last object first: what is left of it by a crash is a beginning, and is gone on with. */
+  /**
+   * Takes the journal away, the first object first: what is left of it by a crash has no beginning, and tells of no purge that was
+   * broken off.
+   */
   async remove(): Promise<void> {
-    while (this.next > 0) {
+    for (let number = 0; number < this.next; number++) {
       try {
-        await this.driver.delete(this.pathOf(this.next - 1));
+        await this.driver.delete(this.pathOf(number));
       } catch (error) {
         if (!isPathNotFound(error)) throw error;
       }
-      this.next--;
     }
+    this.next = 0;
   }
 
   private pathOf(number: number): string {
@@ -182,8 +205,7 @@ async function objectNumbers(driver: StorageDriver, directory: string, options: 
     for await (const page of driver.list(directory, options)) {
       for (const { path } of page) {
         const match = OBJECT.exec(path.slice(directory.length + 1));
-        if (match === null) options.onUnrecognized?.(path);
-        else numbers.push(Number(match[1]));
+        if (match !== null) numbers.push(Number(match[1]));
       }
     }
   } catch (error) {

@@ -1,4 +1,5 @@
 import { isoTime } from "../clock.js";
+import { inquire } from "../conduct.js";
 import type { GcContext } from "../context.js";
 import type { StorageDriver } from "../driver.js";
 import type { Namespace } from "../namespace.js";
@@ -30,16 +31,13 @@ export interface QuarantinedRun {
  */
 export async function listRuns(ctx: GcContext, driver: StorageDriver, registry: Namespace): Promise<readonly QuarantinedRun[]> {
   const run = Run.begin(ctx, driver, registry, { dryRun: true });
-  try {
-    run.signal.throwIfAborted();
+  return inquire(run, async () => {
     await openAside(run);
     const { aside } = run;
     if (aside === undefined) return [];
     const runs = [...aside.journals.values()].map((journal) => describe(aside, journal)).filter((each) => each !== undefined);
     return runs.sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1));
-  } finally {
-    await run.settle();
-  }
+  });
 }
 
 function describe(aside: AsideStore, journal: Journal): QuarantinedRun | undefined {

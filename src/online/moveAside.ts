@@ -179,29 +179,56 @@ async function moveBlob(
       await run.driver.move?.(path, copy.path);
       outcomes.isMoved = true;
     } catch (error) {
+      // Moved all the same: by who made this part of the run before us, or by a call whose answer was lost.
+      const isAbsent = isPathNotFound(error);
+      outcomes.isMoved = isAbsent ? await isThere(run.settlingDriver, copy.path) : await isWhollyAt(run.settlingDriver, copy.path, path);
       run.signal.throwIfAborted();
-      if (isPathNotFound(error)) {
-        // Gone at the same moment; or moved already, by who made this part of the run before us.
-        outcomes.isMoved = await isThere(run.driver, copy.path);
-        if (!outcomes.isMoved) countItem(run.ledger.deleted, { kind: "blob", bytes: size });
-      } else {
+      if (outcomes.isMoved) return;
+      if (isAbsent) countItem(run.ledger.deleted, { kind: "blob", bytes: size });
+      else {
         run.ledger.addFailure({ path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });
         run.log.error(`could not put ${path} aside: ${messageOf(error)}`, { error });
       }
     }
   };
   // Known before it is done: where the move fails half-way, the copy is looked for all the same.
-  aside.addCopy(number, copy);
-  if (!(await run.unlessPromised(digest, move))) {
-    aside.removeCopy(number, copy);
+  const unsure = { ...copy, hasFailed: true };
+  aside.addCopy(number, unsure);
+  let isTried: boolean;
+  try {
+    isTried = await run.unlessPromised(digest, move);
+  } finally {
+    if (outcomes.isMoved) {
+      aside.removeCopy(number, unsure);
+      aside.addCopy(number, copy);
+      countAside(run.ledger.quarantined, copy, 1);
+    }
+  }
+  if (outcomes.isMoved) return { kind: "blob", path, digest, how: "aside" };
+  if (!isTried) {
     spareItems(run, "blob", 1, size);
     onPromised(digest);
-    return undefined;
   }
-  if (!outcomes.isMoved && !(await isThere(run.driver, copy.path))) aside.removeCopy(number, copy);
-  if (!outcomes.isMoved) return undefined;
-  countAside(run.ledger.quarantined, copy, 1);
-  return { kind: "blob", path, digest, how: "aside" };
+  if (!isTried || !(await isThere(run.driver, copy.path))) aside.removeCopy(number, unsure);
+  return undefined;
+}
+
+/** Whether a move is done, whatever its answer was. What can't be looked at is not known to be. */
+async function isWhollyAt(driver: StorageDriver, destination: string, source: string): Promise<boolean> {
+  try {
+    return (await isThere(driver, destination)) && !(await isThere(driver, source));
+  } catch {
+    return false;
+  }
+}
+
+/** Whether nothing is at a path, as far as anybody can say. */
+async function isGone(driver: StorageDriver, path: string): Promise<boolean> {
+  try {
+    return !(await isThere(driver, path));
+  } catch {
+    return false;
+  }
 }
 
 async function removeLayerLinks(run: Run, links: readonly JournalLink[]): Promise<void> {
@@ -212,12 +239,15 @@ async function removeLayerLinks(run: Run, links: readonly JournalLink[]): Promis
         outcome.isGone = (await removeIfSame(run.driver, link)) !== "changed";
       });
       if (!isTried) spareItems(run, "layerLink");
-      if (!outcome.isGone) return undefined;
     } catch (error) {
-      run.signal.throwIfAborted();
-      run.ledger.addFailure({ path: link.path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });
-      return undefined;
+      // By a call whose answer was lost, it is gone all the same.
+      outcome.isGone = await isGone(run.settlingDriver, link.path);
+      if (!outcome.isGone) {
+        run.signal.throwIfAborted();
+        run.ledger.addFailure({ path: link.path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });
+      }
     }
+    if (!outcome.isGone) return undefined;
     run.ledger.deleted.layerLinks++;
     return { kind: "layerLink", path: link.path, repository: link.repository, digest: link.digest, how: "deleted" };
   });

@@ -22,7 +22,7 @@ import { Vacuum } from "../vacuum.js";
 import type { AsideCopy, AsideStore } from "./asideStore.js";
 import { KEEP_PURGED_MS } from "./closeJournals.js";
 import type { Journal } from "./journal.js";
-import { countAside, isInPlace, isThere, putBackBlobs } from "./putBack.js";
+import { countAside, isCounted, isInPlace, isThere, putBackBlobs } from "./putBack.js";
 import { dyingManifests, unlinkManifests } from "./unlinkManifests.js";
 
 /** Runs whose quarantine is over: settled long enough ago, by the storage's clock. */
@@ -193,21 +193,26 @@ async function deleteData(run: Run, aside: AsideStore, journal: Journal, copies:
   const counts = countsOf(run, journal);
   const vacuum = new Vacuum(run.driver, { concurrency: run.settings.concurrency, logger: run.log });
   const items = copies.map(([number, copy]) => ({ number, copy, footprint: { files: [copy.path] } }));
+  const told: DeletedItem[] = [];
+  const tell = () => tellDeleted(run, told.splice(0));
   const options: RemovalOptions<(typeof items)[number]> = {
     signal: run.signal,
     beforeBatch: () => run.mayChange(),
     onBatch: async (gone, failed) => {
-      const told: DeletedItem[] = [];
       for (const { number, copy } of gone) {
         aside.removeCopy(number, copy);
         countItem(counts, { kind: "blob", bytes: copy.size ?? 0 });
-        if (copy.runId === run.ledger.runId) countAside(run.ledger.quarantined, copy, -1);
+        if (isCounted(run, copy)) countAside(run.ledger.quarantined, copy, -1);
         if (run.marks.isKept(number)) continue;
         const digest = run.digests.digest(number);
         told.push({ kind: "blob", path: run.registry.blobFootprint(digest).files[0] ?? copy.path, digest, how: "deleted" });
       }
-      for (const [, failure] of failed) run.ledger.addFailure(failure);
-      await tellDeleted(run, told);
+      for (const [{ copy }, failure] of failed) {
+        run.ledger.addFailure(failure);
+        // It is counted once: what was to go at once, and could not, has failed.
+        if (isCounted(run, copy)) countAside(run.ledger.quarantined, copy, -1);
+      }
+      if (run.settings.barrier === undefined) await tell();
     },
   };
   if (run.settings.barrier === undefined) await vacuum.removeAll(items, options);
@@ -217,6 +222,7 @@ async function deleteData(run: Run, aside: AsideStore, journal: Journal, copies:
       await run.unlessPromised(run.digests.digest(item.number), async () => {
         await vacuum.removeAll([item], options);
       });
+      await tell();
     }
   }
   await pruneEmptied(

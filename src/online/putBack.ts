@@ -1,7 +1,7 @@
 /** Putting back: data that something needs after all, and links that a run took. Nothing is written over, and nothing rotten goes back. */
 
 import type { StorageDriver } from "../driver.js";
-import { codeOf, isPathNotFound, messageOf } from "../errors.js";
+import { codeOf, isPathNotFound, messageOf, UnsupportedError } from "../errors.js";
 import { TaskQueue } from "../internal/taskQueue.js";
 import type { RegistryLook } from "../look.js";
 import type { AsideCounts } from "../report.js";
@@ -72,7 +72,11 @@ export async function putBack(run: Run, driver: StorageDriver, number: number, c
       run.log.warn(message);
       return "rotten";
     }
-    await driver.move?.(copy.path, place);
+    if (driver.move === undefined)
+      throw new UnsupportedError(
+        `${copy.path} lies aside and is needed at ${place}, and the driver ${driver.name} has no move: use one that has`,
+      );
+    await driver.move(copy.path, place);
   } catch (error) {
     // Someone wrote it anew, or another run brought it back, at the same moment.
     if (isPathNotFound(error)) return "gone";
@@ -85,10 +89,16 @@ export async function putBack(run: Run, driver: StorageDriver, number: number, c
 }
 
 function countBack(run: Run, copy: AsideCopy): void {
-  const own = copy.runId === run.ledger.runId;
-  const counts: AsideCounts = own ? run.ledger.restored : run.ledger.returned;
+  // What failed to go aside is counted as that.
+  if (copy.hasFailed === true) return;
+  const counts: AsideCounts = isCounted(run, copy) ? run.ledger.restored : run.ledger.returned;
   countAside(counts, copy, 1);
-  if (own) countAside(run.ledger.quarantined, copy, -1);
+  if (isCounted(run, copy)) countAside(run.ledger.quarantined, copy, -1);
+}
+
+/** Whether a copy is one of those that this run counts as put aside by it. */
+export function isCounted(run: Run, copy: AsideCopy): boolean {
+  return copy.runId === run.ledger.runId && copy.hasFailed !== true;
 }
 
 /** Adds one copy to what is counted, or takes it out again. */

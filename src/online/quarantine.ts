@@ -10,7 +10,7 @@ import { honourLeases, keepLinksToLivingManifests, type Plan } from "../plan.js"
 import type { Run } from "../run.js";
 import { sweepUploads } from "../sweep.js";
 import type { AsideStore } from "./asideStore.js";
-import { closeJournals, recoverLinks } from "./closeJournals.js";
+import { closeJournals, endBrokenPurges } from "./closeJournals.js";
 import { moveAside } from "./moveAside.js";
 import { purgeAside, purgeable } from "./purgeAside.js";
 import { putBackNeeded, undo } from "./putBack.js";
@@ -22,7 +22,7 @@ const NAP_MS = 30_000;
 export async function goOnInterrupted(run: Run): Promise<void> {
   const { aside } = run;
   if (aside === undefined || run.settings.dryRun) return;
-  await recoverLinks(run, aside);
+  await endBrokenPurges(run, aside);
   const interrupted = [...aside.journals.values()].filter((journal) => journal.isInterrupted);
   if (interrupted.length === 0) return;
   run.log.info(`going on with ${interrupted.length} interrupted runs: ${interrupted.map(({ runId }) => runId).join(", ")}`);

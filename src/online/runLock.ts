@@ -12,6 +12,8 @@ import { property } from "../internal/property.js";
 import { readBounded } from "../internal/readBounded.js";
 
 const BEAT_MS = 30_000;
+/** How often it is looked whether a heartbeat is due: one that failed is tried again before the lock is lost. */
+const TICK_MS = 5_000;
 const LOST_MS = 60_000;
 const STALE_MS = 5 * 60_000;
 /** Longer than a write that has begun takes to be seen. */
@@ -23,6 +25,7 @@ export class RunLock {
   private monotonicBeat: number;
   private lost: string | undefined;
   private beating: Promise<void> | undefined;
+  private isBusy = false;
   private readonly timer: NodeJS.Timeout;
 
   private constructor(
@@ -34,7 +37,13 @@ export class RunLock {
     this.wallBeat = clock.now();
     this.monotonicBeat = performance.now();
     // A single call may take long; in a busy run the beat comes with the batches.
-    this.timer = setInterval(() => void this.beat(driver).catch(() => undefined), BEAT_MS).unref();
+    this.timer = setInterval(() => this.touch(), TICK_MS).unref();
+  }
+
+  /** Shows that the run is alive, where that is due. Cheap otherwise: it is asked at every call to a driver, too. */
+  touch(): void {
+    if (this.isBusy || this.lost !== undefined || this.age() < BEAT_MS) return;
+    void this.beat(this.driver).catch(() => undefined);
   }
 
   /**
@@ -111,6 +120,12 @@ export class RunLock {
     }
   }
 
+  /** The same for whoever is about to wait for somebody else: a heartbeat that is due comes first. One that fails is tried again. */
+  async keepAlive(): Promise<void> {
+    this.touch();
+    await this.beating?.catch(() => undefined);
+  }
+
   private async isOurs(driver: StorageDriver): Promise<boolean> {
     const present = await contentOf(driver, this.path);
     if (present?.equals(this.content) === true) return true;
@@ -127,11 +142,17 @@ export class RunLock {
   }
 
   private async beatOnce(driver: StorageDriver): Promise<void> {
-    const begun = { wall: this.clock.now(), monotonic: performance.now() };
-    if (!(await this.isOurs(driver)) || this.age() > LOST_MS) return;
-    await driver.putContent?.(this.path, this.content);
-    this.wallBeat = begun.wall;
-    this.monotonicBeat = begun.monotonic;
+    // Its own calls ask for none.
+    this.isBusy = true;
+    try {
+      const begun = { wall: this.clock.now(), monotonic: performance.now() };
+      if (!(await this.isOurs(driver)) || this.age() > LOST_MS) return;
+      await driver.putContent?.(this.path, this.content);
+      this.wallBeat = begun.wall;
+      this.monotonicBeat = begun.monotonic;
+    } finally {
+      this.isBusy = false;
+    }
   }
 
   /** Milliseconds since the last heartbeat that succeeded, by the clock that says more. */
@@ -162,12 +183,23 @@ async function isWrittenWhereAbsent(driver: StorageDriver, path: string, content
 async function refuseLiving(driver: StorageDriver, path: string, storageNow: () => number): Promise<void> {
   const content = await contentOf(driver, path);
   if (content === undefined) return;
-  const { modTime } = await driver.stat(path);
+  const modTime = await timeOf(driver, path);
+  if (modTime === null) return;
   const age = modTime === undefined ? 0 : storageNow() - modTime.getTime();
   if (age > STALE_MS) return;
   throw new LockedError(
     `another run holds the lock at ${path}: ${describe(content)}, last seen alive ${Math.round(age / 1000)} seconds ago. Wait for it; a lock that nobody keeps alive is taken over after five minutes`,
   );
+}
+
+/** `null` where nothing is there any more: it was given back at this moment. */
+async function timeOf(driver: StorageDriver, path: string): Promise<Date | undefined | null> {
+  try {
+    return (await driver.stat(path)).modTime;
+  } catch (error) {
+    if (isPathNotFound(error)) return null;
+    throw error;
+  }
 }
 
 /** Waits until whoever wrote at the same moment is seen, then looks who won. */

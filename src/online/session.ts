@@ -16,9 +16,16 @@ export async function openSession(run: Run): Promise<void> {
     run.storageOffset = await measureOffset(run.driver, run.settlingDriver, run.clock, `${online.lock}.${run.ledger.runId}`);
     if (!run.settings.readOnly) refuseSkew(run.storageOffset);
     const content = RunLock.contentFor(run.ledger.runId, run.clock.now());
-    run.lock = await RunLock.take(run.settlingDriver, online.lock, content, run.clock, () => run.storageNow());
+    run.lock = await RunLock.take(run.lockDriver, online.lock, content, run.clock, () => run.storageNow());
   }
   await openAside(run);
+}
+
+/** What every command that changes something begins with: is it a registry's storage that a run may touch? */
+export async function beginCommand(run: Run): Promise<void> {
+  run.signal.throwIfAborted();
+  for (const warning of (await run.registry.guard?.(run.look)) ?? []) run.log.warn(warning);
+  await openSession(run);
 }
 
 /** Lists what lies aside, and reads the journals. */

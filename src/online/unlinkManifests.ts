@@ -70,11 +70,15 @@ export async function unlinkManifests(
       await mapAll(some, async (number) => {
         const manifest = manifests.get(number);
         if (manifest === undefined) return;
+        const gone: DeletedItem[] = [];
         const outcome = { isGone: false };
         await run.unlessPromised(manifest.link.digest, async () => {
-          outcome.isGone = await unlinkManifest(run, manifest, unlinking);
+          outcome.isGone = await unlinkManifest(run, manifest, unlinking, gone);
         });
         if (!outcome.isGone) stuck.push(number);
+        run.signal.throwIfAborted();
+        // Not before: whoever is told may wait for the barrier.
+        await tellDeleted(run, gone);
       });
     });
     await look.keep(stuck);
@@ -85,23 +89,25 @@ export async function unlinkManifests(
 
 /**
  * Removes a manifest's parts, then its revision link, then looks whether its data is back: a push of the same manifest writes the data
- * before the link. Whether it is gone for good; where it isn't, what was removed is written anew.
+ * before the link. Whether it is gone for good; where it isn't, what was removed is written anew. `gone` takes what is to be told.
  */
-async function unlinkManifest(run: Run, { link: revision, parts }: DyingManifest, unlinking: Unlinking): Promise<boolean> {
+async function unlinkManifest(
+  run: Run,
+  { link: revision, parts }: DyingManifest,
+  unlinking: Unlinking,
+  gone: DeletedItem[],
+): Promise<boolean> {
   const { removed, unsure, isLeft } = await unlinkInTurn(run, [...parts, revision], unlinking);
   const [place = ""] = run.registry.blobFootprint(revision.digest).files;
   const isGone = !isLeft && !(await isThere(run.settlingDriver, place));
   // A removal that failed may have been done all the same.
   if (unsure !== undefined) await isWrittenAnew(run, unsure);
-  const gone: DeletedItem[] = [];
   for (const link of removed) {
     if (!isGone && (await isWrittenAnew(run, link))) continue;
     if (link.kind === "signature") continue;
     countItem(unlinking.counts, { kind: link.kind });
     gone.push({ kind: link.kind, path: link.path, repository: link.repository, digest: link.digest, how: "deleted" });
   }
-  run.signal.throwIfAborted();
-  await tellDeleted(run, gone);
   return isGone;
 }
 

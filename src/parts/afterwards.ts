@@ -201,10 +201,11 @@ async function drainOnce({ run, store }: Lead, name: string): Promise<void> {
 async function openJournals(lead: Lead, aside: string): Promise<AsideStore> {
   const { run } = lead;
   const open = new AsideStore(run.driver, run.registry.online?.aside ?? "", run.digests);
-  const { journals, notes, others } = await lead.asideOf(aside);
+  const { journals, notes, others, busy } = await lead.asideOf(aside);
   for (const runId of journals) open.runs.add(runId);
   for (const { path, digests, time } of notes) open.notes.push({ path, digests, time: time ?? Number.NaN });
   for (const runId of others) open.partsOf.add(runId);
+  for (const runId of busy) open.busy.add(runId);
   await open.readJournals({ ...run.look, journalDriver: run.settlingDriver, holds: () => false });
   return open;
 }

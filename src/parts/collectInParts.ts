@@ -230,10 +230,10 @@ async function takeLock(run: Run, { store, plan }: Lead): Promise<void> {
   const path = run.registry.online?.lock ?? "";
   const isTaken = await store.once("lock", async () => {
     if (await RunLock.isHeldBy(run.settlingDriver, path, plan.lock)) return true;
-    run.lock = await RunLock.take(run.settlingDriver, path, plan.lock, run.clock, () => run.storageNow());
+    run.lock = await RunLock.take(run.lockDriver, path, plan.lock, run.clock, () => run.storageNow());
     return true;
   });
-  if (isTaken) run.lock ??= await RunLock.share(run.settlingDriver, path, plan.lock, run.clock);
+  if (isTaken) run.lock ??= await RunLock.share(run.lockDriver, path, plan.lock, run.clock);
 }
 
 /** Nothing here is stopped by an abort, which may be why it is done. What fails, the next run does. */

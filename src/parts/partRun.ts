@@ -166,10 +166,11 @@ export async function recallAside(
 ): Promise<void> {
   const { online } = run.registry;
   if (online === undefined || listing === undefined) return;
-  const { journals, notes } = (await outputOf(store, listing, 0)).result as AsideResult;
+  const { journals, notes, busy } = (await outputOf(store, listing, 0)).result as AsideResult;
   const aside = new AsideStore(run.driver, online.aside, run.digests);
   for await (const [digest, runId, size] of copiesOf(store, listing, options.shard)) aside.recallCopy(digest, runId, size ?? undefined);
   for (const runId of journals) aside.runs.add(runId);
+  for (const runId of busy) aside.busy.add(runId);
   for (const { path, digests, time } of notes) aside.notes.push({ path, digests, time: time ?? Number.NaN });
   await aside.readJournals({ ...run.look, journalDriver: run.settlingDriver, holds: options.holds });
   run.aside = aside;

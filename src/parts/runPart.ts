@@ -108,7 +108,7 @@ async function openPart({ driver, registry, ctx = {}, hooks = {} }: PartWorker, 
   if (isDone) return undefined;
   if (!Object.hasOwn(PARTS, kind))
     throw new WorkerRefusedError(`run ${job.runId} has parts of the kind ${kind}, which this worker does not know`);
-  run.lock = await RunLock.share(run.settlingDriver, registry.online?.lock ?? "", plan.lock, run.clock);
+  run.lock = await RunLock.share(run.lockDriver, registry.online?.lock ?? "", plan.lock, run.clock);
   run.fence = async () => {
     if (await store.isClosed(job.stage)) throw new LateError(`stage ${job.stage} of run ${job.runId} is closed`);
   };
