@@ -3,6 +3,7 @@ import type { GcContext } from "./context.js";
 import { isDigest } from "./digest.js";
 import type { StorageDriver } from "./driver.js";
 import { InvalidDigestError } from "./errors.js";
+import { refuseUnknowable } from "./guards.js";
 import { takeInventory } from "./inventory.js";
 import { lookAtRegistry } from "./look.js";
 import { ASIDE, PRESENT, PROTECTED } from "./marks.js";
@@ -60,6 +61,7 @@ export async function explain(
     await openSession(run);
     await takeInventory(run);
     const found = await lookAtRegistry(run, "mark");
+    refuseUnknowable(run);
     const plan = await makePlan(run, found.looks);
     return { digest, ...(await judge(run, { number, watch, plan, looks: found.looks })) };
   });

@@ -6,7 +6,13 @@ import type { Run } from "./run.js";
 /** Below so many blobs a large share of garbage tells nothing. */
 const RATIO_FROM_BLOBS = 100;
 
+/** Of a repository nothing tells what it needs: then nothing may go, anywhere. */
+export function refuseUnknowable({ unknowable }: Run): void {
+  if (unknowable !== undefined) throw unknowable;
+}
+
 export function refuseDamage(run: Run): void {
+  refuseUnknowable(run);
   if (run.settings.onDamage !== "abort" || !run.ledger.hasDamage) return;
   throw new DamagedRegistryError(
     'the registry is damaged, and onDamage is "abort": nothing was deleted. report.problems lists the damage; mend it, or collect with onDamage "protect"',

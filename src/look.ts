@@ -90,6 +90,5 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
     if (fresh !== undefined) await settleOn(await RepositoryView.read(run, fresh));
   }
   run.progress({ phase, done: counts.repositories, total: counts.repositories }, true);
-  if (run.unknowable !== undefined) throw run.unknowable;
   return { ...counts, looks, names };
 }

@@ -7,7 +7,7 @@ import { takeInventory } from "./inventory.js";
 import { lookAtRegistry } from "./look.js";
 import type { Namespace } from "./namespace.js";
 import { goOnInterrupted, putBackAtOnce, quarantine, settleAndPurge } from "./online/quarantine.js";
-import { openSession } from "./online/session.js";
+import { beginCommand } from "./online/session.js";
 import type { GcOptions } from "./options.js";
 import { makePlan, type Plan } from "./plan.js";
 import type { GcReport } from "./report.js";
@@ -36,18 +36,16 @@ export async function markAndSweep(ctx: GcContext, driver: StorageDriver, regist
 /** The story of a run. */
 async function collect(run: Run): Promise<void> {
   const { dryRun, readOnly } = run.settings;
-  run.signal.throwIfAborted();
 
-  // Who else owns this storage? A metadata database ends the run here, another run's lock in the next line.
-  for (const warning of (await run.registry.guard?.(run.look)) ?? []) run.log.warn(warning);
-  await openSession(run);
+  // Who else owns this storage? A metadata database ends the run here, or another run's lock.
+  await beginCommand(run);
   await goOnInterrupted(run);
 
   // Every blob first, then what repositories keep: a blob that appears later is never a candidate.
   await run.phase("inventory", () => takeInventory(run));
   const found = await run.phase("mark", () => lookAtRegistry(run, "mark"));
-  refuseDamage(run);
   await putBackAtOnce(run, found);
+  refuseDamage(run);
 
   // What nothing keeps is to go, unless that is too much to be true.
   let plan = await makePlan(run, found.looks);

@@ -285,7 +285,6 @@ export class RepositoryLook {
     await this.protect();
     for (const problem of this.view.problems) this.run.noteDamage(problem);
     refuseDamage(this.run);
-    if (this.run.unknowable !== undefined) throw this.run.unknowable;
   }
 
   private async findUploads(): Promise<void> {

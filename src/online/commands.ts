@@ -1,6 +1,7 @@
 import { conduct } from "../conduct.js";
 import type { GcContext } from "../context.js";
 import type { StorageDriver } from "../driver.js";
+import { refuseUnknowable } from "../guards.js";
 import { lookAtRegistry, type RegistryLook } from "../look.js";
 import { LIVE } from "../marks.js";
 import type { Namespace } from "../namespace.js";
@@ -55,7 +56,9 @@ function sayWhatIsLeft(run: Run): void {
 
 /** A dry run, or one on a store on which nothing can lie aside. */
 async function onlyLook(run: Run): Promise<void> {
-  await account(run, await run.phase("look", () => lookAtRegistry(run, "look")));
+  const found = await run.phase("look", () => lookAtRegistry(run, "look"));
+  refuseUnknowable(run);
+  await account(run, found);
 }
 
 /** Without an inventory, the blobs that are marked are those that something alive names. */

@@ -4,7 +4,7 @@
  * nobody came to need. docs/online.md tells it for operators; docs/online-model checks it on every interleaving.
  */
 
-import { refuseDamage, refuseEmptyLook } from "../guards.js";
+import { refuseDamage, refuseEmptyLook, refuseUnknowable } from "../guards.js";
 import { lookAtRegistry, type RegistryLook } from "../look.js";
 import { honourLeases, keepLinksToLivingManifests, type Plan } from "../plan.js";
 import type { Run } from "../run.js";
@@ -82,6 +82,8 @@ export async function lookAndPutBack(run: Run): Promise<RegistryLook> {
   refuseEmptyLook(run, found.repositories, (run.aside?.copies.size ?? 0) > 0);
   await markLeases(run, found);
   await putBackNeeded(run, found);
+  // Not before: what is known to be needed goes back all the same.
+  refuseUnknowable(run);
   return found;
 }
 

@@ -26,6 +26,7 @@ export class RunLock {
   private lost: string | undefined;
   private beating: Promise<void> | undefined;
   private isBusy = false;
+  private isLetGo = false;
   private readonly timer: NodeJS.Timeout;
 
   private constructor(
@@ -42,7 +43,7 @@ export class RunLock {
 
   /** Shows that the run is alive, where that is due. Cheap otherwise: it is asked at every call to a driver, too. */
   touch(): void {
-    if (this.isBusy || this.lost !== undefined || this.age() < BEAT_MS) return;
+    if (this.isBusy || this.isLetGo || this.lost !== undefined || this.age() < BEAT_MS) return;
     void this.beat(this.driver).catch(() => undefined);
   }
 
@@ -95,6 +96,7 @@ export class RunLock {
 
   /** Keeps the lock alive no longer, and leaves it where it is. */
   letGo(): void {
+    this.isLetGo = true;
     clearInterval(this.timer);
   }
 

@@ -1,6 +1,7 @@
 /** Parts `mark` and `settle`: what some repositories keep. Every look is a mark. */
 
 import { DamagedRegistryError } from "../errors.js";
+import { refuseUnknowable } from "../guards.js";
 import { lookAtRepositories } from "../look.js";
 import { keepLinksToLivingManifests } from "../plan.js";
 import { recallTime } from "../rememberedLook.js";
@@ -56,6 +57,7 @@ export async function markPart(part: PartRun, { shards, aside, earlier, countsSt
       open: (name) => listed(run, pieces.repository(name)),
       seen,
     });
+    refuseUnknowable(run);
     const doomed = await writeLooks(part, found.looks);
     await writeLeases(part, found.looks, shards);
     await writeQuestions(part, found.looks, shards);

@@ -175,6 +175,15 @@ describe("the lock", () => {
     expect(beats).toBeGreaterThan(2);
   });
 
+  test("is not written anew while it is given back, though a heartbeat is due", async () => {
+    const world = await retag();
+    const onDeleted = () => {
+      world.now += 40_000;
+    };
+    expect(await world.collect({ readOnly: true, onDeleted })).toMatchObject({ status: "completed" });
+    expect([...(await contentOf(world.driver)).keys()].filter((path) => path.includes("/lockfiles/"))).toEqual([]);
+  });
+
   test("one that is given back between its reading and the look at its time is taken", async () => {
     const world = await retag();
     const lock = "/docker/registry/lockfiles/gc-in-progress";
@@ -385,6 +394,20 @@ describe("commands", () => {
     expect(tagged).toBeDefined();
     expect((await world.heal()).returned.blobs).toBe(4);
   });
+
+  test.each(["heal", "collect", "purge"] as const)(
+    "a repository of which nothing tells what it needs keeps nothing of others aside: %s",
+    async (command) => {
+      const world = await retag();
+      await world.collect();
+      const revisions = [...(await world.files())].filter(([path]) => path.includes("/revisions/"));
+      for (const [path, digest] of revisions)
+        await world.put(`${path.slice(0, path.indexOf("/revisions/"))}/tags/t-${digest.slice(-6)}/current/link`, digest);
+      await world.put(revision("unknowable", digestOf("gone")), digestOf("gone"));
+      await expect(world[command]()).rejects.toMatchObject({ code: "DAMAGED", report: { returned: { blobs: 4 } } });
+      expect(await world.aside()).toEqual([]);
+    },
+  );
 
   test("listRuns rejects with an abort's reason, whatever that broke", async () => {
     const world = await retag();
