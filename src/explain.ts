@@ -8,7 +8,7 @@ import { takeInventory } from "./inventory.js";
 import { lookAtRegistry } from "./look.js";
 import { ASIDE, PRESENT, PROTECTED } from "./marks.js";
 import type { Namespace } from "./namespace.js";
-import { openSession } from "./online/session.js";
+import { beginSession } from "./online/session.js";
 import type { GcOptions, Reason } from "./options.js";
 import { makePlan, type Plan } from "./plan.js";
 import type { RepositoryLook, RootReason } from "./repositoryLook.js";
@@ -57,8 +57,7 @@ export async function explain(
     const number = run.digests.add(digest);
     const watch = new Watch(number);
     run.watched = watch;
-    await run.registry.guard?.(run.look);
-    await openSession(run);
+    await beginSession(run);
     await takeInventory(run);
     const found = await lookAtRegistry(run, "mark");
     refuseUnknowable(run);

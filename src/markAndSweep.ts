@@ -7,7 +7,7 @@ import { takeInventory } from "./inventory.js";
 import { lookAtRegistry } from "./look.js";
 import type { Namespace } from "./namespace.js";
 import { goOnInterrupted, putBackAtOnce, quarantine, settleAndPurge } from "./online/quarantine.js";
-import { beginCommand } from "./online/session.js";
+import { beginSession } from "./online/session.js";
 import type { GcOptions } from "./options.js";
 import { makePlan, type Plan } from "./plan.js";
 import type { GcReport } from "./report.js";
@@ -38,7 +38,7 @@ async function collect(run: Run): Promise<void> {
   const { dryRun, readOnly } = run.settings;
 
   // Who else owns this storage? A metadata database ends the run here, or another run's lock.
-  await beginCommand(run);
+  await beginSession(run);
   await goOnInterrupted(run);
 
   // Every blob first, then what repositories keep: a blob that appears later is never a candidate.

@@ -10,7 +10,7 @@ import type { GcReport } from "../report.js";
 import { Run } from "../run.js";
 import { endBrokenPurges } from "./closeJournals.js";
 import { goOnInterrupted, lookAndPutBack, settleAndPurge } from "./quarantine.js";
-import { beginCommand } from "./session.js";
+import { beginSession } from "./session.js";
 
 /**
  * Looks at everything once, and puts back what lies aside and is needed; deletes nothing, and does not wait. Cheap enough for every
@@ -21,7 +21,7 @@ import { beginCommand } from "./session.js";
  */
 export async function heal(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions = {}): Promise<GcReport> {
   return conduct(Run.begin(ctx, driver, registry, options), async (run) => {
-    await beginCommand(run);
+    await beginSession(run);
     if (run.aside === undefined || run.settings.dryRun) return onlyLook(run);
     await endBrokenPurges(run, run.aside);
     await account(run, await lookAndPutBack(run));
@@ -36,7 +36,7 @@ export async function heal(ctx: GcContext, driver: StorageDriver, registry: Name
  */
 export async function purge(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions = {}): Promise<GcReport> {
   return conduct(Run.begin(ctx, driver, registry, options), async (run) => {
-    await beginCommand(run);
+    await beginSession(run);
     if (run.aside === undefined || run.settings.dryRun) return onlyLook(run);
     await goOnInterrupted(run);
     const found = await settleAndPurge(run, run.aside, { drains: run.aside.copies.size > 0 });

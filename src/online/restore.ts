@@ -11,7 +11,7 @@ import { inBatches } from "./batches.js";
 import { endJournals } from "./closeJournals.js";
 import type { Journal, JournalLink } from "./journal.js";
 import { isInPlace, isThere, putBack, writeLink } from "./putBack.js";
-import { beginCommand } from "./session.js";
+import { beginSession } from "./session.js";
 
 /** What to bring back; without either everything that is aside. */
 export interface RestoreTarget {
@@ -47,7 +47,7 @@ export async function restore(
   const run = Run.begin(ctx, driver, registry, {});
   const wanted = what.digest === undefined ? undefined : run.digests.add(what.digest);
   await conduct(run, async () => {
-    await beginCommand(run);
+    await beginSession(run);
     if (run.aside === undefined) return;
     if (what.runId !== undefined && !run.aside.journals.has(what.runId)) {
       throw new TypeError(

@@ -7,8 +7,14 @@ import { AsideStore } from "./asideStore.js";
 import { RunLock } from "./runLock.js";
 import { measureOffset, refuseSkew } from "./storageClock.js";
 
-/** Takes the lock and sets the clock, where the run is to change something; then looks what lies aside. */
-export async function openSession(run: Run): Promise<void> {
+/**
+ * Whose storage is it? Then takes the lock and sets the clock, where the run is to change something; then looks what lies aside.
+ *
+ * @throws DatabaseInUseError, ClockSkewError, LockedError
+ */
+export async function beginSession(run: Run): Promise<void> {
+  run.signal.throwIfAborted();
+  for (const warning of (await run.registry.guard?.(run.look)) ?? []) run.log.warn(warning);
   const { online } = run.registry;
   sayDegree(run);
   if (online === undefined) return;
@@ -19,13 +25,6 @@ export async function openSession(run: Run): Promise<void> {
     run.lock = await RunLock.take(run.lockDriver, online.lock, content, run.clock, () => run.storageNow());
   }
   await openAside(run);
-}
-
-/** What every command that changes something begins with: is it a registry's storage that a run may touch? */
-export async function beginCommand(run: Run): Promise<void> {
-  run.signal.throwIfAborted();
-  for (const warning of (await run.registry.guard?.(run.look)) ?? []) run.log.warn(warning);
-  await openSession(run);
 }
 
 /** Lists what lies aside, and reads the journals. */
