@@ -110,8 +110,14 @@ async function unseenRepository(run: Run, journal: Journal, names: ReadonlySet<s
 
 /** Whether a blob that was pushed again lies in its place, and holds what its digest says: then nobody will need its copy. */
 async function liesInPlace(run: Run, aside: AsideStore, number: number, copy: AsideCopy): Promise<boolean> {
-  const [place = ""] = run.registry.blobFootprint(run.digests.digest(number)).files;
-  return (await isInPlace(run, number)) && (await aside.isSound(run.driver, number, { ...copy, path: place }, run.signal));
+  const digest = run.digests.digest(number);
+  const [place = ""] = run.registry.blobFootprint(digest).files;
+  if (!(await isInPlace(run, number))) return false;
+  if (await aside.isSound(run.driver, number, { ...copy, path: place }, run.signal)) return true;
+  const message = `${place} does not hold what its digest says, and is needed: what lies aside at ${copy.path} may. Nothing is written over: take the one away, and the next run puts the other back`;
+  run.ledger.addProblem({ kind: "digest-mismatch", path: place, digest, message });
+  run.log.warn(message);
+  return false;
 }
 
 /** What a run put aside. */

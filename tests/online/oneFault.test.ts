@@ -424,6 +424,29 @@ describe("commands", () => {
   });
 });
 
+test("where what is in place is rotten, what lies aside stays, and it is told", async () => {
+  const world = await retag();
+  const layers: string[] = [];
+  const manifests: [string, string][] = [];
+  const before = await world.files();
+  await world.collect({
+    onItem: ({ kind, path, digest }) => {
+      if (kind === "layerLink") layers.push(digest!);
+      if (kind === "manifest") manifests.push([path, digest!]);
+    },
+  });
+  const [[path, digest] = ["", ""]] = manifests;
+  await world.put(`${path.slice(0, path.indexOf("/revisions/"))}/tags/again/current/link`, digest);
+  const rotten = blobPath(layers[0]!);
+  await world.put(rotten, "");
+  world.now += 8 * DAY;
+  expect(await world.collect()).toMatchObject({ returned: { blobs: 3 }, problems: [{ kind: "digest-mismatch", path: rotten }] });
+  expect(await world.aside()).toHaveLength(1);
+  await world.driver.delete(rotten);
+  expect(await world.collect()).toMatchObject({ returned: { blobs: 1 }, problems: [] });
+  expect((await world.files()).get(rotten)).toBe(before.get(rotten));
+});
+
 test("a repository of a name that no path has is told of, since what only it needs is garbage", async () => {
   const world = await retag();
   const odd = { path: `${ROOT}/repositories/team (old)`, isDirectory: true };
