@@ -27,6 +27,8 @@ import { checkOptions, type Settings } from "./settings.js";
 import { Telemetry } from "./telemetry.js";
 
 const PROGRESS_EVERY_MS = 100;
+/** Warnings about names; more tell nothing new. */
+const MAX_ODD_STRAYS = 5;
 
 /** Who a run is, of which this process makes a part. */
 export interface RunIdentity {
@@ -86,7 +88,7 @@ export class Run {
   /** Asked before every batch of changes, beside the lock: of a run that several processes make, whether it is still this one's turn. */
   fence: (() => Promise<void>) | undefined;
   private hasMemoryFailed = false;
-  private hasOddStray = false;
+  private oddStrays = 0;
   /** Whether marks say which blobs are there. */
   private readonly knowsInventory: boolean;
 
@@ -221,7 +223,9 @@ export class Run {
       await removal();
       isDone = true;
     };
-    for (const name of [digest, ...(this.otherNames.get(this.digests.find(digest)) ?? [])]) {
+    // In one order for all: two that are removed at once may have names in common.
+    const names = new Set([digest, ...(this.otherNames.get(this.digests.find(digest)) ?? [])]);
+    for (const name of [...names].sort()) {
       const inner = guarded;
       guarded = async () => {
         await barrier.removing(name, inner);
@@ -311,10 +315,9 @@ export class Run {
     this.log.warn(`referenceCache failed: ${messageOf(error)}; manifests are read instead`, { error });
   }
 
-  /** A stray below which nobody can look may hold what an administrator has renamed: said once. */
+  /** A stray below which nobody can look may hold what an administrator has renamed. */
   noteStray(path: string): void {
-    if (this.hasOddStray || isPath(path)) return;
-    this.hasOddStray = true;
+    if (isPath(path) || ++this.oddStrays > MAX_ODD_STRAYS) return;
     this.warn(
       `${JSON.stringify(path)} has a name that no path of a registry has: if that is a repository or a tag, it is not seen, and what only it needs is garbage`,
     );

@@ -6,6 +6,7 @@ import type { DigestIndex } from "../digestIndex.js";
 import { type FileInfo, join, type StorageDriver } from "../driver.js";
 import { isPathNotFound } from "../errors.js";
 import { addTo } from "../internal/addTo.js";
+import { sizeIn } from "../internal/driverAnswers.js";
 import { readBounded, readWhole } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
 import { asideFile, filesBelow, type RestoredNote, readNote } from "./asideFiles.js";
@@ -98,7 +99,7 @@ export class AsideStore {
       const number = this.digests.find(digest);
       const copies = this.copies.get(number);
       if (copies === undefined) continue;
-      const described = copies.map((copy) => (copy.runId === runId ? { ...copy, size: copy.size ?? size, isManifest } : copy));
+      const described = copies.map((copy) => (copy.runId === runId ? { ...copy, size: copy.size ?? sizeIn(size), isManifest } : copy));
       this.copies.set(number, described);
     }
   }
@@ -108,7 +109,7 @@ export class AsideStore {
     const file = asideFile(this.directory, info.path);
     switch (file?.kind) {
       case "copy":
-        this.addCopy(this.digests.add(file.digest), { runId: file.runId, path: info.path, size: info.size, isManifest: false });
+        this.addCopy(this.digests.add(file.digest), { runId: file.runId, path: info.path, size: sizeIn(info.size), isManifest: false });
         this.runs.add(file.runId);
         this.busy.add(file.runId);
         return;

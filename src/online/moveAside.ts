@@ -18,7 +18,7 @@ import { tellDeleted } from "../tellDeleted.js";
 import type { AsideStore } from "./asideStore.js";
 import { inBatches } from "./batches.js";
 import type { Journal, JournalBlob, JournalLink } from "./journal.js";
-import { countAside, isThere } from "./putBack.js";
+import { countAside, isThere, isWhollyAt } from "./putBack.js";
 
 /** Puts the plan aside. */
 export async function moveAside(run: Run, aside: AsideStore, plan: Plan): Promise<Journal> {
@@ -211,15 +211,6 @@ async function moveBlob(
   }
   if (!isTried || !(await isThere(run.driver, copy.path))) aside.removeCopy(number, unsure);
   return undefined;
-}
-
-/** Whether a move is done, whatever its answer was. What can't be looked at is not known to be. */
-async function isWhollyAt(driver: StorageDriver, destination: string, source: string): Promise<boolean> {
-  try {
-    return (await isThere(driver, destination)) && !(await isThere(driver, source));
-  } catch {
-    return false;
-  }
 }
 
 /** Whether nothing is at a path, as far as anybody can say. */

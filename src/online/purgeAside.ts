@@ -6,6 +6,7 @@
 
 import { dirname } from "../driver.js";
 import { messageOf } from "../errors.js";
+import { refuseDamage } from "../guards.js";
 import { addTo } from "../internal/addTo.js";
 import { mapAll } from "../internal/mapAll.js";
 import type { RegistryLook } from "../look.js";
@@ -147,6 +148,7 @@ async function purgeRun(run: Run, aside: AsideStore, { journal, copies, looks }:
   if (left.size > 0) {
     await lookAgainAt(run, left, run.registry.repositories(run.look));
     await putBackBlobs(run);
+    refuseDamage(run);
   }
   await deleteDying(run, aside, journal);
 }
@@ -185,7 +187,9 @@ export async function lookAgainAt(
   for await (const repository of repositories) {
     const revisions = left.get(repository.name);
     if (revisions === undefined) continue;
-    const look = await RepositoryLook.mark(run, await RepositoryView.read(run, repository));
+    const view = await RepositoryView.read(run, repository);
+    const look = await RepositoryLook.mark(run, view);
+    for (const problem of view.problems) run.noteDamage(problem);
     // Whatever the reason why a link is still there: what its manifest reaches stays.
     await look.keep(revisions);
     looks.push(look);
@@ -207,14 +211,14 @@ async function deleteData(run: Run, aside: AsideStore, journal: Journal, copies:
     onBatch: async (gone, failed) => {
       for (const { number, copy } of gone) {
         aside.removeCopy(number, copy);
-        countItem(counts, { kind: "blob", bytes: copy.size ?? 0 });
+        if (copy.hasFailed !== true) countItem(counts, { kind: "blob", bytes: copy.size ?? 0 });
         if (isCounted(run, copy)) countAside(run.ledger.quarantined, copy, -1);
         if (run.marks.isKept(number)) continue;
         const digest = run.digests.digest(number);
         told.push({ kind: "blob", path: run.registry.blobFootprint(digest).files[0] ?? copy.path, digest, how: "deleted" });
       }
       for (const [{ copy }, failure] of failed) {
-        run.ledger.addFailure(failure);
+        if (copy.hasFailed !== true) run.ledger.addFailure(failure);
         // It is counted once: what was to go at once, and could not, has failed.
         if (isCounted(run, copy)) countAside(run.ledger.quarantined, copy, -1);
       }
@@ -225,10 +229,13 @@ async function deleteData(run: Run, aside: AsideStore, journal: Journal, copies:
   else {
     // What the registry in this process has promised since stays aside.
     for (const item of items) {
-      await run.unlessPromised(run.digests.digest(item.number), async () => {
-        await vacuum.removeAll([item], options);
-      });
-      await tell();
+      try {
+        await run.unlessPromised(run.digests.digest(item.number), async () => {
+          await vacuum.removeAll([item], options);
+        });
+      } finally {
+        await tell();
+      }
     }
   }
   await pruneEmptied(

@@ -78,10 +78,13 @@ export async function putBack(run: Run, driver: StorageDriver, number: number, c
       );
     await driver.move(copy.path, place);
   } catch (error) {
-    // Someone wrote it anew, or another run brought it back, at the same moment.
-    if (isPathNotFound(error)) return "gone";
-    if (await isThere(driver, place)) return "there";
-    throw error;
+    // By a call whose answer was lost it is back all the same.
+    if (!(await isWhollyAt(driver, place, copy.path))) {
+      // Someone wrote it anew, or another run brought it back, at the same moment.
+      if (isPathNotFound(error)) return "gone";
+      if (await isThere(driver, place)) return "there";
+      throw error;
+    }
   }
   run.aside?.removeCopy(number, copy);
   run.log.debug(`put back ${place}`);
@@ -125,6 +128,15 @@ export async function writeLink(driver: StorageDriver, link: JournalLink): Promi
 export function isInPlace(run: Run, number: number): Promise<boolean> {
   const [place = ""] = run.registry.blobFootprint(run.digests.digest(number)).files;
   return isThere(run.driver, place);
+}
+
+/** Whether a move is done, whatever its answer was. What can't be looked at is not known to be. */
+export async function isWhollyAt(driver: StorageDriver, destination: string, source: string): Promise<boolean> {
+  try {
+    return (await isThere(driver, destination)) && !(await isThere(driver, source));
+  } catch {
+    return false;
+  }
 }
 
 /** Whether a file is there. Whatever else a driver says is an error. */

@@ -19,6 +19,8 @@ const STALE_MS = 5 * 60_000;
 /** Longer than a write that has begun takes to be seen. */
 const SETTLE_MS = 2_000;
 const MAX_LOCK_BYTES = 4096;
+/** How often a lock is written where it was found to be given back. */
+const ATTEMPTS = 3;
 
 export class RunLock {
   private wallBeat: number;
@@ -56,10 +58,15 @@ export class RunLock {
   static async take(driver: StorageDriver, path: string, text: string, clock: Clock, storageNow: () => number): Promise<RunLock> {
     const content = Buffer.from(text);
     const begun = { wall: clock.now(), monotonic: performance.now() };
-    if (!(await isWrittenWhereAbsent(driver, path, content))) {
-      await refuseLiving(driver, path, storageNow);
+    for (let attempt = 1; ; attempt++) {
+      const isWritten = await isWrittenWhereAbsent(driver, path, content);
+      if (isWritten === true) break;
+      const isStale = await refuseLiving(driver, path, storageNow);
+      // Given back at this moment: somebody else may be taking it, too.
+      if (!isStale && isWritten === false && attempt < ATTEMPTS) continue;
       await driver.putContent?.(path, content);
       await confirm(driver, path, content, clock);
+      break;
     }
     const lock = new RunLock(driver, path, content, clock);
     lock.wallBeat = begun.wall;
@@ -172,23 +179,27 @@ export class RunLock {
   }
 }
 
-async function isWrittenWhereAbsent(driver: StorageDriver, path: string, content: Uint8Array): Promise<boolean> {
+/** Whether it is ours now; `undefined` on a store that can't write where nothing is: there the last writer wins. */
+async function isWrittenWhereAbsent(driver: StorageDriver, path: string, content: Buffer): Promise<boolean | undefined> {
+  // By a call whose answer was lost it is ours, and would refuse us.
+  const isOurs = async () => (await contentOf(driver, path))?.equals(content) === true;
   try {
-    return (await driver.putContent?.(path, content, { ifAbsent: true })) === true;
+    return (await driver.putContent?.(path, content, { ifAbsent: true })) === true || (await isOurs());
   } catch (error) {
-    if (codeOf(error) !== "UNSUPPORTED") throw error;
+    if (codeOf(error) === "UNSUPPORTED") return undefined;
+    if (await isOurs().catch(() => false)) return true;
+    throw error;
   }
-  // A store that can't write where nothing is: whoever holds it is refused by its age, then the last writer wins.
-  return false;
 }
 
-async function refuseLiving(driver: StorageDriver, path: string, storageNow: () => number): Promise<void> {
+/** Whether a lock is there that nobody keeps alive; false where there is none any more. */
+async function refuseLiving(driver: StorageDriver, path: string, storageNow: () => number): Promise<boolean> {
   const content = await contentOf(driver, path);
-  if (content === undefined) return;
+  if (content === undefined) return false;
   const modTime = await timeOf(driver, path);
-  if (modTime === null) return;
+  if (modTime === null) return false;
   const age = modTime === undefined ? 0 : storageNow() - modTime.getTime();
-  if (age > STALE_MS) return;
+  if (age > STALE_MS) return true;
   throw new LockedError(
     `another run holds the lock at ${path}: ${describe(content)}, last seen alive ${Math.round(age / 1000)} seconds ago. Wait for it; a lock that nobody keeps alive is taken over after five minutes`,
   );

@@ -76,9 +76,9 @@ export async function unlinkManifests(
           outcome.isGone = await unlinkManifest(run, manifest, unlinking, gone);
         });
         if (!outcome.isGone) stuck.push(number);
-        run.signal.throwIfAborted();
         // Not before: whoever is told may wait for the barrier.
         await tellDeleted(run, gone);
+        run.signal.throwIfAborted();
       });
     });
     await look.keep(stuck);

@@ -1,5 +1,6 @@
 /** Parts `putBack`, `putBackLinks`, `unlink` and `purge`: of what lies aside, what is needed goes back, and what nobody came to need goes. */
 
+import { refuseDamage } from "../guards.js";
 import { ASIDE } from "../marks.js";
 import type { AsideStore } from "../online/asideStore.js";
 import type { Journal } from "../online/journal.js";
@@ -101,6 +102,7 @@ async function lookAgain(part: PartRun, input: UnlinkInput, left: ReadonlyMap<st
   await lookAgainAt(fresh.run, numbers, repositories);
   part.run.ledger.takeIn(fresh.run.ledger.entries);
   await fresh.run.settle();
+  refuseDamage(fresh.run);
   return writeNewMarks(fresh, input.shards, before);
 }
 

@@ -184,6 +184,25 @@ describe("the lock", () => {
     expect([...(await contentOf(world.driver)).keys()].filter((path) => path.includes("/lockfiles/"))).toEqual([]);
   });
 
+  test("one that somebody else takes while it is given back is his", async () => {
+    const world = await retag();
+    const lock = "/docker/registry/lockfiles/gc-in-progress";
+    await world.put(lock, "{}");
+    let isTaken = false;
+    const driver = new InterceptedDriver(world.driver, async ({ method, paths }, proceed) => {
+      if (method !== "stat" || paths[0] !== lock || isTaken) return proceed();
+      isTaken = true;
+      await world.driver.deleteFiles([lock]);
+      try {
+        return await proceed();
+      } finally {
+        await world.driver.putContent(lock, Buffer.from("another run"));
+      }
+    });
+    await expect(collect(world, driver)).rejects.toMatchObject({ code: "LOCKED" });
+    expect((await contentOf(world.driver)).get(lock)).toBe("another run");
+  });
+
   test("one that is given back between its reading and the look at its time is taken", async () => {
     const world = await retag();
     const lock = "/docker/registry/lockfiles/gc-in-progress";
@@ -224,6 +243,38 @@ describe("a call that was done, and whose answer was lost", () => {
     const none = { manifests: 0, blobs: 0, bytes: 0 };
     await expect(run).rejects.toMatchObject({ message: "stop", report: { quarantined: none } });
     expect(await world.files()).toEqual(before);
+  });
+
+  test("what was put back counts as that: in a later run, and in restore", async () => {
+    const world = await retag();
+    let revisions: [string, string][] = [];
+    await world.collect();
+    revisions = [...(await world.files())].filter(([path]) => path.includes("/revisions/"));
+    for (const [path, digest] of revisions)
+      await world.put(`${path.slice(0, path.indexOf("/revisions/"))}/tags/t-${digest.slice(-6)}/current/link`, digest);
+    world.now += 8 * DAY;
+    const isBack = ({ method, paths }: DriverCall) => method === "move" && paths[0]!.includes("/_gc/");
+    const report = await collect(world, failing(world, { when: isBack, times: 9, isDone: true }));
+    expect(report).toMatchObject({ status: "completed", returned: { blobs: 4 }, purged: { blobs: 0 }, failures: [] });
+
+    const other = await retag();
+    await other.collect();
+    const driver = failing(other, { when: isBack, times: 9, isDone: true });
+    expect(await restore({ clock: other.clock }, driver, openRegistry(driver))).toMatchObject({ blobs: 4, failures: [] });
+  });
+
+  test.each([true, false])("the lock is the run's own, though its writing told nothing (threw: %s)", async (throws) => {
+    const world = await retag();
+    let isLost = false;
+    const driver = new InterceptedDriver(world.driver, async ({ method, paths }, proceed) => {
+      const answer = await proceed();
+      if (method !== "putContent" || !paths[0]!.endsWith("/gc-in-progress") || isLost) return answer;
+      isLost = true;
+      if (throws) throw new Error("503");
+      return false as never;
+    });
+    expect(await collect(world, driver)).toMatchObject({ status: "completed" });
+    expect([...(await contentOf(world.driver)).keys()].filter((path) => path.includes("/lockfiles/"))).toEqual([]);
   });
 
   test("a layer link that is gone counts as deleted, and comes back where it is needed", async () => {
@@ -285,6 +336,44 @@ describe("the write barrier", () => {
     const files = await world.files();
     expect(files.has(blobPath(digestOf("layer")))).toBe(true);
     expect(files.has(layer("r", sha512("layer")))).toBe(true);
+  });
+
+  test("is asked in one order by all: what has names in common waits for each other in no circle", async () => {
+    const world = new World();
+    world.now -= 30 * DAY;
+    const put: Put = (path, content) => world.put(path, content);
+    await push(put, "keep", image(digestOf("base")), ["base"], "keep");
+    const names = [sha512("x"), sha512("y")];
+    for (const [i, content] of ["a", "b", "c", "d", "e", "f"].entries()) {
+      await put(blobPath(digestOf(content)), content);
+      const order = i % 2 === 0 ? names : [...names].reverse();
+      for (const [j, name] of order.entries()) await put(layer(`r${i}-${j}`, name), digestOf(content));
+    }
+    world.now += 30 * DAY;
+    const slow = new InterceptedDriver(world.driver, async ({ method }, proceed) => {
+      if (method === "move") await new Promise((resolve) => setTimeout(resolve, 5));
+      return proceed();
+    });
+    const barrier = createWriteBarrier({ now: () => world.now });
+    expect(await collect(world, slow, { barrier })).toMatchObject({ status: "completed", quarantined: { blobs: 6 } });
+  }, 10_000);
+
+  test("does not keep what an aborted purge deleted from being told", async () => {
+    const world = await retag();
+    await world.collect();
+    world.now += 8 * DAY;
+    const controller = new AbortController();
+    const driver = new InterceptedDriver(world.driver, async ({ method, paths }, proceed) => {
+      const answer = await proceed();
+      if (["delete", "deleteFiles"].includes(method) && paths[0]!.endsWith("/data")) controller.abort(new Error("stop"));
+      return answer;
+    });
+    const told: string[] = [];
+    const onDeleted: GcOptions["onDeleted"] = (items) => void told.push(...items.map(({ kind }) => kind));
+    const options = { ...UNTAGGED, onDeleted, barrier: createWriteBarrier({ now: () => world.now }) };
+    const run = markAndSweep({ clock: world.clock, signal: controller.signal }, driver, openRegistry(driver), options);
+    await expect(run).rejects.toMatchObject({ message: "stop", report: { purged: { blobs: 1 } } });
+    expect(told.filter((kind) => kind === "blob")).toHaveLength(1);
   });
 
   test.each(DEGREES)("is not held while somebody is told: %j", async (options) => {
@@ -422,6 +511,30 @@ describe("commands", () => {
     const driver = changed(world.driver, { getContent: undefined, reader: async () => Readable.from(broken()) } as never);
     await expect(listRuns({ signal: controller.signal }, driver, openRegistry(driver))).rejects.toBe(reason);
   });
+});
+
+test.each(["protect", "abort"] as const)("a purge that finds damage where it looks again deletes no data (%s)", async (onDamage) => {
+  const world = new World();
+  world.now -= 30 * DAY;
+  const put: Put = (path, content) => world.put(path, content);
+  await push(put, "keep", image(digestOf("base")), ["base"], "keep");
+  const manifest = image(digestOf("one"));
+  for (const content of ["one", "two", manifest]) await put(blobPath(digestOf(content)), content);
+  await put(revision("x", digestOf(manifest)), digestOf(manifest));
+  world.now += 30 * DAY;
+  expect((await world.collect()).quarantined.blobs).toBe(3);
+  world.now += 8 * DAY;
+  const lost = image(digestOf("two"));
+  const driver = new InterceptedDriver(world.driver, async ({ method, paths }, proceed) => {
+    if (method !== "delete" || paths[0] !== revision("x", digestOf(manifest))) return proceed();
+    await put(revision("x", digestOf(lost)), digestOf(lost));
+    throw new Error("503");
+  });
+  await expect(collect(world, driver, { onDamage })).rejects.toMatchObject({
+    code: "DAMAGED",
+    report: { purged: { blobs: 0 }, problems: [{ kind: "missing-manifest" }] },
+  });
+  expect([...(await contentOf(world.driver)).values()]).toContain("two");
 });
 
 test("where what is in place is rotten, what lies aside stays, and it is told", async () => {

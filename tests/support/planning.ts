@@ -1,6 +1,7 @@
 /** The first half of a run alone: inventory, look and plan over a registry in memory, and what they would take. */
 
 import { type GcOptions, type Namespace, openRegistry, type StorageDriver } from "oci-registry-gc";
+import { refuseDamage } from "../../src/guards.js";
 import { takeInventory } from "../../src/inventory.js";
 import { lookAtRegistry } from "../../src/look.js";
 import { AsideStore } from "../../src/online/asideStore.js";
@@ -58,6 +59,7 @@ export async function planOf(
   before?.(run);
   await takeInventory(run);
   const found = await lookAtRegistry(run, "mark");
+  refuseDamage(run);
   between?.(run);
   const ahead = first.flatMap((name) => found.looks.filter(({ repository }) => repository.name === name));
   const plan = await makePlan(run, [...new Set([...ahead, ...found.looks])]);
