@@ -15,7 +15,8 @@ export interface WriteBarrier {
 
   /**
    * What the collector calls: runs a removal of this digest, unless it is protected; answers whether it did. Of one digest no two
-   * run at once.
+   * run at once. Where links serve data by several digests, as by sha512, the collector calls it within itself, for one after the
+   * other in the order of their text: an implementation with one lock for all digests would wait for itself.
    */
   removing(digest: string, removal: () => Promise<void>): Promise<boolean>;
 }
