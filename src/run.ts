@@ -25,6 +25,7 @@ import type { RepositoryLook } from "./repositoryLook.js";
 import { RunCalls } from "./runCalls.js";
 import { checkOptions, type Settings } from "./settings.js";
 import { Telemetry } from "./telemetry.js";
+import { removingAll } from "./writeBarrier.js";
 
 const PROGRESS_EVERY_MS = 100;
 /** Warnings about names; more tell nothing new. */
@@ -88,7 +89,7 @@ export class Run {
   /** Asked before every batch of changes, beside the lock: of a run that several processes make, whether it is still this one's turn. */
   fence: (() => Promise<void>) | undefined;
   private hasMemoryFailed = false;
-  private oddStrays = 0;
+  private readonly oddStrays = new Set<string>();
   /** Whether marks say which blobs are there. */
   private readonly knowsInventory: boolean;
 
@@ -218,21 +219,7 @@ export class Run {
       await removal();
       return true;
     }
-    let isDone = false;
-    let guarded = async () => {
-      await removal();
-      isDone = true;
-    };
-    // In one order for all: two that are removed at once may have names in common.
-    const names = new Set([digest, ...(this.otherNames.get(this.digests.find(digest)) ?? [])]);
-    for (const name of [...names].sort()) {
-      const inner = guarded;
-      guarded = async () => {
-        await barrier.removing(name, inner);
-      };
-    }
-    await guarded();
-    return isDone;
+    return removingAll(barrier, [digest, ...(this.otherNames.get(this.digests.find(digest)) ?? [])], removal);
   }
 
   /** Marks for a look of its own: nothing is kept yet, and what lies aside is known. */
@@ -317,7 +304,8 @@ export class Run {
 
   /** A stray below which nobody can look may hold what an administrator has renamed. */
   noteStray(path: string): void {
-    if (isPath(path) || ++this.oddStrays > MAX_ODD_STRAYS) return;
+    if (isPath(path) || this.oddStrays.has(path) || this.oddStrays.size >= MAX_ODD_STRAYS) return;
+    this.oddStrays.add(path);
     this.warn(
       `${JSON.stringify(path)} has a name that no path of a registry has: if that is a repository or a tag, it is not seen, and what only it needs is garbage`,
     );

@@ -21,6 +21,24 @@ export interface WriteBarrier {
   removing(digest: string, removal: () => Promise<void>): Promise<boolean>;
 }
 
+/** Runs a removal of data that goes by several digests, unless one of them is protected; answers whether it did. */
+export async function removingAll(barrier: WriteBarrier, digests: readonly string[], removal: () => Promise<void>): Promise<boolean> {
+  let isDone = false;
+  let guarded = async () => {
+    await removal();
+    isDone = true;
+  };
+  // In one order for all, the first outermost: two that are removed at once may have digests in common.
+  for (const digest of [...new Set(digests)].sort().reverse()) {
+    const inner = guarded;
+    guarded = async () => {
+      await barrier.removing(digest, inner);
+    };
+  }
+  await guarded();
+  return isDone;
+}
+
 const DAY_MS = 86_400_000;
 
 /** A barrier for the registries and the collector of one process. `now`: milliseconds since 1970, `Date.now` by default. */
