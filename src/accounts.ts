@@ -112,7 +112,9 @@ export function sayPlan(run: Run): void {
   }
   if (run.quarantines && !settings.dryRun && eligible.blobs > 0) sayQuarantine(run);
   if (settings.removeEmptyRepositories && !settings.readOnly) {
-    run.warn("removeEmptyRepositories is left undone: repositories are removed in readOnly runs only, since a push may be writing to one");
+    run.notices.warn(
+      "removeEmptyRepositories is left undone: repositories are removed in readOnly runs only, since a push may be writing to one",
+    );
   }
 }
 

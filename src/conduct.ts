@@ -45,7 +45,7 @@ export function isRefusal(run: Run, error: unknown): boolean {
 }
 
 export function end(run: Run, status: RunStatus, error?: unknown): GcReport {
-  const report = run.ledger.report(status, run.clock.now(), [...run.remarks, ...run.warnings]);
+  const report = run.ledger.report(status, run.clock.now(), [...run.remarks, ...run.notices.warnings]);
   for (const remark of run.remarks) run.log.info(remark);
   try {
     run.telemetry.finish(report, error);

@@ -23,7 +23,7 @@ export function refuseDamage(run: Run): void {
 export function refuseEmptyMark(run: Run, repositories: number, blobs: number): void {
   if (repositories > 0) return;
   if (blobs === 0) {
-    run.warn("no repositories and no blobs were found: an empty registry, or a wrong root");
+    run.notices.warn("no repositories and no blobs were found: an empty registry, or a wrong root");
     return;
   }
   if (run.settings.allowEmptyMark) return;

@@ -28,7 +28,7 @@ export async function lookAtRegistry(run: Run, phase: Phase, earlier?: RegistryL
   const seen = earlier && new Map(earlier.looks.map((look) => [look.repository.name, look]));
   const strays = (path: string) => {
     if (run.looks === 0) run.ledger.unrecognized++;
-    run.noteStray(path);
+    run.notices.stray(path);
   };
   const repositories = run.registry.repositories({ ...run.look, onUnrecognized: strays });
   return lookAtRepositories(run, phase, { repositories, open: async (repository) => given(repository), seen });
@@ -64,7 +64,7 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
     counts.tags += view.tags;
     counts.revisions += view.revisions.size;
     if (countsStrays) run.ledger.unrecognized += view.strays;
-    for (const problem of view.problems) run.noteDamage(problem);
+    for (const problem of view.problems) run.notices.damage(problem);
     run.progress({ phase, done: counts.repositories });
   };
 

@@ -283,7 +283,7 @@ export class RepositoryLook {
   /** Of damage that nobody had come upon before. */
   private async protectLate(): Promise<void> {
     await this.protect();
-    for (const problem of this.view.problems) this.run.noteDamage(problem);
+    for (const problem of this.view.problems) this.run.notices.damage(problem);
     refuseDamage(this.run);
   }
 

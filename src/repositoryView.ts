@@ -49,7 +49,7 @@ export class RepositoryView implements Graph {
   ) {
     const onUnrecognized = (path: string) => {
       this.strays++;
-      run.noteStray(path);
+      run.notices.stray(path);
     };
     this.look = { ...run.look, onUnrecognized };
     this.layers = new LayerLinks(run, repository, { look: this.look, onDamage: (damage, digest) => this.damaged(damage, digest) });

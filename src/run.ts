@@ -4,8 +4,8 @@ import { setMaxListeners } from "node:events";
 import { type Clock, systemClock } from "./clock.js";
 import { checkParts, type GcContext } from "./context.js";
 import { DigestIndex } from "./digestIndex.js";
-import { isPath, type StorageDriver } from "./driver.js";
-import { type DamagedRegistryError, messageOf } from "./errors.js";
+import type { StorageDriver } from "./driver.js";
+import type { DamagedRegistryError } from "./errors.js";
 import { Column } from "./internal/column.js";
 import { sizeIn } from "./internal/driverAnswers.js";
 import { mayVisit } from "./internal/manyAtOnce.js";
@@ -16,11 +16,12 @@ import { ManifestCatalog } from "./manifestCatalog.js";
 import { ManifestReader } from "./manifestReader.js";
 import { ASIDE, Marks, PRESENT } from "./marks.js";
 import type { LookOptions, Namespace } from "./namespace.js";
+import { Notices } from "./notices.js";
 import type { AsideStore } from "./online/asideStore.js";
 import type { RunLock } from "./online/runLock.js";
 import type { GcOptions, Phase, Progress } from "./options.js";
 import { type CompleteNamespace, completeRegistry } from "./registry/completeRegistry.js";
-import { Ledger, type Problem } from "./report.js";
+import { Ledger } from "./report.js";
 import type { RepositoryLook } from "./repositoryLook.js";
 import { RunCalls } from "./runCalls.js";
 import { checkOptions, type Settings } from "./settings.js";
@@ -28,8 +29,6 @@ import { Telemetry } from "./telemetry.js";
 import { removingAll } from "./writeBarrier.js";
 
 const PROGRESS_EVERY_MS = 100;
-/** Warnings about names; more tell nothing new. */
-const MAX_ODD_STRAYS = 5;
 
 /** Who a run is, of which this process makes a part. */
 export interface RunIdentity {
@@ -59,8 +58,8 @@ export class Run {
   aside: AsideStore | undefined;
   /** Held by every run that changes something, where the store can write. */
   lock: RunLock | undefined;
-  /** What the report is to say beside its counts. */
-  readonly warnings: string[] = [];
+  /** What is told beside the counts. */
+  readonly notices: Notices;
   /** Looks made so far. */
   looks = 0;
   /** How far the storage's clock is ahead of ours, in milliseconds. */
@@ -88,8 +87,6 @@ export class Run {
   readonly startedAt: number;
   /** Asked before every batch of changes, beside the lock: of a run that several processes make, whether it is still this one's turn. */
   fence: (() => Promise<void>) | undefined;
-  private hasMemoryFailed = false;
-  private readonly oddStrays = new Set<string>();
   /** Whether marks say which blobs are there. */
   private readonly knowsInventory: boolean;
 
@@ -126,7 +123,11 @@ export class Run {
     this.driver = this.calls.through(driver);
     this.settlingDriver = this.calls.settling(driver);
     this.lockDriver = this.calls.urgent(driver);
-    this.look = { signal: this.signal, through: (each) => this.calls.through(each), onLinkedDirectory: (path) => this.noteShared(path) };
+    this.look = {
+      signal: this.signal,
+      through: (each) => this.calls.through(each),
+      onLinkedDirectory: (path) => this.shareDirectory(path),
+    };
 
     this.startedAt = identity?.startedAt ?? this.clock.now();
     this.storageOffset = identity?.storageOffset ?? 0;
@@ -139,6 +140,7 @@ export class Run {
       readOnly: this.settings.readOnly,
       startedAt: this.startedAt,
     });
+    this.notices = new Notices(this.log, this.ledger, this.signal);
     this.telemetry = new Telemetry(ctx, driver.name, this.settings.dryRun);
     this.manifests = new ManifestReader(this.digests, this.catalog, {
       maxParallelGets: this.settings.maxParallelManifestGets,
@@ -147,7 +149,7 @@ export class Run {
       look: { signal: this.signal, through: (each) => this.calls.throughGets(each) },
       memory: this.settings.referenceCache,
       listedSizes: (manifests) => this.listedSizes(manifests),
-      onMemoryFailure: (error) => this.noteMemoryFailure(error),
+      onMemoryFailure: (error) => this.notices.memoryFailure(error),
       elsewhere: (manifest, look) => this.aside?.readManifest(manifest, look) ?? Promise.resolve(undefined),
     });
   }
@@ -175,12 +177,6 @@ export class Run {
   /** What the driver has found out about its store. */
   get remarks(): readonly string[] {
     return this.callersDriver.remarks ?? [];
-  }
-
-  /** Tells the log, and the report too: whoever reads only that must not miss it. */
-  warn(warning: string): void {
-    this.log.warn(warning);
-    this.warnings.push(warning);
   }
 
   /** The storage's time now: milliseconds since 1970. */
@@ -289,34 +285,10 @@ export class Run {
     return gone;
   }
 
-  /** Damage in a repository goes to the report and to the log, once however many looks see it. */
-  noteDamage(problem: Problem): void {
-    if (this.ledger.addDamage(problem))
-      this.log.warn(`damage in repository ${problem.repository ?? ""}: ${problem.message}`, { ...problem });
-  }
-
-  /** Said once: a memory that is gone fails for every manifest. */
-  private noteMemoryFailure(error: unknown): void {
-    if (this.hasMemoryFailed || this.signal.aborted) return;
-    this.hasMemoryFailed = true;
-    this.log.warn(`referenceCache failed: ${messageOf(error)}; manifests are read instead`, { error });
-  }
-
-  /** A stray below which nobody can look may hold what an administrator has renamed. */
-  noteStray(path: string): void {
-    if (isPath(path) || this.oddStrays.has(path) || this.oddStrays.size >= MAX_ODD_STRAYS) return;
-    this.oddStrays.add(path);
-    this.warn(
-      `${JSON.stringify(path)} has a name that no path of a registry has: if that is a repository or a tag, it is not seen, and what only it needs is garbage`,
-    );
-  }
-
-  private noteShared(path: string): void {
+  private shareDirectory(path: string): void {
     if (this.sharesDirectories) return;
     this.sharesDirectories = true;
-    this.log.warn(
-      `${path} is a symbolic link: repositories may share it. Links stay this time where their manifest or layer is alive in any repository`,
-    );
+    this.notices.sharedDirectory(path);
   }
 
   private readonly abort = (): void => {

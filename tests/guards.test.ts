@@ -45,7 +45,7 @@ test("nothing at all is warned of, and no more", () => {
   const { run, lines } = runOver(0);
   refuseEmptyMark(run, 0, 0);
   expect(lines).toEqual(["no repositories and no blobs were found: an empty registry, or a wrong root"]);
-  expect(run.warnings).toEqual(lines);
+  expect(run.notices.warnings).toEqual(lines);
   const quiet = runOver(1, { allowEmptyMark: true });
   refuseEmptyMark(quiet.run, 0, 1);
   refuseEmptyMark(quiet.run, 1, 1);

@@ -49,7 +49,7 @@ function sayWhatIsLeft(run: Run): void {
   const left = run.aside?.copies.size ?? 0;
   if (left === 0) return;
   const hours = run.settings.quarantineMs / 3_600_000;
-  run.warn(
+  run.notices.warn(
     `still aside: ${left} ${left === 1 ? "blob" : "blobs"}. purge() takes what has lain there for quarantineMs (${hours} hours), and with a shorter one earlier`,
   );
 }

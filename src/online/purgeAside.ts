@@ -189,7 +189,7 @@ export async function lookAgainAt(
     if (revisions === undefined) continue;
     const view = await RepositoryView.read(run, repository);
     const look = await RepositoryLook.mark(run, view);
-    for (const problem of view.problems) run.noteDamage(problem);
+    for (const problem of view.problems) run.notices.damage(problem);
     // Whatever the reason why a link is still there: what its manifest reaches stays.
     await look.keep(revisions);
     looks.push(look);

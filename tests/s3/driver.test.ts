@@ -339,6 +339,28 @@ describe("moves", () => {
     expect(s3.openUploads).toBe(0);
   });
 
+  test("parts whose last answer was lost are known again, and only where the copy is there", async () => {
+    const { s3, driver } = s3World({ retryBudgetMs: 1000 });
+    const size = 6 * 1024 ** 3;
+    const losing = (isDone: boolean) => {
+      s3.resetCounts();
+      s3.interrupt = ({ operation, nth }, truth) => {
+        if (operation !== "CompleteMultipartUpload") return undefined;
+        if (nth > 0) return fault(404, "NoSuchUpload");
+        if (isDone) truth();
+        return fault(503, "ServiceUnavailable");
+      };
+    };
+    s3.put("large", "", { size });
+    losing(false);
+    await expect(driver.move("/large", "/moved")).rejects.toThrow("cannot move /large to /moved: the store knows its parts no more");
+    expect([...s3.objects.keys()]).toEqual(["large"]);
+    losing(true);
+    await driver.move("/large", "/moved");
+    expect([...s3.objects.keys()]).toEqual(["moved"]);
+    expect(s3.objects.get("moved")!.size).toBe(size);
+  });
+
   test("parts of a move that failed are not left behind, and the source stays", async () => {
     const { s3, driver } = s3World({ retryBudgetMs: 100 });
     s3.put("large", "", { size: 6 * 1024 ** 3 });

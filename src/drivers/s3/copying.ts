@@ -53,8 +53,8 @@ function outcomeOf({ code, status, message }: S3Failure, tries: number, ifAbsent
   return isTooLarge ? "tooLarge" : undefined;
 }
 
-/** In parts: what is larger than 5 GiB can't be copied otherwise. */
-export async function copyInParts(requests: Requests, copy: Copy, size: number): Promise<void> {
+/** In parts: what is larger than 5 GiB can't be copied otherwise. `maybeOurs`: the store knows the upload no more, perhaps as it was completed. */
+export async function copyInParts(requests: Requests, copy: Copy, size: number): Promise<"copied" | "maybeOurs"> {
   const { source, destination, path, signal } = copy;
   const at = { Bucket: requests.bucket, Key: destination };
   const upload = await requests.send("CreateMultipartUpload", () => new CreateMultipartUploadCommand(at), {
@@ -96,12 +96,14 @@ export async function copyInParts(requests: Requests, copy: Copy, size: number):
       }
     }
     const make = () => new CompleteMultipartUploadCommand({ ...at, UploadId: upload, MultipartUpload: { Parts: parts } });
-    await requests.send("CompleteMultipartUpload", make, {
+    return await requests.send("CompleteMultipartUpload", make, {
       path,
       signal,
       read: ({ ETag }) => {
         if (ETag === undefined) throw new UnsoundAnswer("the answer to the last part tells no result");
+        return "copied" as const;
       },
+      answer: ({ code }, tries) => (code === "NoSuchUpload" && tries > 1 ? ("maybeOurs" as const) : undefined),
     });
   } catch (error) {
     await abandon(requests, copy, upload);

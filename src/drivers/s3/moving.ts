@@ -53,25 +53,35 @@ export class Mover {
 
   /** Returns where the copy is there. */
   private async settle(move: Move, outcome: CopyOutcome): Promise<void> {
-    const { source, destination, path, to } = move;
+    const { source, destination, path } = move;
     if (outcome === "copied") return;
     const found = await this.find(source, move);
     if (found === undefined) throw new PathNotFoundError(path, "s3");
     const there = await this.find(destination, move);
     if (outcome === "tooLarge" && there === undefined && found.size !== undefined) {
-      await copyInParts(this.requests, move, found.size);
+      await this.copyAllParts(move, found.size);
       return;
     }
     // An earlier try may have made the copy, and its answer be lost.
     if (outcome === "maybeOurs" && there !== undefined && isSame(found, there)) return;
     const why = there === undefined ? `the store says ${outcome}` : "something is there";
-    throw new DriverError(`s3: cannot move ${path} to ${to}: ${why}`, { driverName: "s3", path: to });
+    throw cannotMove(move, why);
+  }
+
+  private async copyAllParts(move: Move, size: number): Promise<void> {
+    if ((await copyInParts(this.requests, move, size)) === "copied") return;
+    // Nothing was there before, and the checksum of an object of parts tells nothing of its content.
+    if ((await this.find(move.destination, move))?.size !== size) throw cannotMove(move, "the store knows its parts no more");
   }
 
   private async find(key: string, { path, signal }: Move): Promise<ListedObject | undefined> {
     const { objects } = await fetchPage(this.requests, { prefix: key, path, signal, maxKeys: 1 });
     return objects[0]?.key === key ? objects[0] : undefined;
   }
+}
+
+function cannotMove({ path, to }: Move, why: string): DriverError {
+  return new DriverError(`s3: cannot move ${path} to ${to}: ${why}`, { driverName: "s3", path: to });
 }
 
 function isSame(a: ListedObject, b: ListedObject): boolean {
