@@ -1,12 +1,12 @@
-import { randomUUID } from "node:crypto";
-import { constants, type Dirent, promises as fs, type Stats } from "node:fs";
-import { dirname as osDirname, join as osJoin, resolve, sep } from "node:path";
+import { type Dirent, promises as fs, type Stats } from "node:fs";
+import { resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { type AbortOptions, checkPath, dirname, type Failure, type FileInfo, join, type StorageDriver, type Visits } from "../driver.js";
 import { InvalidOffsetError, InvalidPathError } from "../errors.js";
-import { inParallel, openToRead, osCode, readUpTo, syncDirectory, syncFile, writeDurably } from "./filesystem/disk.js";
+import { inParallel, openToRead, readUpTo } from "./filesystem/disk.js";
 import { FileWorkers } from "./filesystem/fileWorkers.js";
 import { listMany, statMany, visitMany } from "./filesystem/manyFiles.js";
+import { moveFile, putFile } from "./filesystem/placing.js";
 import { removeEmptyDirectories, removeFiles } from "./filesystem/removing.js";
 import { Root } from "./filesystem/root.js";
 
@@ -18,7 +18,7 @@ const PAGE = 1000;
  * A directory tree of a local or mounted file system.
  *
  * Symbolic links are followed when reading and listing, as registries do; one that leads nowhere is an error, since the disk that
- * it leads to may not be mounted, and one that leads back to a directory that encloses it is listed as no directory. Removing a
+ * it leads to may not be mounted, and one that leads back to a directory that it is reached through is listed as no directory. Removing a
  * link removes the link.
  */
 export class FilesystemDriver implements StorageDriver {
@@ -125,65 +125,13 @@ export class FilesystemDriver implements StorageDriver {
   }
 
   async putContent(path: string, bytes: Uint8Array, options?: AbortOptions & { readonly ifAbsent?: boolean }): Promise<boolean> {
-    const file = this.begin(path, options);
-    const directory = osDirname(file);
-    const temporary = osJoin(directory, `.${randomUUID()}.tmp`);
-    try {
-      await fs.mkdir(directory, { recursive: true });
-      await writeDurably(temporary, bytes);
-      if (options?.ifAbsent === true) await fs.link(temporary, file);
-      else await fs.rename(temporary, file);
-      await syncDirectory(directory);
-      return true;
-    } catch (error) {
-      if (options?.ifAbsent === true && osCode(error) === "EEXIST") return false;
-      throw await this.root.failure("write", path, error);
-    } finally {
-      await fs.rm(temporary, { force: true });
-    }
+    return putFile(this.root, path, this.begin(path, options), { bytes, ifAbsent: options?.ifAbsent === true });
   }
 
   async move(source: string, destination: string, options?: AbortOptions): Promise<void> {
-    const from = this.begin(source, options);
+    this.begin(source, options);
     checkPath(destination, this.name);
-    const to = this.root.onDisk(destination);
-    try {
-      // First, since nothing is to be made for what is not there.
-      const isLink = (await fs.lstat(from)).isSymbolicLink();
-      await fs.mkdir(osDirname(to), { recursive: true });
-      await this.linkOrCopy(from, to, isLink);
-      await syncDirectory(osDirname(to));
-      await fs.unlink(from);
-    } catch (error) {
-      if (osCode(error) === "EEXIST")
-        throw this.root.error(destination, `cannot move ${source} to ${destination}: something is there`, error);
-      throw await this.root.failure("move", source, error);
-    }
-  }
-
-  /** A second name, then the first is dropped: what lies at the destination is never overwritten, and at no moment there is none. */
-  private async linkOrCopy(from: string, to: string, isLink: boolean): Promise<void> {
-    if (isLink) {
-      // Elsewhere a relative target would lead elsewhere.
-      await fs.symlink(resolve(osDirname(from), await fs.readlink(from)), to);
-      return;
-    }
-    try {
-      await fs.link(from, to);
-    } catch (error) {
-      const code = osCode(error);
-      if (code !== "EXDEV" && code !== "EPERM" && code !== "ENOTSUP" && code !== "EMLINK") throw error;
-      const temporary = osJoin(osDirname(to), `.${randomUUID()}.tmp`);
-      try {
-        const { atime, mtime } = await fs.stat(from);
-        await fs.copyFile(from, temporary, constants.COPYFILE_EXCL);
-        await fs.utimes(temporary, atime, mtime);
-        await syncFile(temporary);
-        await fs.link(temporary, to);
-      } finally {
-        await fs.rm(temporary, { force: true });
-      }
-    }
+    await moveFile(this.root, source, destination);
   }
 
   private begin(path: string, options: AbortOptions | undefined): string {
@@ -210,12 +158,14 @@ export class FilesystemDriver implements StorageDriver {
     return { ...infoOf(path, target), isLink: true };
   }
 
-  /** Whether a linked directory encloses, or is, a directory that its own path goes through. */
+  /**
+   * Whether a linked directory is one that its own path goes through. One that merely encloses such a one is entered: it may hold
+   * repositories beside, and in it the way back is a link, or a directory that was gone through.
+   */
   private async leadsBack(path: string): Promise<boolean> {
     const target = await fs.realpath(this.root.onDisk(path));
     for (let each = dirname(path); ; each = dirname(each)) {
-      const enclosing = await fs.realpath(this.root.onDisk(each));
-      if (enclosing === target || enclosing.startsWith(target === sep ? sep : target + sep)) return true;
+      if ((await fs.realpath(this.root.onDisk(each))) === target) return true;
       if (each === "/") return false;
     }
   }

@@ -1,0 +1,183 @@
+/**
+ * Files put in their places: written whole, or moved; never over another one that must stay, and at no moment is there none. What is made
+ * belongs to whom the place belongs: a collector that runs as root leaves nothing that a registry of another user can't use.
+ */
+
+import { randomUUID } from "node:crypto";
+import { constants, promises as fs, type Stats } from "node:fs";
+import { basename, dirname, isAbsolute, join, relative } from "node:path";
+import * as process from "node:process";
+import { isPathNotFound, messageOf, UnsupportedError } from "../../errors.js";
+import { isOnDisk, osCode, syncDirectory, syncFile, writeDurably } from "./disk.js";
+import type { Root } from "./root.js";
+
+/** How a file system says that it has no second names for a file, or not for this one. */
+const NO_LINKS: ReadonlySet<string | undefined> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"]);
+
+const mayGive = process.geteuid?.() === 0;
+
+/** Writes a file, whole; whether it did: with `ifAbsent` not where something is. */
+export async function putFile(
+  root: Root,
+  path: string,
+  file: string,
+  { bytes, ifAbsent }: { readonly bytes: Uint8Array; readonly ifAbsent: boolean },
+): Promise<boolean> {
+  const directory = dirname(file);
+  const temporary = temporaryIn(directory);
+  try {
+    const owner = (await statsOf(file)) ?? (await makeDirectory(directory));
+    try {
+      await writeDurably(temporary, bytes);
+      await give(temporary, owner);
+      if (ifAbsent) await fs.link(temporary, file);
+      else await fs.rename(temporary, file);
+    } finally {
+      await remove(temporary);
+    }
+    await syncDirectory(directory);
+    return true;
+  } catch (error) {
+    if (ifAbsent && osCode(error) === "EEXIST") return false;
+    if (ifAbsent && NO_LINKS.has(osCode(error)))
+      throw new UnsupportedError(`filesystem: cannot write ${path} only where nothing is: there are no hard links (${messageOf(error)})`);
+    throw await cannot(root, "write", path, error);
+  }
+}
+
+/** Moves a file to a place where nothing is. */
+export async function moveFile(root: Root, source: string, destination: string): Promise<void> {
+  const [from, to] = [root.onDisk(source), root.onDisk(destination)];
+  let stats: Stats;
+  try {
+    // First, since nothing is to be made for what is not there.
+    stats = await fs.lstat(from);
+  } catch (error) {
+    throw await root.failure("move", source, error);
+  }
+  try {
+    await makeDirectory(dirname(to));
+    if (await place(from, to, stats)) await syncDirectory(dirname(to));
+    else await drop(from, to);
+  } catch (error) {
+    if (osCode(error) === "EEXIST") throw root.error(destination, `cannot move ${source} to ${destination}: something is there`, error);
+    if (osCode(error) === "ENOENT" && !(await isOnDisk(from))) throw await root.failure("move", source, error);
+    throw await cannot(root, "move", source, error);
+  }
+}
+
+/** Makes a second name, or a copy. Whether the first is gone by that: where a file system has no second names it is renamed. */
+async function place(from: string, to: string, stats: Stats): Promise<boolean> {
+  if (stats.isSymbolicLink()) {
+    await fs.symlink(await targetFrom(from, dirname(to)), to);
+    return false;
+  }
+  try {
+    await fs.link(from, to);
+    return false;
+  } catch (error) {
+    if (osCode(error) === "EXDEV") await copy(from, to, stats);
+    else if (NO_LINKS.has(osCode(error))) await rename(from, to);
+    else throw error;
+    return osCode(error) !== "EXDEV";
+  }
+}
+
+async function copy(from: string, to: string, { atime, mtime, uid, gid }: Stats): Promise<void> {
+  const temporary = temporaryIn(dirname(to));
+  try {
+    await fs.copyFile(from, temporary, constants.COPYFILE_EXCL);
+    await give(temporary, { uid, gid });
+    await fs.utimes(temporary, atime, mtime);
+    await syncFile(temporary);
+    await linkOrRename(temporary, to);
+  } finally {
+    await remove(temporary);
+  }
+}
+
+async function linkOrRename(from: string, to: string): Promise<void> {
+  try {
+    await fs.link(from, to);
+  } catch (error) {
+    if (!NO_LINKS.has(osCode(error))) throw error;
+    await rename(from, to);
+  }
+}
+
+/** Where there are no second names, a look before is all there is. */
+async function rename(from: string, to: string): Promise<void> {
+  if (await isOnDisk(to)) throw Object.assign(new Error(`${to} is there`), { code: "EEXIST" });
+  await fs.rename(from, to);
+}
+
+/** Drops the first name; where it stays, the second goes again: else each try would leave a copy. */
+async function drop(from: string, to: string): Promise<void> {
+  try {
+    await syncDirectory(dirname(to));
+    await fs.unlink(from);
+  } catch (error) {
+    if (await isOnDisk(from)) await fs.unlink(to);
+    throw error;
+  }
+}
+
+/** What a symbolic link says, as it must say it in another directory: a relative target leads elsewhere from there. */
+async function targetFrom(link: string, directory: string): Promise<string> {
+  const target = await fs.readlink(link);
+  if (isAbsolute(target)) return target;
+  // Not joined as text: directories on the way may be links themselves.
+  const place = await fs.realpath(`${dirname(link)}/${dirname(target)}`);
+  return relative(await fs.realpath(directory), join(place, basename(target)));
+}
+
+interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Makes a directory with all above it, and tells whose it is: of those above that were there. */
+async function makeDirectory(directory: string): Promise<Owner | undefined> {
+  const first = await fs.mkdir(directory, { recursive: true });
+  if (!mayGive) return undefined;
+  const owner = await fs.stat(first === undefined ? directory : dirname(first));
+  for (let each = directory; first !== undefined && each.length >= first.length; each = dirname(each)) await give(each, owner);
+  return owner;
+}
+
+/** Only root can, and what root made is root's. */
+async function give(file: string, owner: Owner | undefined): Promise<void> {
+  if (!mayGive || owner === undefined || (owner.uid === 0 && owner.gid === 0)) return;
+  try {
+    await fs.chown(file, owner.uid, owner.gid);
+  } catch {
+    // A file system that knows no owners, or not this one.
+  }
+}
+
+async function statsOf(file: string): Promise<Stats | undefined> {
+  try {
+    return await fs.stat(file);
+  } catch {
+    return undefined;
+  }
+}
+
+async function remove(temporary: string): Promise<void> {
+  try {
+    await fs.unlink(temporary);
+  } catch {
+    // It has its own name by now, or was never made. What went wrong before says more.
+  }
+}
+
+function temporaryIn(directory: string): string {
+  return join(directory, `.${randomUUID()}.tmp`);
+}
+
+/** That something can't be made does not say that something is not there: Node says `ENOENT` of a full disk, too. */
+async function cannot(root: Root, verb: string, path: string, error: unknown): Promise<Error> {
+  const failure = await root.failure(verb, path, error);
+  if (!isPathNotFound(failure)) return failure;
+  return root.error(path, `cannot ${verb} ${path}: ${messageOf(error)}. Is the disk full?`, error);
+}
