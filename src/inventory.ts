@@ -9,13 +9,15 @@ import type { Run } from "./run.js";
 
 /** Enumerates the blobs, and returns how many there are. */
 export async function takeInventory(run: Run): Promise<number> {
+  run.knowsInventory = true;
   const take = ({ digest, size, modTime }: BlobInfo) => {
     const number = run.digests.add(digest);
     if (run.marks.has(number, PRESENT)) return false;
     run.marks.add(number, PRESENT);
     const bytes = sizeIn(size);
     if (bytes !== undefined) run.sizes.set(number, bytes);
-    if (modTime !== undefined) run.times.set(number, modTime.getTime());
+    const time = modTime?.getTime();
+    if (time !== undefined) run.times.set(number, time);
     return true;
   };
   return listBlobs(

@@ -53,9 +53,15 @@ export class LayerLinks {
     if (link.damage !== undefined) this.options.onDamage(link.damage, link.digest);
   }
 
-  /** Takes a link that another process has looked at. */
-  recall(layer: number, time: number, blob: number): void {
-    this.times.set(layer, time);
+  /** What another process needs to go on with a link that is named. */
+  remember(layer: number): { readonly time: number; readonly isNameOnly: boolean } {
+    const time = this.times.get(layer);
+    return { time: this.knownTime(layer) ?? Number.NaN, isNameOnly: time === NAME_ONLY };
+  }
+
+  /** Takes a link that another process has looked at, or of which it knew the name. */
+  recall(layer: number, blob: number, { time, isNameOnly }: { readonly time: number; readonly isNameOnly: boolean }): void {
+    this.times.set(layer, isNameOnly ? NAME_ONLY : time);
     if (blob !== layer) this.stored.set(layer, blob);
   }
 

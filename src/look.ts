@@ -34,6 +34,19 @@ export async function lookAtRegistry(run: Run, phase: Phase, earlier?: RegistryL
   return lookAtRepositories(run, phase, { repositories, open: async (repository) => given(repository), seen });
 }
 
+/** Looks at one repository; a second time, where damage is seen that may be a write under way. */
+export async function lookAtOne(run: Run, repository: Repository): Promise<RepositoryLook> {
+  for (let isLast = run.settings.readOnly; ; isLast = true) {
+    run.catalog.forgetMissing();
+    const view = await RepositoryView.read(run, repository);
+    const look = await RepositoryLook.begin(run, view);
+    if (view.isPassing && !isLast) continue;
+    await look.complete();
+    for (const problem of view.problems) run.notices.damage(problem);
+    return look;
+  }
+}
+
 /** What is passed over would be taken for garbage. */
 function given(repository: Repository): Repository {
   if (isObject(repository)) return repository;
@@ -55,9 +68,15 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
   const countsStrays = run.looks === 0;
   const names = new Set<string>();
   const counts = { repositories: 0, tags: 0, revisions: 0 };
+  run.catalog.forgetMissing();
 
-  const settleOn = async (view: RepositoryView) => {
-    const look = await RepositoryLook.mark(run, view, seen && (seen.get(view.repository.name) ?? UNSEEN));
+  /** Whether the repository is done with: where it is not, damage was seen that may be a write under way. */
+  const settleOn = async (view: RepositoryView, isLast: boolean): Promise<boolean> => {
+    if (view.isPassing && !isLast) return false;
+    const look = await RepositoryLook.begin(run, view, seen && (seen.get(view.repository.name) ?? UNSEEN));
+    // Layer links are looked at where they matter: that somebody is writing them may show only by now.
+    if (view.isPassing && !isLast) return false;
+    await look.complete();
     if (look.matters) looks.push(look);
     names.add(view.repository.name);
     counts.repositories++;
@@ -66,6 +85,7 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
     if (countsStrays) run.ledger.unrecognized += view.strays;
     for (const problem of view.problems) run.notices.damage(problem);
     run.progress({ phase, done: counts.repositories });
+    return true;
   };
 
   await run.repositories.forEach(
@@ -78,16 +98,16 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
         const view = await RepositoryView.read(run, repository);
         // One that is gone by now is not one that was seen empty.
         if (view.isBare && repository.again !== undefined && (await repository.again(run.look)) === undefined) return;
-        if (view.isPassing && !run.settings.readOnly) again.push(repository);
-        else await settleOn(view);
+        if (!(await settleOn(view, run.settings.readOnly))) again.push(repository);
       });
     },
     { signal: run.signal },
   );
   run.looks++;
+  run.catalog.forgetMissing();
   for (const repository of again) {
     const fresh = repository.again === undefined ? repository : await repository.again(run.look);
-    if (fresh !== undefined) await settleOn(await RepositoryView.read(run, fresh));
+    if (fresh !== undefined) await settleOn(await RepositoryView.read(run, fresh), true);
   }
   run.progress({ phase, done: counts.repositories, total: counts.repositories }, true);
   return { ...counts, looks, names };

@@ -40,6 +40,15 @@ export class ManifestCatalog {
     this.states.set(manifest, BROKEN);
   }
 
+  /** Forgets those that were not there: nothing was read of them, and a later look may find them. */
+  forgetMissing(): void {
+    for (const [manifest, { kind }] of this.problems) {
+      if (kind !== "missing-manifest") continue;
+      this.problems.delete(manifest);
+      this.states.set(manifest, 0);
+    }
+  }
+
   /** Holds what was read of a manifest. */
   hold(manifest: number, { children, blobs, subjects, facts, isManifest, mayHaveSignatures }: KnownManifest): void {
     this.lists.set(manifest, [children, blobs, subjects]);

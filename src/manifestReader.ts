@@ -145,7 +145,9 @@ export class ManifestReader {
 
   private async readOne(repository: ManifestSource, manifest: number, learnt: Learnt[]): Promise<void> {
     const digest = this.digests.digest(manifest);
-    const bytes = (await repository.readManifest(digest, this.look)) ?? (await this.options.elsewhere(manifest, this.look));
+    const read = () => repository.readManifest(digest, this.look);
+    // What lies aside may be put back between the two; and that a manifest is not there takes what a layer-linked one names: so once more.
+    const bytes = (await read()) ?? (await this.options.elsewhere(manifest, this.look)) ?? (await read());
     if (bytes === undefined) this.catalog.break(manifest, { kind: "missing-manifest", message: "is not there" });
     else this.understand(manifest, digest, bytes, learnt);
   }

@@ -14,18 +14,29 @@ export interface RememberedRevision {
   readonly time: RememberedTime;
   readonly children: readonly string[];
   readonly blobs: readonly string[];
-  /** Of the revisions that are about it, those that nothing keeps. */
-  readonly referrers: readonly string[];
   readonly signatures: readonly Signature[];
 }
 
-/** A layer link that nothing reaches. */
-export interface RememberedLink {
+interface RememberedLayerLink {
   readonly digest: string;
   readonly time: RememberedTime;
   readonly blob: string;
+}
+
+/** A layer link that nothing reaches. */
+export interface RememberedLink extends RememberedLayerLink {
   /** Whether an earlier look of the run did not see it as it is. */
   readonly isChanged: boolean;
+}
+
+/** What hangs on revisions that nothing keeps, beside revisions: were one of them kept after all, it would be followed. */
+export interface RememberedHanging {
+  /** Manifests that layer links serve. */
+  readonly served: readonly { readonly digest: string; readonly children: readonly string[]; readonly blobs: readonly string[] }[];
+  /** The layer links that are not loose. */
+  readonly links: readonly (RememberedLayerLink & { readonly isNameOnly: boolean })[];
+  /** Those of the revisions that are about something, by what they are about. */
+  readonly referrers: readonly { readonly subject: string; readonly revisions: readonly string[] }[];
 }
 
 export type RememberedUpload = Omit<Upload, "newest"> & { readonly newest: RememberedTime };
@@ -38,6 +49,7 @@ export interface RememberedLook {
   /** Revisions that are kept. */
   readonly otherRevisions: number;
   readonly doomed: readonly RememberedRevision[];
+  readonly hanging: RememberedHanging;
   readonly loose: readonly RememberedLink[];
   readonly uploads: readonly RememberedUpload[];
   /** What the repository keeps, of all that is named here or by a journal. */

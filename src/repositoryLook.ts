@@ -8,7 +8,7 @@ import { type EarlierLinks, isSameTime, LooseLinks } from "./looseLinks.js";
 import { emptyReach, mark, type Reach } from "./mark.js";
 import { type KeepMark, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { Repository, Signature, Upload } from "./namespace.js";
-import { type RememberedLook, recallTime, rememberTime } from "./rememberedLook.js";
+import { type RememberedLook, recallTime } from "./rememberedLook.js";
 import { RepositoryView } from "./repositoryView.js";
 import type { Run } from "./run.js";
 import { uploadsOf } from "./uploads.js";
@@ -32,14 +32,14 @@ export class RepositoryLook {
   readonly loose: LooseLinks;
   readonly expiredUploads: Upload[] = [];
   /** Whether anything else than revisions and layer links is there. */
-  private otherwiseEmpty = true;
-  private readonly reach: Reach;
+  otherwiseEmpty = true;
+  readonly reach: Reach;
   /** Why roots are roots, where somebody wants to know. */
   private readonly whyRoot = new Map<number, RootReason>();
 
   private constructor(
     private readonly run: Run,
-    private readonly view: RepositoryView,
+    readonly view: RepositoryView,
     /** What an earlier look of this run planned for the repository; `undefined` in a first look. */
     private readonly earlier: EarlierLook | undefined,
   ) {
@@ -82,8 +82,8 @@ export class RepositoryLook {
     return this.view.referrersOf(manifest);
   }
 
-  /** Marks what the repository keeps, and finds what it doesn't. */
-  static async mark(run: Run, view: RepositoryView, earlier?: EarlierLook): Promise<RepositoryLook> {
+  /** Marks what is reached. All damage that this comes upon is in the view then, and nothing is protected for its sake yet. */
+  static async begin(run: Run, view: RepositoryView, earlier?: EarlierLook): Promise<RepositoryLook> {
     const look = new RepositoryLook(run, view, earlier);
     const { removeUntagged } = run.settings;
     await look.follow(view.tagged, LIVE, "tag");
@@ -93,50 +93,16 @@ export class RepositoryLook {
       await look.keepYoung();
     }
     if (!view.isDamaged) await look.loose.find((layer) => look.isReached(layer), earlier?.loose);
-    if (view.isDamaged) await look.protect();
-    await look.findUploads();
-    run.watched?.take(look);
-    look.otherwiseEmpty &&= !view.isDamaged && view.tags === 0 && view.strays === 0;
     return look;
   }
 
-  /** What another process needs to go on with this look. */
-  remember(): RememberedLook {
-    const { digests, catalog } = this.run;
-    const namesOf = (numbers: Iterable<number>) => [...numbers].map((number) => digests.digest(number));
-    const reached = new Set<number>();
-    const doomed = [...this.doomed].map(([number, time]) => {
-      const { children, blobs } = catalog.references(number);
-      for (const named of [...children, ...blobs]) if (this.reach.digests.has(named)) reached.add(named);
-      const referrers = this.referrersOf(number).filter((each) => this.doomed.has(each));
-      return {
-        digest: digests.digest(number),
-        time: rememberTime(time),
-        children: namesOf(children),
-        blobs: namesOf(blobs),
-        referrers: namesOf(referrers),
-        signatures: this.signaturesOf(number),
-      };
-    });
-    for (const link of this.view.layers.journaled()) {
-      const number = digests.add(link.digest);
-      if (this.isReached(number)) reached.add(number);
-    }
-    return {
-      name: this.repository.name,
-      isDamaged: this.view.isDamaged,
-      otherwiseEmpty: this.otherwiseEmpty,
-      otherRevisions: this.view.revisions.size + this.view.otherRevisions - doomed.length,
-      doomed,
-      loose: [...this.loose].map(([number, { time, blob, isChanged }]) => ({
-        digest: digests.digest(number),
-        time: rememberTime(time),
-        blob: digests.digest(blob),
-        isChanged,
-      })),
-      uploads: this.expiredUploads.map((upload) => ({ ...upload, newest: rememberTime(upload.newest?.getTime()) })),
-      reached: namesOf(reached),
-    };
+  /** Protects what damage asks for, and finds what else may go. */
+  async complete(): Promise<void> {
+    const { run, view } = this;
+    if (view.isDamaged) await this.protect();
+    await this.findUploads();
+    run.watched?.take(this);
+    this.otherwiseEmpty &&= !view.isDamaged && view.tags === 0 && view.strays === 0;
   }
 
   /** Goes on with a look that another process has made. */
@@ -193,7 +159,8 @@ export class RepositoryLook {
     this.loose.release(reached, (layer) => this.isReached(layer));
   }
 
-  private isReached(layer: number): boolean {
+  /** Whether a kept manifest of the repository reaches this layer, or the blob that it stands for. */
+  isReached(layer: number): boolean {
     return this.reach.digests.has(layer) || this.reach.digests.has(this.view.layers.blobOf(layer));
   }
 

@@ -51,7 +51,10 @@ export class RepositoryView implements Graph {
       this.strays++;
       run.notices.stray(path);
     };
-    this.look = { ...run.look, onUnrecognized };
+    const onDamage = (damage: Damage) => {
+      if (!this.problems.some(({ path }) => path === damage.path)) this.damaged(damage);
+    };
+    this.look = { ...run.look, onUnrecognized, onDamage };
     this.layers = new LayerLinks(run, repository, { look: this.look, onDamage: (damage, digest) => this.damaged(damage, digest) });
   }
 
@@ -77,16 +80,18 @@ export class RepositoryView implements Graph {
     const numbersOf = (names: readonly string[]) => names.map((name) => run.digests.add(name));
     view.isDamaged = remembered.isDamaged;
     view.otherRevisions = remembered.otherRevisions;
-    for (const { digest, time, children, blobs, referrers, signatures } of remembered.doomed) {
+    for (const { digest, time, children, blobs, signatures } of remembered.doomed) {
       const number = run.digests.add(digest);
       view.revisions.set(number, recallTime(time));
       run.catalog.adopt(number, { children: numbersOf(children), blobs: numbersOf(blobs) });
-      if (referrers.length > 0) view.referrers.set(number, numbersOf(referrers));
       if (signatures.length > 0) view.signaturesOf.set(number, signatures);
     }
-    for (const { digest, time, blob } of remembered.loose) {
-      view.layers.recall(run.digests.add(digest), recallTime(time), run.digests.add(blob));
-    }
+    const { served, links, referrers } = remembered.hanging;
+    for (const { digest, children, blobs } of served)
+      run.catalog.adopt(run.digests.add(digest), { children: numbersOf(children), blobs: numbersOf(blobs) });
+    for (const { subject, revisions } of referrers) view.referrers.set(run.digests.add(subject), numbersOf(revisions));
+    for (const { digest, time, blob, isNameOnly } of [...links, ...remembered.loose.map((link) => ({ ...link, isNameOnly: false }))])
+      view.layers.recall(run.digests.add(digest), run.digests.add(blob), { time: recallTime(time), isNameOnly });
     view.layers.takeJournals();
     return view;
   }
@@ -235,6 +240,14 @@ export class RepositoryView implements Graph {
     return this.referrers.get(manifest) ?? [];
   }
 
+  /** The referrers among these revisions, by what they are about. */
+  *referrersAmong(revisions: ReadonlyMap<number, unknown>): Iterable<readonly [subject: number, revisions: readonly number[]]> {
+    for (const [subject, all] of this.referrers) {
+      const some = all.filter((number) => revisions.has(number));
+      if (some.length > 0) yield [subject, some];
+    }
+  }
+
   storedAs(number: number): number | undefined {
     return this.layers.storedAs(number);
   }
@@ -243,17 +256,32 @@ export class RepositoryView implements Graph {
   async servedAsManifests(numbers: readonly number[]): Promise<readonly number[]> {
     const asked = [...new Set(numbers)];
     const unknown = asked.filter((number) => this.layers.isNamed(number) && !this.servable.has(number));
-    const linked = await this.layers.linked(unknown);
-    const blobOf = (number: number) => this.layers.blobOf(number);
-    const small = linked.filter((number) => !(this.run.sizes.get(blobOf(number)) > MAX_MANIFEST_BYTES));
-    await this.run.manifests.readAll(this.repository, small.map(blobOf));
+    const small = await this.readServed(await this.layers.linked(unknown));
     for (const number of unknown) this.servable.set(number, false);
     for (const number of small) {
-      const blob = blobOf(number);
-      this.judgeServed(number, this.run.catalog.problem(blob));
-      this.servable.set(number, this.run.catalog.isWhole(blob) && this.run.catalog.isManifest(blob));
+      this.judgeServed(number, this.run.catalog.problem(this.layers.blobOf(number)));
+      this.servable.set(number, this.servedBy(number) !== undefined);
     }
-    return asked.filter((number) => this.servable.get(number) === true).map(blobOf);
+    return asked.filter((number) => this.servable.get(number) === true).map((number) => this.layers.blobOf(number));
+  }
+
+  /** Whether a layer link may serve this as a manifest, which is no revision. */
+  mayServe(number: number): boolean {
+    return this.layers.isNamed(number) && !this.isRevision(number) && !this.isRevision(this.layers.blobOf(number));
+  }
+
+  /** Reads what these layer links may serve, and returns those of what is no larger than a manifest. */
+  async readServed(layers: readonly number[]): Promise<readonly number[]> {
+    const blobOf = (number: number) => this.layers.blobOf(number);
+    const small = layers.filter((number) => !(this.run.sizes.get(blobOf(number)) > MAX_MANIFEST_BYTES));
+    await this.run.manifests.readAll(this.repository, small.map(blobOf));
+    return small;
+  }
+
+  /** The manifest that a layer link serves, as far as it was read. */
+  servedBy(layer: number): number | undefined {
+    const blob = this.layers.blobOf(layer);
+    return this.run.catalog.isWhole(blob) && this.run.catalog.isManifest(blob) ? blob : undefined;
   }
 
   /** Of a document that was not proved nobody knows what it named; whatever else is wrong with the bytes, they are a mere blob's. */

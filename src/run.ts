@@ -88,7 +88,7 @@ export class Run {
   /** Asked before every batch of changes, beside the lock: of a run that several processes make, whether it is still this one's turn. */
   fence: (() => Promise<void>) | undefined;
   /** Whether marks say which blobs are there. */
-  private readonly knowsInventory: boolean;
+  knowsInventory = false;
 
   /** Hooks are told one batch after the other. */
   telling: Promise<void> = Promise.resolve();
@@ -131,7 +131,6 @@ export class Run {
 
     this.startedAt = identity?.startedAt ?? this.clock.now();
     this.storageOffset = identity?.storageOffset ?? 0;
-    this.knowsInventory = identity === undefined;
     this.watchesTimes = !this.settings.readOnly || this.settings.gracePeriodMs > 0;
     this.ledger = new Ledger({
       runId: identity?.runId,
@@ -150,7 +149,9 @@ export class Run {
       memory: this.settings.referenceCache,
       listedSizes: (manifests) => this.listedSizes(manifests),
       onMemoryFailure: (error) => this.notices.memoryFailure(error),
-      elsewhere: (manifest, look) => this.aside?.readManifest(manifest, look) ?? Promise.resolve(undefined),
+      elsewhere: async (manifest, look) =>
+        (await this.aside?.readManifest(manifest, look)) ??
+        (this.settings.readOnly ? undefined : await this.aside?.readLate(manifest, look)),
     });
   }
 

@@ -5,10 +5,15 @@ import { type Meter, meteredDriver } from "./internal/meteredDriver.js";
 import { TaskQueue } from "./internal/taskQueue.js";
 import type { Settings } from "./settings.js";
 
+/** A heartbeat, and a release or a look beside it. */
+const LOCK_CALLS = 2;
+
 export class RunCalls {
   private readonly calls: TaskQueue;
   /** Manifests have a limit of their own. */
   private readonly gets: TaskQueue;
+  /** The lock's calls wait behind no others: large moves may take a minute each, and would cost it. */
+  private readonly lockCalls = new TaskQueue(LOCK_CALLS);
   private readonly metered = new Map<StorageDriver, StorageDriver>();
   private readonly meteredGets = new Map<StorageDriver, StorageDriver>();
 
@@ -36,15 +41,14 @@ export class RunCalls {
     return meteredDriver(driver, { queue: this.calls, signal: undefined, patience: this.signal, count: this.count });
   }
 
-  /** The same, and it waits behind nobody: for the lock, which a full queue must not cost. */
+  /** The same, and it waits behind nobody: for the lock. */
   urgent(driver: StorageDriver): StorageDriver {
-    const queue: Meter["queue"] = { run: (task) => this.calls.run(task, 1) };
-    return meteredDriver(driver, { queue, signal: undefined, patience: this.signal, count: this.count });
+    return meteredDriver(driver, { queue: this.lockCalls, signal: undefined, patience: this.signal, count: this.count });
   }
 
   /** Resolves when no call is under way any more. */
   async idle(): Promise<void> {
-    await Promise.all([this.calls.idle(), this.gets.idle()]);
+    await Promise.all([this.calls.idle(), this.gets.idle(), this.lockCalls.idle()]);
   }
 
   private meter(driver: StorageDriver, known: Map<StorageDriver, StorageDriver>, queue: TaskQueue): StorageDriver {

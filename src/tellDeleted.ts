@@ -29,7 +29,8 @@ async function tell(run: Run, onDeleted: NonNullable<Run["settings"]["onDeleted"
       return;
     } catch (error) {
       if (attempt < HOOK_ATTEMPTS && !run.signal.aborted) {
-        await run.clock.sleep(HOOK_PAUSE_MS * attempt);
+        // Woken by an abort it tries once more, and ends.
+        await run.clock.sleep(HOOK_PAUSE_MS * attempt, run.signal).catch(() => undefined);
         continue;
       }
       const message = `onDeleted threw for ${items.length} items, from ${items[0]?.path ?? ""} on: ${messageOf(error)}; caches may still name them`;

@@ -19,12 +19,10 @@ export class TaskQueue {
    *
    * The queue runs tasks in the context of whoever freed the place; the resource brings the caller's back, so that spans get the
    * right parent.
-   *
-   * @param priority - Before all that waits with a lower one; default 0.
    */
-  run<T>(task: () => Promise<T>, priority = 0): Promise<T> {
+  run<T>(task: () => Promise<T>): Promise<T> {
     const context = new AsyncResource("oci-registry-gc.task");
-    return this.queue.add(() => context.runInAsyncScope(task), { priority });
+    return this.queue.add(() => context.runInAsyncScope(task));
   }
 
   /**

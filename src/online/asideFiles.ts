@@ -5,6 +5,7 @@ import { type FileInfo, isPath, type StorageDriver } from "../driver.js";
 import { isPathNotFound } from "../errors.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
+import { children, walkBelow } from "../registry/listing.js";
 import { isJournalObject } from "./journal.js";
 
 /** What was restored counts as young for a while: noted here, since a moved file keeps its old time. */
@@ -25,13 +26,17 @@ export function isRunId(name: string): boolean {
 /** What a file of a run is. */
 export type AsideFile =
   | { readonly kind: "copy"; readonly runId: string; readonly digest: string }
-  | { readonly kind: "journal" | "parts" | "note"; readonly runId: string };
+  | { readonly kind: "journal" | "parts" | "note" | "temporary"; readonly runId: string };
+
+/** As the file system's driver names what it writes, before that has its place. */
+const TEMPORARY = /^\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
 
 /** What a path below `directory` is; undefined where it is none of ours. */
 export function asideFile(directory: string, path: string): AsideFile | undefined {
   const [runId = "", part, ...rest] = path.slice(directory.length + 1).split("/");
   if (!isPath(path) || !isRunId(runId)) return undefined;
   if (part === "parts") return { kind: "parts", runId };
+  if (TEMPORARY.test(rest.at(-1) ?? part ?? "")) return { kind: "temporary", runId };
   if (part === "journal") return rest.length === 1 && isJournalObject(rest[0] ?? "") ? { kind: "journal", runId } : undefined;
   if (part === "restored.json") return { kind: "note", runId };
   const digest = part === "blobs" ? digestOfCopy(rest) : undefined;
@@ -48,21 +53,16 @@ function digestOfCopy([algorithm = "", hex = "", file, ...more]: readonly string
 export async function filesBelow(driver: StorageDriver, directory: string, options: LookOptions): Promise<FileInfo[]> {
   const files: FileInfo[] = [];
   if (driver.walk !== undefined) {
-    for await (const page of driver.walk(directory, options)) for (const info of page) files.push(info);
+    for await (const page of walkBelow(driver, directory, options)) for (const info of page) files.push(info);
     return files;
   }
   const open = [directory];
   for (let path = open.pop(); path !== undefined; path = open.pop()) {
-    try {
-      for await (const page of driver.list(path, options)) {
-        for (const info of page) {
-          if (!info.isDirectory) files.push(info);
-          else if (isPath(info.path)) open.push(info.path);
-        }
+    for await (const page of children(driver, path, options)) {
+      for (const { info } of page) {
+        if (info.isDirectory) open.push(info.path);
+        else files.push(info);
       }
-    } catch (error) {
-      // Nothing lies aside; or another purge took it away just now.
-      if (!isPathNotFound(error)) throw error;
     }
   }
   return files;

@@ -9,7 +9,8 @@ import { addTo } from "../internal/addTo.js";
 import { sizeIn } from "../internal/driverAnswers.js";
 import { readBounded, readWhole } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
-import { asideFile, filesBelow, type RestoredNote, readNote } from "./asideFiles.js";
+import { children } from "../registry/listing.js";
+import { asideFile, filesBelow, isRunId, type RestoredNote, readNote } from "./asideFiles.js";
 import { Journal, type JournalBlob, type JournalLink } from "./journal.js";
 
 /** A blob's data that lies aside. */
@@ -40,6 +41,8 @@ export class AsideStore {
   readonly partsOf = new Set<string>();
   /** Runs of which a listing named data: whoever knows only some copies is told. */
   readonly busy = new Set<string>();
+  /** What a driver that was killed in the middle of a write or a move has left. */
+  readonly temporaries: string[] = [];
   /** What is left of journals whose removal was broken off. */
   readonly leftovers: Journal[] = [];
   /** Links that open journals name, by repository and digest. */
@@ -51,7 +54,7 @@ export class AsideStore {
 
   constructor(
     private readonly driver: StorageDriver,
-    private readonly directory: string,
+    readonly directory: string,
     private readonly digests: DigestIndex,
   ) {}
 
@@ -115,6 +118,9 @@ export class AsideStore {
         return;
       case "journal":
         this.runs.add(file.runId);
+        return;
+      case "temporary":
+        this.temporaries.push(info.path);
         return;
       case "parts":
         this.partsOf.add(file.runId);
@@ -232,11 +238,19 @@ export class AsideStore {
   /** The bytes of a manifest that lies aside; undefined where it does not. */
   async readManifest(number: number, options: LookOptions & { readonly maxBytes: number }): Promise<Uint8Array | undefined> {
     for (const { path } of this.copies.get(number) ?? []) {
-      try {
-        // Our own driver counts and bounds its calls already.
-        return await readBounded(this.driver, path, options);
-      } catch (error) {
-        if (!isPathNotFound(error)) throw error;
+      const bytes = await readIfThere(this.driver, path, options);
+      if (bytes !== undefined) return bytes;
+    }
+    return undefined;
+  }
+
+  /** The same of what somebody has put aside since the listing: a run beside a dry one, or a sleeper. */
+  async readLate(number: number, options: LookOptions & { readonly maxBytes: number }): Promise<Uint8Array | undefined> {
+    for await (const page of children(this.driver, this.directory, options)) {
+      for (const { name } of page) {
+        if (!isRunId(name)) continue;
+        const bytes = await readIfThere(this.driver, this.pathFor(name, this.digests.digest(number)), options);
+        if (bytes !== undefined) return bytes;
       }
     }
     return undefined;
@@ -246,6 +260,20 @@ export class AsideStore {
   async isSound(driver: StorageDriver, number: number, copy: AsideCopy, aborted: AbortSignal): Promise<boolean> {
     const { algorithm, hex } = splitDigest(this.digests.digest(number));
     return (await hashOf(driver, copy.path, algorithm, aborted)) === hex;
+  }
+}
+
+/** Our own driver counts and bounds its calls already. */
+async function readIfThere(
+  driver: StorageDriver,
+  path: string,
+  options: LookOptions & { readonly maxBytes: number },
+): Promise<Uint8Array | undefined> {
+  try {
+    return await readBounded(driver, path, options);
+  } catch (error) {
+    if (isPathNotFound(error)) return undefined;
+    throw error;
   }
 }
 

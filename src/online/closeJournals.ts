@@ -1,9 +1,11 @@
 /** How journals end: what an interrupted purge left half done is mended, and a journal that is done is closed, and goes a day later. */
 
+import { dirname } from "../driver.js";
 import { isPathNotFound } from "../errors.js";
 import type { Run } from "../run.js";
 import type { AsideStore } from "./asideStore.js";
 import type { Journal } from "./journal.js";
+import { pruneAside } from "./pruneAside.js";
 import { isThere, writeLink } from "./putBack.js";
 
 /** A purged journal stays for a day: a sleeper's late move is then still somebody's. */
@@ -14,7 +16,7 @@ export const KEEP_PURGED_MS = 86_400_000;
  * and that are gone, each whose manifest's data is back is written anew, and so are its signatures. A client may have deleted it in between: that can't be told apart.
  */
 export async function recoverLinks(run: Run, aside: AsideStore): Promise<void> {
-  for (const journal of brokenPurges(aside)) {
+  for (const journal of brokenPurges(run, aside)) {
     for (const link of journal.links) {
       if ((link.kind !== "manifest" && link.kind !== "signature") || (await isThere(run.driver, link.path))) continue;
       const [place = ""] = run.registry.blobFootprint(link.digest).files;
@@ -28,16 +30,18 @@ export async function recoverLinks(run: Run, aside: AsideStore): Promise<void> {
 /** The same; and what was broken off for so long that nobody is about to remove a link any more has been looked after for good. */
 export async function endBrokenPurges(run: Run, aside: AsideStore): Promise<void> {
   await recoverLinks(run, aside);
-  for (const journal of brokenPurges(aside)) {
-    if (!(run.storageNow() - (journal.purgingAt ?? Number.NaN) > KEEP_PURGED_MS)) continue;
+  for (const journal of brokenPurges(run, aside)) {
+    if (journal.purgingAt === undefined || !(run.storageNow() - journal.purgingAt > KEEP_PURGED_MS)) continue;
     await run.mayChange();
     await journal.write([{ kind: "unlinked", at: run.storageNow() }]);
   }
 }
 
-function brokenPurges(aside: AsideStore): Journal[] {
+/** Those that nobody has brought to an end, and for a day those that somebody else has: a sleeper may remove a link yet, and then die. */
+function brokenPurges(run: Run, aside: AsideStore): Journal[] {
   return [...aside.journals.values()].filter(
-    ({ damage, purgingAt, purgedAt }) => damage === undefined && purgingAt !== undefined && purgedAt === undefined,
+    ({ damage, purgingAt, takenOverAt = Number.NaN }) =>
+      damage === undefined && (purgingAt !== undefined || run.storageNow() - takenOverAt <= KEEP_PURGED_MS),
   );
 }
 
@@ -60,10 +64,16 @@ export async function closeJournals(run: Run, aside: AsideStore, busy: ReadonlyS
     await run.mayChange();
     await removeIfThere(run, aside.partsDirectory(runId));
   }
+  for (const path of aside.temporaries) {
+    await run.mayChange();
+    await removeIfThere(run, path);
+    await pruneAside(run.driver, [dirname(path)], aside.directory);
+  }
   for (const note of aside.notes) {
     if (note.time > run.storageNow() - Math.max(run.settings.gracePeriodMs, KEEP_PURGED_MS)) continue;
     await run.mayChange();
     await removeIfThere(run, note.path);
+    await pruneAside(run.driver, [dirname(note.path)], aside.directory);
   }
 }
 

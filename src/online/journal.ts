@@ -4,11 +4,12 @@
  */
 
 import { isDigest } from "../digest.js";
-import { isPath, join, type StorageDriver } from "../driver.js";
+import { dirname, isPath, join, type StorageDriver } from "../driver.js";
 import { isObject, isPathNotFound } from "../errors.js";
 import { slicesOf } from "../internal/mapAll.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
+import { pruneAside } from "./pruneAside.js";
 
 /** A blob whose data is moved aside. */
 export interface JournalBlob {
@@ -70,6 +71,8 @@ export class Journal {
   begunAt: number | undefined;
   settledAt: number | undefined;
   purgingAt: number | undefined;
+  /** When a purge was begun while another one was: whoever began that one may be asleep, and remove a link yet. */
+  takenOverAt: number | undefined;
   /** Whether a purge has ever begun to remove its links. */
   hasUnlinked = false;
   purgedAt: number | undefined;
@@ -161,6 +164,7 @@ export class Journal {
       }
     }
     this.next = 0;
+    await pruneAside(this.driver, [this.directory], dirname(dirname(this.directory)));
   }
 
   private pathOf(number: number): string {
@@ -185,6 +189,7 @@ export class Journal {
         this.settledAt = record.at;
         break;
       case "purging":
+        if (this.purgingAt !== undefined) this.takenOverAt = record.at;
         this.purgingAt = record.at;
         this.hasUnlinked = true;
         break;

@@ -7,6 +7,7 @@
 import type { StorageDriver } from "../driver.js";
 import { codeOf, isPathNotFound, messageOf } from "../errors.js";
 import { mapAll } from "../internal/mapAll.js";
+import { NumberSet } from "../internal/numberMap.js";
 import { TaskQueue } from "../internal/taskQueue.js";
 import type { DeletedItem } from "../options.js";
 import { parentsFirst } from "../parentsFirst.js";
@@ -23,7 +24,8 @@ import { countAside, isThere, isWhollyAt } from "./putBack.js";
 /** Puts the plan aside. */
 export async function moveAside(run: Run, aside: AsideStore, plan: Plan): Promise<Journal> {
   const journal = aside.newJournal(run.ledger.runId, run.settlingDriver);
-  const doomed = new Set(plan.blobs);
+  const doomed = new NumberSet();
+  for (const blob of plan.blobs) doomed.add(blob);
   const blobs = blobRecords(run, plan, doomed);
   const links = await linkRecords(run, plan.repositories, doomed);
   await run.mayChange();
@@ -55,7 +57,7 @@ export async function removeTakenLinks(run: Run, links: readonly JournalLink[]):
 }
 
 /** Manifests first, so that nothing is pulled in part for longer than need be. */
-function blobRecords(run: Run, plan: Plan, doomed: ReadonlySet<number>): JournalBlob[] {
+function blobRecords(run: Run, plan: Plan, doomed: NumberSet): JournalBlob[] {
   const manifests = new Set(plan.repositories.flatMap((each) => parentsFirst(run, each).flat()));
   const order = [...[...manifests].filter((number) => doomed.has(number)), ...plan.blobs.filter((number) => !manifests.has(number))];
   return order.map((number) => ({
@@ -255,7 +257,7 @@ export async function removeIfSame(
 ): Promise<"removed" | "absent" | "changed"> {
   const time = await timeOf(driver, link.path);
   if (time === undefined) return "absent";
-  if (time !== link.time) return "changed";
+  if (!isSameWriting(time, link.time)) return "changed";
   try {
     await driver.delete(link.path);
     return "removed";
@@ -264,6 +266,12 @@ export async function removeIfSame(
     if (isPathNotFound(error)) return "removed";
     throw error;
   }
+}
+
+/** Some stores tell a time in whole seconds to whoever looks at one file, and in milliseconds in a listing, or the other way round. */
+function isSameWriting(a: number, b: number): boolean {
+  const toSeconds = (time: number) => Math.floor(time / 1000) * 1000;
+  return a === b || a === toSeconds(b) || b === toSeconds(a);
 }
 
 /** When a file was written: milliseconds since 1970, NaN where unknown; undefined where it is not there. */

@@ -9,14 +9,13 @@ import { messageOf } from "../errors.js";
 import { refuseDamage } from "../guards.js";
 import { addTo } from "../internal/addTo.js";
 import { mapAll } from "../internal/mapAll.js";
-import type { RegistryLook } from "../look.js";
+import { lookAtOne, type RegistryLook } from "../look.js";
 import type { Repository } from "../namespace.js";
 import type { DeletedItem } from "../options.js";
 import { honourLeases, keepLinksToLivingManifests } from "../plan.js";
 import type { RemovalOptions } from "../remover.js";
 import { countItem, type SweepCounts } from "../report.js";
-import { RepositoryLook } from "../repositoryLook.js";
-import { RepositoryView } from "../repositoryView.js";
+import type { RepositoryLook } from "../repositoryLook.js";
 import type { Run } from "../run.js";
 import { tellDeleted } from "../tellDeleted.js";
 import { Vacuum } from "../vacuum.js";
@@ -187,9 +186,7 @@ export async function lookAgainAt(
   for await (const repository of repositories) {
     const revisions = left.get(repository.name);
     if (revisions === undefined) continue;
-    const view = await RepositoryView.read(run, repository);
-    const look = await RepositoryLook.mark(run, view);
-    for (const problem of view.problems) run.notices.damage(problem);
+    const look = await lookAtOne(run, repository);
     // Whatever the reason why a link is still there: what its manifest reaches stays.
     await look.keep(revisions);
     looks.push(look);

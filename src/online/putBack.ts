@@ -1,6 +1,6 @@
 /** Putting back: data that something needs after all, and links that a run took. Nothing is written over, and nothing rotten goes back. */
 
-import type { StorageDriver } from "../driver.js";
+import { dirname, type StorageDriver } from "../driver.js";
 import { codeOf, isPathNotFound, messageOf, UnsupportedError } from "../errors.js";
 import { TaskQueue } from "../internal/taskQueue.js";
 import type { RegistryLook } from "../look.js";
@@ -10,6 +10,7 @@ import type { Run } from "../run.js";
 import type { AsideCopy, TakenLink } from "./asideStore.js";
 import { inBatches } from "./batches.js";
 import type { JournalLink } from "./journal.js";
+import { pruneAside } from "./pruneAside.js";
 
 export type PutBackOutcome = "back" | "there" | "gone" | "rotten";
 
@@ -27,7 +28,8 @@ export async function putBackLinks(run: Run, looks: readonly RepositoryLook[]): 
   if (aside === undefined) return;
   for (const look of looks) {
     for (const taken of aside.layerLinksTakenFrom(look.repository.name)) {
-      if (look.needsLayer(run.digests.add(taken.link.digest))) await writeTaken(run, run.driver, taken);
+      if (look.needsLayer(run.digests.add(taken.link.digest)) && (await isStored(run, run.digests.add(taken.link.target))))
+        await writeTaken(run, run.driver, taken);
     }
   }
 }
@@ -48,16 +50,19 @@ export async function putBackBlobs(run: Run, isAgain = false): Promise<void> {
   if (aside === undefined) return;
   const kept = [...aside.copies].filter(([number]) => run.marks.isKept(number));
   const queue = new TaskQueue(run.settings.concurrency);
-  await inBatches(run, kept, (some) =>
-    queue.forEach(some, async ([number, copies]) => {
+  await inBatches(run, kept, async (some) => {
+    const emptied: string[] = [];
+    await queue.forEach(some, async ([number, copies]) => {
       for (const copy of [...copies]) {
         const outcome = await putBack(run, run.driver, number, copy);
         const wasBack = isAgain && outcome === "there" && !(await isThere(run.driver, copy.path));
         if (outcome === "back" || wasBack) countBack(run, copy);
+        if (outcome === "back") emptied.push(dirname(copy.path));
         if (outcome === "back" || outcome === "there") return;
       }
-    }),
-  );
+    });
+    await pruneAside(run.driver, emptied, aside.directory);
+  });
 }
 
 /** Brings one copy back, where nothing is in its place and its bytes are what its digest says. */
@@ -130,6 +135,11 @@ export function isInPlace(run: Run, number: number): Promise<boolean> {
   return isThere(run.driver, place);
 }
 
+/** Whether a blob's data is anywhere: a link to what was purged leads nowhere. */
+export function isStored(run: Run, number: number): Promise<boolean> {
+  return run.aside?.isAside(number) === true ? Promise.resolve(true) : isInPlace(run, number);
+}
+
 /** Whether a move is done, whatever its answer was. What can't be looked at is not known to be. */
 export async function isWhollyAt(driver: StorageDriver, destination: string, source: string): Promise<boolean> {
   try {
@@ -177,6 +187,11 @@ export async function undo(run: Run, driver: StorageDriver): Promise<void> {
       if ((await putBack(run, driver, number, copy)) === "back") countBack(run, copy);
     });
   }
+  await pruneAside(
+    driver,
+    own.map(({ copy }) => dirname(copy.path)),
+    aside.directory,
+  );
   for (const link of taken) await attempt(link.path, () => writeTaken(run, driver, { runId, link }));
   const at = run.storageNow();
   if (failed === 0)

@@ -1,6 +1,6 @@
 import { conduct } from "../conduct.js";
 import type { GcContext } from "../context.js";
-import type { Failure, StorageDriver } from "../driver.js";
+import { dirname, type Failure, type StorageDriver } from "../driver.js";
 import { codeOf, isObject, messageOf } from "../errors.js";
 import { slicesOf } from "../internal/mapAll.js";
 import { readBounded } from "../internal/readBounded.js";
@@ -10,7 +10,8 @@ import type { AsideStore } from "./asideStore.js";
 import { inBatches } from "./batches.js";
 import { endJournals } from "./closeJournals.js";
 import type { Journal, JournalLink } from "./journal.js";
-import { isInPlace, isThere, putBack, writeLink } from "./putBack.js";
+import { pruneAside } from "./pruneAside.js";
+import { isInPlace, isStored, isThere, putBack, writeLink } from "./putBack.js";
 import { beginSession } from "./session.js";
 
 /** What to bring back; without either everything that is aside. */
@@ -136,6 +137,11 @@ async function bringBack(
   await inBatches(run, copies, async (some) => {
     for (const each of some) await noting(run, each.copy.path, report.failures, () => putBackOne(each));
   });
+  await pruneAside(
+    run.driver,
+    copies.map(({ copy }) => dirname(copy.path)),
+    aside.directory,
+  );
   await inBatches(run, links, async (some) => {
     for (const link of some) await noting(run, link.path, report.failures, () => writeOne(link));
   });
@@ -203,10 +209,6 @@ async function storedAs(run: Run, number: number): Promise<number | undefined> {
     if (target !== undefined && (await isStored(run, run.digests.add(target)))) return run.digests.add(target);
   }
   return undefined;
-}
-
-function isStored(run: Run, number: number): Promise<boolean> {
-  return run.aside?.isAside(number) === true ? Promise.resolve(true) : isInPlace(run, number);
 }
 
 /** Manifests by their place, whatever repository they belong to; what lies aside is read from there. */

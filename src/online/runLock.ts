@@ -18,6 +18,8 @@ const LOST_MS = 60_000;
 const STALE_MS = 5 * 60_000;
 /** Longer than a write that has begun takes to be seen. */
 const SETTLE_MS = 2_000;
+/** So short a wait is not worth an abort. */
+const NEVER = new AbortController().signal;
 const MAX_LOCK_BYTES = 4096;
 /** How often a lock is written where it was found to be given back. */
 const ATTEMPTS = 3;
@@ -58,15 +60,12 @@ export class RunLock {
   static async take(driver: StorageDriver, path: string, text: string, clock: Clock, storageNow: () => number): Promise<RunLock> {
     const content = Buffer.from(text);
     const begun = { wall: clock.now(), monotonic: performance.now() };
-    for (let attempt = 1; ; attempt++) {
-      const isWritten = await isWrittenWhereAbsent(driver, path, content);
-      if (isWritten === true) break;
-      const isStale = await refuseLiving(driver, path, storageNow);
-      // Given back at this moment: somebody else may be taking it, too.
-      if (!isStale && isWritten === false && attempt < ATTEMPTS) continue;
-      await driver.putContent?.(path, content);
-      await confirm(driver, path, content, clock);
-      break;
+    try {
+      await write(driver, path, content, clock, storageNow);
+    } catch (error) {
+      // What was written all the same would refuse every run for five minutes.
+      await giveBack(driver, path, content).catch(() => undefined);
+      throw error;
     }
     const lock = new RunLock(driver, path, content, clock);
     lock.wallBeat = begun.wall;
@@ -174,8 +173,38 @@ export class RunLock {
     this.letGo();
     await this.beating?.catch(() => undefined);
     if (this.lost !== undefined || this.age() > LOST_MS) return;
-    const present = await contentOf(this.driver, this.path);
-    if (present?.equals(this.content) === true) await this.driver.delete(this.path);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await giveBack(this.driver, this.path, this.content);
+        return;
+      } catch (error) {
+        if (attempt === ATTEMPTS) throw error;
+      }
+    }
+  }
+}
+
+/** Removes the lock where it is ours. */
+async function giveBack(driver: StorageDriver, path: string, content: Uint8Array): Promise<void> {
+  const present = await contentOf(driver, path);
+  if (present?.equals(content) !== true) return;
+  try {
+    await driver.delete(path);
+  } catch (error) {
+    if (!isPathNotFound(error)) throw error;
+  }
+}
+
+/** Writes the lock where there is none, or none that is kept alive. */
+async function write(driver: StorageDriver, path: string, content: Buffer, clock: Clock, storageNow: () => number): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const isWritten = await isWrittenWhereAbsent(driver, path, content);
+    if (isWritten === true) return;
+    const isStale = await refuseLiving(driver, path, storageNow);
+    // Given back at this moment: somebody else may be taking it, too.
+    if (!isStale && isWritten === false && attempt < ATTEMPTS) continue;
+    await driver.putContent?.(path, content);
+    return confirm(driver, path, content, clock);
   }
 }
 
@@ -217,7 +246,7 @@ async function timeOf(driver: StorageDriver, path: string): Promise<Date | undef
 
 /** Waits until whoever wrote at the same moment is seen, then looks who won. */
 async function confirm(driver: StorageDriver, path: string, content: Buffer, clock: Clock): Promise<void> {
-  await clock.sleep(SETTLE_MS);
+  await clock.sleep(SETTLE_MS, NEVER);
   const present = await contentOf(driver, path);
   if (present?.equals(content) === true) return;
   throw new LockedError(

@@ -99,7 +99,7 @@ async function unlinkManifest(
 ): Promise<boolean> {
   const { removed, unsure, isLeft } = await unlinkInTurn(run, [...parts, revision], unlinking);
   const [place = ""] = run.registry.blobFootprint(revision.digest).files;
-  const isGone = !isLeft && !(await isThere(run.settlingDriver, place));
+  const isGone = !isLeft && (await isKnownAbsent(run, place));
   // A removal that failed may have been done all the same.
   if (unsure !== undefined) await isWrittenAnew(run, unsure);
   for (const link of removed) {
@@ -109,6 +109,20 @@ async function unlinkManifest(
     gone.push({ kind: link.kind, path: link.path, repository: link.repository, digest: link.digest, how: "deleted" });
   }
   return isGone;
+}
+
+/** Where nobody can look, the manifest may be back. */
+async function isKnownAbsent(run: Run, path: string): Promise<boolean> {
+  try {
+    return !(await isThere(run.settlingDriver, path));
+  } catch (error) {
+    noteFailure(run, path, error);
+    return false;
+  }
+}
+
+function noteFailure(run: Run, path: string, error: unknown): void {
+  if (!run.signal.aborted) run.ledger.addFailure({ path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });
 }
 
 /** Removes links until one is left: those that were removed, the last first. */
@@ -140,7 +154,7 @@ async function unlink(run: Run, link: JournalLink): Promise<"removed" | "absent"
   try {
     return await removeIfSame(driver, link);
   } catch (error) {
-    if (!run.signal.aborted) run.ledger.addFailure({ path: link.path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });
+    noteFailure(run, link.path, error);
     return removal.isTried ? "unsure" : "failed";
   }
 }

@@ -4,7 +4,7 @@
  */
 
 import { DigestSet } from "../digestSet.js";
-import { refuseDamage, refuseEmptyLook } from "../guards.js";
+import { refuseDamage, refuseEmptyLook, refuseUnknowable } from "../guards.js";
 import { AsideStore } from "../online/asideStore.js";
 import { closeJournals, recoverLinks } from "../online/closeJournals.js";
 import type { Journal, JournalBlob, JournalLink, JournalRecord } from "../online/journal.js";
@@ -183,11 +183,14 @@ async function say({ run, store }: Lead, kind: "purging" | "unlinked", journals:
   });
 }
 
-/** Looks with fresh marks, and puts back what is needed; `after` is a listing of what lies aside then. */
+/** Looks with fresh marks, and puts back what is needed, then refuses what can't be known; `after` is a listing of what lies aside then. */
 async function lookAndPutBack(lead: Lead, name: string, aside: string): Promise<{ look: Look; after: string }> {
   const look = await lookInParts(lead, { name, aside, earlier: undefined, states: [], candidates: "none" });
   refuseEmptyLook(lead.run, look.counts.repositories, (await lead.asideOf(aside)).busy.length > 0);
-  return { look, after: (await putBackInParts(lead, look)) ?? aside };
+  const after = (await putBackInParts(lead, look)) ?? aside;
+  // Not before: what is known to be needed goes back all the same.
+  refuseUnknowable(lead.run);
+  return { look, after };
 }
 
 async function drainOnce({ run, store }: Lead, name: string): Promise<void> {

@@ -52,7 +52,8 @@ export async function lookInParts(lead: Lead, { name, aside, earlier, states, ca
   const marking = `${name}.mark`;
   const input = { shards, aside, earlier: earlier?.looks, countsStrays };
   const marked = await lead.stage(marking, "mark", groups.length, input, (part) => groups[part] ?? []);
-  for (const { unknowable } of marked) if (unknowable !== undefined) throw new DamagedRegistryError(unknowable);
+  // The look goes on: what other repositories need is known only then. The run is refused once that has gone back.
+  for (const { unknowable } of marked) if (unknowable !== undefined) run.unknowable ??= new DamagedRegistryError(unknowable);
   const sharesDirectories =
     earlier?.sharesDirectories === true || surveyed.sharesDirectories || marked.some((each) => each.sharesDirectories);
 

@@ -1,12 +1,11 @@
 /** Parts `mark` and `settle`: what some repositories keep. Every look is a mark. */
 
-import { DamagedRegistryError } from "../errors.js";
-import { refuseUnknowable } from "../guards.js";
 import { lookAtRepositories } from "../look.js";
 import { keepLinksToLivingManifests } from "../plan.js";
 import { recallTime } from "../rememberedLook.js";
 import type { EarlierLook, RepositoryLook } from "../repositoryLook.js";
 import { ASKED, LEASED, LEASED_IF_AWAY } from "./flags.js";
+import { readHanging } from "./hanging.js";
 import {
   adoptAnswers,
   listed,
@@ -19,6 +18,7 @@ import {
   rememberedLooks,
   writeNewMarks,
 } from "./partRun.js";
+import { rememberLook } from "./rememberLook.js";
 import { shardOf } from "./sortedRun.js";
 
 export interface MarkInput {
@@ -51,25 +51,19 @@ export async function markPart(part: PartRun, { shards, aside, earlier, countsSt
   if (!countsStrays) run.looks = 1;
   const seen = earlier === undefined ? undefined : await earlierLooks(part, earlier);
   const pieces = piecesOf(run);
-  try {
-    const found = await lookAtRepositories(run, earlier === undefined ? "mark" : "look", {
-      repositories: names,
-      open: (name) => listed(run, pieces.repository(name)),
-      seen,
-    });
-    refuseUnknowable(run);
-    const doomed = await writeLooks(part, found.looks);
-    await writeLeases(part, found.looks, shards);
-    await writeQuestions(part, found.looks, shards);
-    await writeNewMarks(part, shards);
-    const { repositories, tags, revisions } = found;
-    const unseen = names.filter((name) => !found.names.has(name));
-    return { repositories, tags, revisions, doomed, sharesDirectories: run.sharesDirectories, unseen, unknowable: undefined };
-  } catch (error) {
-    if (!(error instanceof DamagedRegistryError)) throw error;
-    const nothing = { repositories: 0, tags: 0, revisions: 0, doomed: 0, unseen: [] };
-    return { ...nothing, sharesDirectories: run.sharesDirectories, unknowable: error.message };
-  }
+  const found = await lookAtRepositories(run, earlier === undefined ? "mark" : "look", {
+    repositories: names,
+    open: (name) => listed(run, pieces.repository(name)),
+    seen,
+  });
+  for (const look of found.looks) await readHanging(run, look);
+  const doomed = await writeLooks(part, found.looks);
+  await writeLeases(part, found.looks, shards);
+  await writeQuestions(part, found.looks, shards);
+  await writeNewMarks(part, shards);
+  const { repositories, tags, revisions } = found;
+  const unseen = names.filter((name) => !found.names.has(name));
+  return { repositories, tags, revisions, doomed, sharesDirectories: run.sharesDirectories, unseen, unknowable: run.unknowable?.message };
 }
 
 /** Only times are compared: nothing of an earlier look is believed to be so still. */
@@ -85,11 +79,11 @@ async function earlierLooks(part: PartRun, stage: string): Promise<Map<string, E
   return looks;
 }
 
-async function writeLooks({ attempt }: PartRun, looks: readonly RepositoryLook[]): Promise<number> {
+async function writeLooks({ run, attempt }: PartRun, looks: readonly RepositoryLook[]): Promise<number> {
   let doomed = 0;
   for (const look of looks) {
     doomed += look.doomed.size;
-    await attempt.addToList("looks", look.remember());
+    await attempt.addToList("looks", rememberLook(run, look));
   }
   return doomed;
 }

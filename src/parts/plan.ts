@@ -10,6 +10,7 @@ import type { RepositoryCounts, SweepCounts } from "../report.js";
 import { RepositoryLook } from "../repositoryLook.js";
 import type { Run } from "../run.js";
 import { adoptAnswers, adoptState, listed, type PartRun, piecesOf, recallGroupAside, rememberedLooks } from "./partRun.js";
+import { rememberLook } from "./rememberLook.js";
 
 /** A repository's plan, as plain JSON. */
 interface RememberedPlan {
@@ -58,9 +59,10 @@ export async function planPart(part: PartRun, { aside, looks, join, sharesDirect
   return { eligible: ledger.eligible, reasons: ledger.reasons, repositories: ledger.repositories, planned: repositories.length };
 }
 
-function toRemembered({ digests }: Run, plan: RepositoryPlan): RememberedPlan {
+function toRemembered(run: Run, plan: RepositoryPlan): RememberedPlan {
+  const { digests } = run;
   return {
-    look: plan.look.remember(),
+    look: rememberLook(run, plan.look),
     manifests: plan.manifests.map((number) => digests.digest(number)),
     layerLinks: plan.layerLinks.map((number) => digests.digest(number)),
     tagIndexEntries: plan.tagIndexEntries,

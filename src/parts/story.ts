@@ -30,8 +30,9 @@ export async function collectParts(lead: Lead): Promise<void> {
   // Every blob first, then what repositories keep: a blob that appears later is never a candidate.
   await lead.stage("inventory", "inventory", Math.min(shards, 256), { shards });
   const found = await lookInParts(lead, { name: "mark", aside, earlier: undefined, states: ["inventory"], candidates: "present" });
-  refuseDamage(run);
+  // What is known to be needed goes back, whatever is refused then.
   aside = await putBackInParts(lead, found);
+  refuseDamage(run);
 
   // What nothing keeps is to go, unless that is too much to be true.
   let plan = await makePlan(lead, found);
@@ -95,18 +96,19 @@ async function sweep(lead: Lead, { look, plans, isSomething }: PartedPlan): Prom
   const { groups, sharesDirectories, questions, aside } = look;
   const input = { plans, planned: look.join, sharesDirectories, shards };
   const groupsFor = (items: number) => (items > 0 ? groups.length : 0);
-  const stuck = await lead.stage("sweep.revisions", "sweep", groupsFor(eligible.manifests + eligible.tagIndexEntries), {
+  const stuck = "sweep.revisions";
+  const swept = await lead.stage(stuck, "sweep", groupsFor(eligible.manifests + eligible.tagIndexEntries), {
     ...input,
     join: look.join,
     chapter: "revisions",
   });
   // What could not be removed keeps what it needs: everyone has to know.
   let join = look.join;
-  if (sum(stuck, ({ marks }) => marks) > 0) {
+  if (sum(swept, ({ marks }) => marks) > 0) {
     join = "sweep.join";
-    await lead.stage(join, "join", shards, { states: [look.join], marks: ["sweep.revisions"], questions, aside, candidates: "doomed" });
+    await lead.stage(join, "join", shards, { states: [look.join], marks: [stuck], questions, aside, candidates: "doomed" });
   }
-  await lead.stage("sweep.layerLinks", "sweep", groupsFor(eligible.layerLinks), { ...input, join, chapter: "layerLinks" });
+  await lead.stage("sweep.layerLinks", "sweep", groupsFor(eligible.layerLinks), { ...input, join, stuck, chapter: "layerLinks" });
   await lead.stage("sweep.blobs", "sweep", eligible.blobs > 0 ? shards : 0, { ...input, join, chapter: "blobs" });
   await lead.stage("sweep.rest", "sweep", groupsFor(eligible.uploads + eligible.repositories), { ...input, join, chapter: "rest" });
 }

@@ -4,6 +4,7 @@ import { AsideStore } from "../online/asideStore.js";
 import type { Journal, JournalBlob, JournalLink } from "../online/journal.js";
 import { moveBlobs, removeTakenLinks } from "../online/moveAside.js";
 import type { Plan } from "../plan.js";
+import type { RepositoryLook } from "../repositoryLook.js";
 import { type SweepChapter, sweepChapter } from "../sweep.js";
 import { PartDamagedError } from "./errors.js";
 import { adoptState, marksNow, type PartRun, writeNewMarks } from "./partRun.js";
@@ -15,15 +16,44 @@ export interface SweepInput extends ActInput {
   /** The join that the plan was made by; `join` may be a later one. */
   readonly planned: string;
   readonly shards: number;
+  /** The chapter that left what could not be removed. */
+  readonly stuck?: string;
+}
+
+/** Manifests of a repository that stay after all, since a link of theirs, or of what needs them, could not be removed. */
+interface Stuck {
+  readonly repository: string;
+  readonly manifests: readonly string[];
 }
 
 /** One chapter of a sweep. Answers with how much is kept after all, since something that needs it could not be removed. */
 export async function sweepPart(part: PartRun, input: SweepInput): Promise<{ marks: number }> {
   const { run } = part;
   const plan = input.chapter === "blobs" ? await plannedBlobs(part, input) : await recallGroup(part, input);
+  if (input.stuck !== undefined) await keepStuck(part, plan, input.stuck);
   const before = marksNow(run);
+  const doomed = plan.repositories.map(({ look }) => [...look.doomed.keys()]);
   await sweepChapter(run, plan, input.chapter);
+  for (const [i, { look }] of plan.repositories.entries()) await writeStuck(part, look, doomed[i] ?? []);
   return { marks: await writeNewMarks(part, input.shards, before) };
+}
+
+/** A mark says that something is needed somewhere; which links a repository needs, only this does. */
+async function writeStuck({ run, attempt }: PartRun, look: RepositoryLook, doomed: readonly number[]): Promise<void> {
+  const manifests = doomed.filter((number) => !look.doomed.has(number)).map((number) => run.digests.digest(number));
+  if (manifests.length === 0) return;
+  const stuck: Stuck = { repository: look.repository.name, manifests };
+  await attempt.addToList("stuck", stuck);
+}
+
+/** Keeps what an earlier chapter could not remove from these repositories, with all that it reaches. */
+async function keepStuck({ run, store, part }: PartRun, plan: Plan, stage: string): Promise<void> {
+  const output = (await store.outputs(stage))[part];
+  const looks = new Map(plan.repositories.map(({ look }) => [look.repository.name, look]));
+  for await (const item of store.items(output?.lists["stuck"] ?? [])) {
+    const { repository, manifests } = item as Stuck;
+    await looks.get(repository)?.keep(manifests.map((digest) => run.digests.add(digest)));
+  }
 }
 
 /** What was planned, with what is kept of it by now. */

@@ -65,9 +65,9 @@ export function collectParted(world: World, options: PartedOptions, how: InProce
   return collectInProcess(driver, { removeUntagged: true, drainMs: 1000, ...options }, { ctx: { clock: world.clock }, shards: 2, ...rest });
 }
 
-export function collectSingle(world: World, options: PartedOptions): Promise<GcReport> {
+export function collectSingle(world: World, options: PartedOptions, driver: StorageDriver = world.driver): Promise<GcReport> {
   const all = { removeUntagged: true, drainMs: 1000, ...options };
-  return markAndSweep({ clock: world.clock }, world.driver, openRegistry(world.driver), all);
+  return markAndSweep({ clock: world.clock }, driver, openRegistry(driver), all);
 }
 
 /** What a run comes to. */
