@@ -44,7 +44,7 @@ export function refuseEmptyLook(run: Run, repositories: number, isAnythingAside:
 export function refuseRatio(run: Run, present: number): void {
   const { maxDeleteRatio } = run.settings;
   const doomed = run.ledger.eligible.blobs;
-  if (present < RATIO_FROM_BLOBS || doomed <= present * maxDeleteRatio) return;
+  if (present < RATIO_FROM_BLOBS || doomed / present <= maxDeleteRatio) return;
   throw new DeleteRatioError(
     `the plan would delete ${doomed} of ${present} blobs, more than maxDeleteRatio ${maxDeleteRatio} allows; nothing was deleted. Look at a dry run; if the plan is right, raise maxDeleteRatio (1 switches it off)`,
   );

@@ -17,6 +17,8 @@ export interface LookOptions extends AbortOptions {
   readonly through?: ((driver: StorageDriver) => StorageDriver) | undefined;
   /** To be told of each file or directory that belongs to nothing: stray files stay, and are counted. */
   readonly onUnrecognized?: ((path: string) => unknown) | undefined;
+  /** To be told of what is wrong with a repository and is no tag's, revision's or link's: a file in the place of one of its directories. */
+  readonly onDamage?: ((damage: Damage) => unknown) | undefined;
   /** To be told of each directory within a repository, and of each link, that is a symbolic link: other repositories may share it. */
   readonly onLinkedDirectory?: ((path: string) => unknown) | undefined;
 }
@@ -34,6 +36,7 @@ export type DamageKind =
   | "malformed-link"
   | "mismatched-link"
   | "missing-current-link"
+  | "misplaced-file"
   | "dangling-tag"
   | "missing-manifest"
   | "digest-mismatch"

@@ -132,6 +132,8 @@ export async function planRepository(run: Run, look: RepositoryLook): Promise<Re
     isEmptied: removeEmptyRepositories && readOnly && look.wouldBeEmpty,
   };
   const items = plan.manifests.length + plan.layerLinks.length + plan.uploads.length;
+  // What no look tells, as the signatures of a revision that is gone, would keep it from going, run after run.
+  if (items === 0 && plan.isEmptied && (await look.repository.emptyFootprint?.(run.look)) === undefined) return undefined;
   return items > 0 || plan.isEmptied || leavesLinks(run, look) ? plan : undefined;
 }
 

@@ -3,9 +3,12 @@
 import { isDigest } from "./digest.js";
 import type { AbortOptions, Failure, StorageDriver } from "./driver.js";
 import { InvalidDigestError } from "./errors.js";
+import { addTo } from "./internal/addTo.js";
 import { mapAll, slicesOf } from "./internal/mapAll.js";
+import { meteredDriver } from "./internal/meteredDriver.js";
+import { TaskQueue } from "./internal/taskQueue.js";
 import { type Logger, safeLogger } from "./logger.js";
-import type { Footprint } from "./namespace.js";
+import type { Footprint, TagIndexEntry } from "./namespace.js";
 import { DirectoryRepository } from "./registry/directoryRepository.js";
 import { DEFAULT_ROOT, isRepositoryName, isTag, Layout, REPOSITORY_PARTS } from "./registry/paths.js";
 import { failureOf, type Removal, type RemovalOptions, Remover, type VacuumResult } from "./remover.js";
@@ -22,8 +25,22 @@ export interface VacuumOptions {
   readonly logger?: Logger | undefined;
 }
 
+/** What is to go, and of which item it is. */
+interface Of<T> {
+  readonly of: T;
+  readonly footprint: Footprint;
+}
+
+interface ManifestItem {
+  readonly repository: string;
+  readonly digest: string;
+  readonly tags?: readonly string[] | undefined;
+}
+
 export class Vacuum {
   private readonly layout: Layout;
+  /** Look-ups in flight. */
+  private readonly looks: TaskQueue;
   private readonly remover: Remover;
 
   /** @throws TypeError where an option is not what it must be. */
@@ -34,6 +51,7 @@ export class Vacuum {
     const { root = DEFAULT_ROOT, concurrency = 16 } = options;
     checkOption("concurrency", concurrency);
     this.layout = new Layout(root);
+    this.looks = new TaskQueue(concurrency);
     const log = safeLogger(options.logger, () => ({ driver: driver.name }));
     this.remover = new Remover(driver, log, concurrency);
   }
@@ -48,7 +66,7 @@ export class Vacuum {
     items: Iterable<{ readonly repository: string; readonly digest: string; readonly tags?: readonly string[] | undefined }>,
     options: AbortOptions = {},
   ): Promise<VacuumResult> {
-    const checked = [...items];
+    const checked = [...items].map(({ repository, digest, tags }) => ({ repository, digest, tags }));
     for (const { repository, digest, tags } of checked) {
       checkRepository(repository);
       checkDigest(digest);
@@ -57,17 +75,7 @@ export class Vacuum {
     const result = { removed: 0, failures: [] as Failure[] };
     for (const some of slicesOf(checked, MANIFESTS_AT_ONCE)) {
       const broken = new Set<object>();
-      const looked = await mapAll(some, async (item) => {
-        try {
-          return await this.manifestRemovals(item, options);
-        } catch (error) {
-          options.signal?.throwIfAborted();
-          const [path = ""] = this.layout.repository(item.repository).revisionFootprint(item.digest, []).files;
-          result.failures.push(failureOf(path, error));
-          return undefined;
-        }
-      });
-      const removals = looked.filter((each) => each !== undefined);
+      const removals = await this.manifestRemovals(some, { ...options, failures: result.failures });
       const onBatch = async (_: unknown, failed: readonly (readonly [{ of: object }, Failure])[]) => {
         for (const [{ of }] of failed) broken.add(of);
       };
@@ -85,22 +93,53 @@ export class Vacuum {
     return result;
   }
 
-  /** The index entries of a manifest, and its revision link: in this order. */
+  /** Of each manifest its index entries, and its revision link: in this order. Of one whose entries can't be looked up, a failure. */
   private async manifestRemovals(
-    of: { readonly repository: string; readonly digest: string; readonly tags?: readonly string[] | undefined },
-    options: AbortOptions,
-  ): Promise<readonly [{ of: object; footprint: Footprint }, { of: object; footprint: Footprint }]> {
-    const { repository, digest, tags } = of;
-    const paths = this.layout.repository(repository);
-    const link = { of, footprint: paths.revisionFootprint(digest, []) };
-    const files = (tags ?? []).flatMap((tag) => paths.tagIndexEntryFootprint(tag, digest).files);
-    if (tags === undefined) {
-      const repositoryOnDisk = new DirectoryRepository(repository, this.driver, this.layout, true);
-      for await (const page of repositoryOnDisk.tagIndexEntries(new Set([digest]), options)) {
-        for (const entry of page) for (const file of entry.footprint.files) files.push(file);
+    items: readonly ManifestItem[],
+    { failures, signal }: AbortOptions & { readonly failures: Failure[] },
+  ): Promise<(readonly [Of<ManifestItem>, Of<ManifestItem>])[]> {
+    const ofAllTags = new Map<string, string[]>();
+    for (const { repository, digest, tags } of items) if (tags === undefined) addTo(ofAllTags, repository, digest);
+    const entries = new Map<string, readonly TagIndexEntry[] | Failure>();
+    await mapAll([...ofAllTags], async ([repository, digests]) => {
+      entries.set(repository, await this.indexEntries(repository, new Set(digests), signal));
+    });
+    const removals: (readonly [Of<ManifestItem>, Of<ManifestItem>])[] = [];
+    for (const of of items) {
+      const { repository, digest, tags } = of;
+      const paths = this.layout.repository(repository);
+      const link = paths.revisionFootprint(digest, []);
+      const found = tags === undefined ? (entries.get(repository) ?? []) : [];
+      if ("code" in found) {
+        failures.push({ ...found, path: link.files.at(-1) ?? found.path });
+        continue;
       }
+      const files = found.filter((entry) => entry.digest === digest).flatMap(({ footprint }) => footprint.files);
+      for (const tag of tags ?? []) files.push(...paths.tagIndexEntryFootprint(tag, digest).files);
+      removals.push([
+        { of, footprint: { files } },
+        { of, footprint: link },
+      ]);
     }
-    return [{ of, footprint: { files } }, link];
+    return removals;
+  }
+
+  /** The index entries of these manifests in all tags of a repository; a failure where they can't be looked up. */
+  private async indexEntries(
+    repository: string,
+    digests: ReadonlySet<string>,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly TagIndexEntry[] | Failure> {
+    const driver = meteredDriver(this.driver, { queue: this.looks, signal, count: () => undefined });
+    const entries: TagIndexEntry[] = [];
+    try {
+      const onDisk = new DirectoryRepository(repository, driver, this.layout, true);
+      for await (const page of onDisk.tagIndexEntries(digests, { signal })) for (const entry of page) entries.push(entry);
+      return entries;
+    } catch (error) {
+      signal?.throwIfAborted();
+      return failureOf("", error);
+    }
   }
 
   /**

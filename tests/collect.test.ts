@@ -171,6 +171,13 @@ describe("what lies aside", () => {
     const wrong = await run(folder, "--restore", "nothing");
     expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('there is no run "nothing" aside') as string });
     expect((await run(folder, "--purge", "--list-runs")).code).toBe(2);
+    // What would be ignored is refused.
+    const dry = await run(folder, "--restore", "all", "--dry-run");
+    expect(dry).toMatchObject({ code: 2, stderr: expect.stringContaining("--restore takes no --dry-run") as string });
+    const nowhere = await run("--purge");
+    expect(nowhere).toMatchObject({ code: 2, stderr: expect.stringContaining("--purge needs the DIRECTORY") as string });
+    expect((await run("--purge", "--help")).code).toBe(0);
+    expect((await run(folder, "--purge", "--dry-run")).code).toBe(0);
   });
 });
 

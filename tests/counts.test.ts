@@ -47,8 +47,8 @@ afterAll(async () => {
 function lookAt(v2: string): Tree {
   const manifests = new Set<string>();
   const counts = { revisions: 0, tags: 0, tagIndexes: 0 };
-  // What lies aside; then blobs: the root, the algorithm, and a directory for each beginning of a digest.
-  let directories = 1 + 2 + readdirSync(join(v2, "blobs/sha256")).length;
+  // What lies aside, and the root, to confirm that nothing does; then blobs: all, the algorithm, each beginning of a digest.
+  let directories = 2 + 2 + readdirSync(join(v2, "blobs/sha256")).length;
   const open = [join(v2, "repositories")];
   for (let path = open.pop(); path !== undefined; path = open.pop()) {
     const names = readdirSync(path);

@@ -59,6 +59,11 @@ test.each([
   { blobs: 100, doomed: 100, ratio: 1, isRefused: false },
   { blobs: 100, doomed: 1, ratio: 0, isRefused: true },
   { blobs: 1000, doomed: 0, ratio: 0, isRefused: false },
+  // Products of these are not what they seem to be: 100 × 0.29 is 28.999….
+  ...[0.07, 0.14, 0.28, 0.29, 0.55, 0.56, 0.57, 0.58].flatMap((ratio) => [
+    { blobs: 100, doomed: Math.round(ratio * 100), ratio, isRefused: false },
+    { blobs: 100, doomed: Math.round(ratio * 100) + 1, ratio, isRefused: true },
+  ]),
 ])("of $blobs blobs $doomed under a ratio of $ratio: refused $isRefused", ({ blobs, doomed, ratio, isRefused }) => {
   const { run } = runOver(blobs, { maxDeleteRatio: ratio }, doomed);
   if (!isRefused) {

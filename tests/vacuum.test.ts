@@ -18,6 +18,14 @@ async function fill(store: Store, paths: readonly string[]): Promise<Store> {
   return store;
 }
 
+const leastOf = (driver: StorageDriver): StorageDriver => ({
+  name: "least",
+  stat: (path) => driver.stat(path),
+  list: (path) => driver.list(path),
+  reader: (path) => driver.reader(path),
+  delete: (path) => driver.delete(path),
+});
+
 const left = async ({ driver }: Store) => [...(await contentOf(driver)).keys()].sort();
 
 describe.each([
@@ -193,13 +201,6 @@ describe("failures", () => {
         };
       },
     });
-  const leastOf = (driver: StorageDriver): StorageDriver => ({
-    name: "least",
-    stat: (path) => driver.stat(path),
-    list: (path) => driver.list(path),
-    reader: (path) => driver.reader(path),
-    delete: (path) => driver.delete(path),
-  });
 
   test("one is recorded, with code and path, and the rest goes", async () => {
     const store = await fill(
@@ -238,7 +239,7 @@ describe("failures", () => {
       },
     };
     const items = ["a", "b"].map((repository) => ({ repository, digest: digest(1) }));
-    const failure = { path: revision("a", 1), code: "503", message: "slow down" };
+    const failure = { path: revision("a", 1), code: "DRIVER_ERROR", message: expect.stringContaining("slow down") as string };
     expect(await new Vacuum(driver).removeManifests(items)).toEqual({ removed: 1, failures: [failure] });
     expect(await left(store)).toEqual([entry("a", "t", 1), revision("a", 1)].sort());
   });
@@ -366,5 +367,42 @@ describe("emptied directories", () => {
     expect(await isThere(store, `${ROOT}/blobs/sha256`)).toBe(true);
     expect(await isThere(store, layer("a", 1).replace("/link", ""))).toBe(false);
     expect(await isThere(store, layer("a", 2))).toBe(true);
+  });
+});
+
+describe("look-ups of index entries", () => {
+  const filled = async () => {
+    const paths: string[] = [];
+    for (let i = 0; i < 20; i++) paths.push(revision("a", i), ...Array.from({ length: 30 }, (_, t) => entry("a", `t${t}`, i)));
+    return fill(memoryStore(), paths);
+  };
+  const items = Array.from({ length: 20 }, (_, i) => ({ repository: "a", digest: digest(i) }));
+
+  test("list each tag once for all, and no more at once than they may", async () => {
+    const { driver } = await filled();
+    let calls = 0;
+    let most = 0;
+    let open = 0;
+    const counting = {
+      ...leastOf(driver),
+      async *list(path: string) {
+        calls++;
+        most = Math.max(most, ++open);
+        await new Promise((resolve) => setImmediate(resolve));
+        open--;
+        yield* driver.list(path);
+      },
+    };
+    expect(await new Vacuum(counting, { concurrency: 2 }).removeManifests(items)).toEqual({ removed: 20, failures: [] });
+    expect(most).toBe(2);
+    // The tags, and of each its index of this algorithm.
+    expect(calls).toBe(1 + 30);
+  });
+
+  test("one item that is told twice, and can't be removed, is not removed", async () => {
+    const { driver } = await filled();
+    const refusing: StorageDriver = { ...leastOf(driver), delete: () => Promise.reject(new Error("read-only")) };
+    const item = { repository: "a", digest: digest(1), tags: [] };
+    expect(await new Vacuum(refusing).removeManifests([item, item])).toMatchObject({ removed: 0 });
   });
 });

@@ -100,14 +100,25 @@ export function readArguments(argv: readonly string[]): Arguments {
     const option = OPTIONS[name];
     if (option !== undefined) options = { ...options, ...read(name, option, value) };
   }
+  const command = commandOf(values);
+  if (values["help"] !== true) checkTogether(command, positionals[0], Object.keys(values));
   return {
     directory: positionals[0],
     options,
-    command: commandOf(values),
+    command,
     json: values["json"] === true,
     html: readHtml(values[HTML.name]),
     help: values["help"] === true,
   };
+}
+
+/** What would be ignored is refused: a restore that was to be a dry run would be a real one. */
+function checkTogether(command: Arguments["command"], directory: string | undefined, options: readonly string[]): void {
+  if (command === "collect") return;
+  const name = typeof command === "object" ? RESTORE.name : command;
+  if (directory === undefined) throw new UsageError(`--${name} needs the DIRECTORY of a registry`);
+  const unused = options.find((each) => OPTIONS[each] !== undefined);
+  if (unused !== undefined && command !== "purge") throw new UsageError(`--${name} takes no --${unused}`);
 }
 
 function readHtml(value: Value): string | undefined {

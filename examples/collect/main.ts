@@ -44,9 +44,20 @@ function collectDemo(args: Omit<Arguments, "directory">, signal: AbortSignal): P
 
 function run(root: string, args: Omit<Arguments, "directory">, signal: AbortSignal): Promise<number> {
   const { command } = args;
-  if (command === "list-runs") return showRuns(root, args.json, signal);
-  if (typeof command === "object") return bringBack(root, command.restore, args.json, signal);
+  if (command === "list-runs") return untilInterrupted(showRuns(root, args.json, signal));
+  if (typeof command === "object") return untilInterrupted(bringBack(root, command.restore, args.json, signal));
   return collect(root, args, signal, command === "purge" ? purge : markAndSweep);
+}
+
+/** Neither has a report that would tell what was done by then. */
+async function untilInterrupted(work: Promise<number>): Promise<number> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof Interrupted)) throw error;
+    console.error("Interrupted.");
+    return error.exitCode;
+  }
 }
 
 async function collect(

@@ -8,7 +8,7 @@ import { isObject } from "../errors.js";
 export function fileInfoIn(path: string, answer: FileInfo): FileInfo {
   const should = "stat must give { path, isDirectory, size, modTime }, or reject with the code PATH_NOT_FOUND";
   const { isDirectory, size, modTime, md5, isLink } = must(should, isFileInfo(answer), answer);
-  return { path, isDirectory, size, modTime, md5, isLink };
+  return { path, isDirectory, size, modTime: modTime ?? undefined, md5: md5 ?? undefined, isLink };
 }
 
 /** Those of many answers that are about the paths that were asked for; the others are asked for singly. */

@@ -6,6 +6,7 @@ import { toDriverError } from "./driverErrors.js";
 import { Gathered } from "./gathered.js";
 import { areOwn, mayVisit } from "./manyAtOnce.js";
 import { Pace } from "./pace.js";
+import { readHead } from "./readBounded.js";
 import type { TaskQueue } from "./taskQueue.js";
 import { untilAborted, withPatience } from "./untilAborted.js";
 
@@ -13,6 +14,7 @@ import { untilAborted, withPatience } from "./untilAborted.js";
 const GATHERED = 64;
 /** Visits in one call, where they are asked for one by one: a repository each, so that a slow disk is asked by several threads. */
 const VISITED_TOGETHER = 4;
+const ANY_SIZE = Number.MAX_SAFE_INTEGER - 1;
 const NO_VISITS: Visits = { answers: [], calls: { stat: 0, list: 0, getContent: 0 } };
 /** Entries of listings in one turn of the event loop: a few milliseconds of what is done with each. */
 const ENTRIES_A_TURN = 1000;
@@ -36,7 +38,10 @@ interface SingleCalls {
 
 type Many<A> = (paths: readonly string[]) => Promise<readonly (A | undefined)[]>;
 
-/** The driver behind the meter, with exactly the optional members that it has itself. */
+/**
+ * The driver behind the meter, with exactly the optional members that it has itself; and `getContent`, so that a stream holds its place
+ * in the queue until it is read.
+ */
 export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDriver {
   const call = <T>(method: string, path: string, work: () => Promise<T>): Promise<T> =>
     meter.queue.run(async () => {
@@ -82,20 +87,20 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
   }
 
   const { signal } = meter;
+  const reader: StorageDriver["reader"] = async (path, options) =>
+    streamIn(await driver.reader(path, { offset: options?.offset ?? 0, signal }));
   const single: SingleCalls = {
     stat: (path) => look("stat", path, async () => fileInfoIn(path, await driver.stat(path, { signal }))),
     list: (path) => pages("list", path, () => driver.list(path, { signal })),
-    getContent: (path, maxBytes) =>
-      look("getContent", path, async () => {
-        const options = maxBytes === undefined ? { signal } : { maxBytes, signal };
-        return bytesIn(await driver.getContent?.(path, options));
-      }),
+    getContent: (path, maxBytes = ANY_SIZE) =>
+      driver.getContent === undefined
+        ? look("reader", path, () => readHead({ name: driver.name, reader }, path, { maxBytes, signal }))
+        : look("getContent", path, async () => bytesIn(await driver.getContent?.(path, { maxBytes, signal }))),
   };
   const metered: StorageDriver = {
     name: driver.name,
     ...gatheringMembers(driver, single, meter),
-    reader: (path, options) =>
-      look("reader", path, async () => streamIn(await driver.reader(path, { offset: options?.offset ?? 0, signal }))),
+    reader: (path, options) => look("reader", path, () => reader(path, options)),
     delete: (path) => call("delete", path, () => driver.delete(path, { signal })),
   };
   const walk = driver.walk?.bind(driver);
@@ -152,8 +157,8 @@ function gatheringMembers(
 ): Pick<StorageDriver, "stat" | "list" | "getContent" | "manyOf" | "statMany" | "visitMany"> {
   const gathering = gatheringOf(driver, meter);
   const { stat, statMany, list } = lookingMembers(driver, single, meter, gathering);
-  const getContent: StorageDriver["getContent"] = driver.getContent && ((path, options) => single.getContent(path, options?.maxBytes));
-  const manyOf = { stat, list, ...(getContent && { getContent }) };
+  const getContent: StorageDriver["getContent"] = (path, options) => single.getContent(path, options?.maxBytes);
+  const manyOf = { stat, list, getContent };
   const visitMany = meter.patience === undefined && mayVisit(driver) ? visitingMember(driver, meter) : undefined;
   return { ...manyOf, ...(statMany && { statMany }), ...(visitMany && { visitMany }), manyOf };
 }

@@ -5,13 +5,23 @@ import type { AbortOptions, StorageDriver } from "../driver.js";
 import { toDriverError } from "./driverErrors.js";
 import { withPatience } from "./untilAborted.js";
 
+type Streaming = Pick<StorageDriver, "name" | "reader">;
+
 /** A whole small object, or `maxBytes + 1` bytes of a larger one. */
 export async function readBounded(
   driver: StorageDriver,
   path: string,
   options: AbortOptions & { readonly maxBytes: number },
 ): Promise<Uint8Array> {
-  if (driver.getContent !== undefined) return driver.getContent(path, options);
+  return driver.getContent === undefined ? readHead(driver, path, options) : driver.getContent(path, options);
+}
+
+/** The same, of a stream. */
+export async function readHead(
+  driver: Streaming,
+  path: string,
+  options: AbortOptions & { readonly maxBytes: number },
+): Promise<Uint8Array> {
   // Loaded where it is needed: most drivers tell a whole object, and it takes a fifth of the library's start.
   const { headStream } = await import("@smithy/util-stream");
   const stream = await open(driver, path, options);
@@ -58,7 +68,7 @@ export async function readRange(driver: StorageDriver, path: string, offset: num
   return Buffer.concat(chunks).subarray(0, bytes);
 }
 
-async function open(driver: StorageDriver, path: string, { signal }: AbortOptions, offset = 0): Promise<Readable> {
+async function open(driver: Streaming, path: string, { signal }: AbortOptions, offset = 0): Promise<Readable> {
   const stream = await driver.reader(path, { signal, offset });
   const readable = stream instanceof Readable ? stream : fromWeb(driver, path, stream);
   if (signal) addAbortSignal(signal, readable);
@@ -66,7 +76,7 @@ async function open(driver: StorageDriver, path: string, { signal }: AbortOption
 }
 
 /** One that somebody reads already can't be read. */
-function fromWeb(driver: StorageDriver, path: string, stream: unknown): Readable {
+function fromWeb(driver: Streaming, path: string, stream: unknown): Readable {
   try {
     return Readable.fromWeb(stream as never);
   } catch (error) {

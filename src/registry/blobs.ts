@@ -197,7 +197,7 @@ export async function lookAtBlobs(access: Access, layout: Layout, digests: reado
   });
 }
 
-/** The bytes of a manifest: one call, and no other where it is not there, since its absence takes nothing's life. */
+/** The bytes of a manifest; `undefined` where it is not there. */
 export async function readManifestBlob(
   { driver, options }: Access,
   layout: Layout,

@@ -40,7 +40,7 @@ export class DirectoryRepository extends LayoutRepository implements Repository 
   async *revisions(options: LookOptions = {}): AsyncIterable<readonly Revision[]> {
     const access = this.access(options);
     await knownDirectories(access.driver, this.paths.manifests, (name) => name === "revisions" || name === "tags", options);
-    if (this.hasUploads) await knownDirectories(access.driver, this.paths.uploads, () => true, options);
+    if (this.hasUploads) await knownDirectories(access.driver, this.paths.uploads, () => true, { ...options, onDamage: undefined });
     for await (const digests of this.digestsBelow(this.paths.revisions, access)) {
       const links = await this.revisionLinks(digests, access);
       const revisions: Revision[] = [];
@@ -144,7 +144,7 @@ export class DirectoryRepository extends LayoutRepository implements Repository 
     for await (const digests of this.digestsBelow(join(directory, "signatures"), access)) {
       for (const signature of digests) {
         const file = `${join(directory, "signatures")}/${signature.replace(":", "/")}/link`;
-        if ((await lookAtPath(access.driver, file, access.options)) !== undefined) found.push({ digest: signature, file });
+        if (await isFile(access, file)) found.push({ digest: signature, file });
       }
     }
     return found;
@@ -254,13 +254,17 @@ export class DirectoryRepository extends LayoutRepository implements Repository 
     });
     const links = entries.map(({ footprint }) => footprint.files[0] ?? "");
     const found = await statAll(driver, links, options, (i) => lookAtPath(driver, links[i] ?? "", options));
-    return entries.filter((_, i) => found[i] !== undefined);
+    return entries.filter((_, i) => found[i]?.isDirectory === false);
   }
 }
 
 /** A tag of which nothing tells what it names. */
 export function missingCurrentLink(name: string, path: string): NonNullable<Tag["damage"]> {
   return { kind: "missing-current-link", path, message: `the tag ${name} has no current link at ${path}` };
+}
+
+async function isFile({ driver, options }: Access, path: string): Promise<boolean> {
+  return (await lookAtPath(driver, path, options))?.isDirectory === false;
 }
 
 /** Every file below a directory, and whether these are all: there may be some that no path of ours can name. */

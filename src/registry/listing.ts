@@ -5,7 +5,7 @@
 
 import { dirname, type FileInfo, isBelow, isName, join, type StorageDriver } from "../driver.js";
 import { DriverError, isPathNotFound } from "../errors.js";
-import type { LookOptions } from "../namespace.js";
+import type { Damage, LookOptions } from "../namespace.js";
 
 /** A direct child. */
 export interface Entry {
@@ -51,7 +51,8 @@ async function* presentPages(driver: StorageDriver, path: string, options: LookO
     } catch (error) {
       if (!isPathNotFound(error)) {
         if (!(await isPlainFile(driver, path, options))) throw error;
-        options.onUnrecognized?.(path);
+        // The listing of its parent has told the stray; what the directory held is another matter.
+        options.onDamage?.(misplacedFile(path));
         return;
       }
       if (await isGone(driver, path, options)) return;
@@ -193,8 +194,14 @@ export async function knownDirectories(
   for (const { name, info } of await allChildren(driver, path, options)) {
     if (info.isDirectory && isKnown(name)) names.push(name);
     else options.onUnrecognized?.(join(path, name));
+    if (!info.isDirectory && isKnown(name)) options.onDamage?.(misplacedFile(join(path, name)));
   }
   return names;
+}
+
+function misplacedFile(path: string): Damage {
+  const message = `${path} is a file, and should be a directory: what it held is not known`;
+  return { kind: "misplaced-file", path, message };
 }
 
 /** Every file below a path, of a driver that can walk; each checked to lie there. */

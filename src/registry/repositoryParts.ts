@@ -50,12 +50,12 @@ async function contentOf({ driver, options }: Access, link: FileInfo): Promise<L
 export async function dateUpload(access: Access, path: string, files: readonly FileInfo[]): Promise<Upload> {
   const { driver, options } = access;
   const looked = await mapAll(files, async (file) =>
-    file.modTime && file.size !== undefined ? file : lookAtPath(driver, file.path, options),
+    timeOf(file.modTime) !== undefined && file.size !== undefined ? file : lookAtPath(driver, file.path, options),
   );
-  const times = looked.map((file) => file?.modTime?.getTime());
+  const times = looked.map((file) => timeOf(file?.modTime));
   if (files.some((file) => file.path === `${path}/startedat`)) times.push(await startedAt(access, `${path}/startedat`));
   // Of a file whose time is unknown nobody knows that it is old.
-  const isDated = looked.every((file) => file === undefined || file.modTime !== undefined);
+  const isDated = looked.every((file) => file === undefined || timeOf(file.modTime) !== undefined);
   const newest = times.reduce((a, b) => (b === undefined || b <= (a ?? Number.NEGATIVE_INFINITY) ? a : b), undefined);
   return {
     path,
@@ -71,5 +71,11 @@ const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
 async function startedAt({ driver, options }: Access, path: string): Promise<number | undefined> {
   const bytes = await unlessGone(driver, path, options, () => readSmall(driver, path, options));
   const text = bytes === undefined ? "" : Buffer.from(bytes).toString("utf8").trim();
-  return RFC3339.test(text) ? Date.parse(text) : undefined;
+  return RFC3339.test(text) ? timeOf(new Date(text)) : undefined;
+}
+
+/** Milliseconds since 1970; `undefined` of a date that is none. */
+function timeOf(date: Date | null | undefined): number | undefined {
+  const time = date?.getTime();
+  return Number.isNaN(time) ? undefined : time;
 }

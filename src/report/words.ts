@@ -56,6 +56,10 @@ const DAMAGE: Readonly<Record<DamageKind, KindWords>> = {
   "malformed-link": { what: "a link that holds no digest", todo: PUSH_AGAIN },
   "mismatched-link": { what: "a link that names another digest than its path does", todo: PUSH_AGAIN },
   "missing-current-link": { what: "a tag of which nothing tells what it names", todo: PUSH_AGAIN },
+  "misplaced-file": {
+    what: "a file where a directory of the repository should be",
+    todo: "Find out what the directory held; take the file away, or push the images again.",
+  },
   "dangling-tag": { what: "a tag that names no manifest of its repository", todo: PUSH_AGAIN },
   "missing-manifest": { what: "a manifest that is linked, and not there", todo: PUSH_MANIFEST },
   "digest-mismatch": { what: "bytes that are not what their digest says", todo: PUSH_MANIFEST },
