@@ -34,17 +34,26 @@ export async function lookAtRegistry(run: Run, phase: Phase, earlier?: RegistryL
   return lookAtRepositories(run, phase, { repositories, open: async (repository) => given(repository), seen });
 }
 
-/** Looks at one repository; a second time, where damage is seen that may be a write under way. */
-export async function lookAtOne(run: Run, repository: Repository): Promise<RepositoryLook> {
-  for (let isLast = run.settings.readOnly; ; isLast = true) {
+/** Looks at one repository; a second time, where damage is seen that may be a write under way. `undefined` where it is gone by then. */
+export async function lookAtOne(run: Run, repository: Repository): Promise<RepositoryLook | undefined> {
+  let seen: Repository | undefined = repository;
+  for (let isLast = run.settings.readOnly; seen !== undefined; isLast = true) {
     run.catalog.forgetMissing();
-    const view = await RepositoryView.read(run, repository);
+    const view = await RepositoryView.read(run, seen);
     const look = await RepositoryLook.begin(run, view);
-    if (view.isPassing && !isLast) continue;
-    await look.complete();
-    for (const problem of view.problems) run.notices.damage(problem);
-    return look;
+    if (isLast || !view.isPassing) {
+      await look.complete();
+      for (const problem of view.problems) run.notices.damage(problem);
+      return look;
+    }
+    seen = await asItIsNow(run, seen);
   }
+  return undefined;
+}
+
+/** What was listed at once does not change: whoever looks again has to list again. */
+async function asItIsNow(run: Run, repository: Repository): Promise<Repository | undefined> {
+  return repository.again === undefined ? repository : repository.again(run.look);
 }
 
 /** What is passed over would be taken for garbage. */
@@ -106,7 +115,7 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
   run.looks++;
   run.catalog.forgetMissing();
   for (const repository of again) {
-    const fresh = repository.again === undefined ? repository : await repository.again(run.look);
+    const fresh = await asItIsNow(run, repository);
     if (fresh !== undefined) await settleOn(await RepositoryView.read(run, fresh), true);
   }
   run.progress({ phase, done: counts.repositories, total: counts.repositories }, true);

@@ -187,6 +187,7 @@ export async function lookAgainAt(
     const revisions = left.get(repository.name);
     if (revisions === undefined) continue;
     const look = await lookAtOne(run, repository);
+    if (look === undefined) continue;
     // Whatever the reason why a link is still there: what its manifest reaches stays.
     await look.keep(revisions);
     looks.push(look);

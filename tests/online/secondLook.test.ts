@@ -24,9 +24,9 @@ async function oldWorld(fill: (put: Put, world: World) => Promise<unknown>): Pro
 const has = async (world: World, path: string) => (await contentOf(world.driver)).has(path);
 
 /** Does something once, when a call matches: before it, or after. */
-function once(world: World, when: (call: DriverCall) => boolean, what: () => Promise<unknown>, isAfter = false): StorageDriver {
+function once(inner: StorageDriver, when: (call: DriverCall) => boolean, what: () => Promise<unknown>, isAfter = false): StorageDriver {
   let isDone = false;
-  return new InterceptedDriver(world.driver, async (call, proceed) => {
+  return new InterceptedDriver(inner, async (call, proceed) => {
     const isIt = !isDone && when(call);
     if (isIt) isDone = true;
     if (isIt && !isAfter) await what();
@@ -58,7 +58,7 @@ describe("a manifest that was not there", () => {
     "is read by the second look, and what it names stays: %j",
     async (options) => {
       const world = await withChild();
-      const driver = once(world, nthList(`${ROOT}/repositories`, 2), upload(world));
+      const driver = once(world.driver, nthList(`${ROOT}/repositories`, 2), upload(world));
       expect(await collect(world, driver, options)).toMatchObject({ problems: [], eligible: { blobs: 0 } });
       expect(await has(world, blobPath(digestOf("child's layer")))).toBe(true);
     },
@@ -125,7 +125,7 @@ describe("a layer link that is being written", () => {
       if (look === 2) await world.put(path, digestOf("new"));
       const isLookedAt = ({ method, paths }: DriverCall) => (method === "getContent" || method === "reader") && paths[0] === path;
       const finish = () => world.put(path, digestOf("new"));
-      const begin = once(world, nthList(`${ROOT}/repositories`, look), () => world.put(path, ""));
+      const begin = once(world.driver, nthList(`${ROOT}/repositories`, look), () => world.put(path, ""));
       let isRead = false;
       const driver = new InterceptedDriver(begin, async (call, proceed) => {
         const answer = await proceed();
@@ -147,18 +147,22 @@ describe("a layer link that is being written", () => {
     await expect(collect(world, world.driver, { onDamage: "abort" })).rejects.toMatchObject({ code: "DAMAGED" });
   });
 
-  test("as a tag, while a purge looks at its repository once more, is none either", async () => {
+  test.each(["memory", "flat"])("as a tag, while a purge looks at its repository once more, is none either: %s", async (kind) => {
     const again = image(digestOf("again"));
-    const world = await oldWorld(async (put) => {
-      await push(put, "app", image(digestOf("live")), ["live"], "latest");
-      await push(put, "app", again, ["again"]);
-    });
-    expect(await collect(world, world.driver)).toMatchObject({ quarantined: { blobs: 2 } });
+    const world = new World();
+    const store = kind === "flat" ? new FlatDriver({ now: () => world.now }) : world.driver;
+    const put: Put = (at, content) => store.putContent(at, Buffer.from(content));
+    world.now -= 30 * DAY;
+    await push(put, "app", image(digestOf("live")), ["live"], "latest");
+    await push(put, "app", again, ["again"]);
+    world.now += 30 * DAY;
+    expect(await collect(world, store)).toMatchObject({ quarantined: { blobs: 2 } });
     world.now += 8 * DAY;
-    const put: Put = (at, content) => world.put(at, content);
     const tag = `${repo("app")}/_manifests/tags/new`;
     const isPurging = ({ method, paths }: DriverCall) => method === "putContent" && paths[0]!.includes("/journal/");
-    const begun = once(world, isPurging, async () => {
+    let isBegun = false;
+    const begun = once(store, isPurging, async () => {
+      isBegun = true;
       // Pushed again, so that its link is left; and somebody begins to write a tag.
       await push(put, "app", again, ["again"]);
       await put(linkOf(`${tag}/index`, digestOf(again)), digestOf(again));
@@ -166,7 +170,8 @@ describe("a layer link that is being written", () => {
     let isWhole = false;
     const driver = new InterceptedDriver(begun, async (call, proceed) => {
       const answer = await proceed();
-      if (!isWhole && call.method === "list" && call.paths[0] === tag) {
+      const isSeen = call.method === "walk" ? isBegun : call.method === "list" && call.paths[0] === tag;
+      if (!isWhole && isSeen) {
         isWhole = true;
         await put(currentLink("app", "new"), digestOf(again));
       }
@@ -185,7 +190,7 @@ describe("what goes aside while somebody else looks", () => {
       await push(put, "app", doomed, ["doomed"]);
     });
     // A run beside it puts its garbage aside, between what this one lists there and its reading of the manifest.
-    const driver = once(world, nthList(`${ROOT}/repositories`, 1), async () => {
+    const driver = once(world.driver, nthList(`${ROOT}/repositories`, 1), async () => {
       expect(await collect(world, world.driver)).toMatchObject({ quarantined: { blobs: 2 } });
     });
     await use(driver, world);
