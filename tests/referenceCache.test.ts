@@ -281,6 +281,19 @@ describe("a file", () => {
     expect(Buffer.from((await fileReferenceCache(path()).get("a"))!).toString()).toBe("1");
   });
 
+  test("whose end a crash left full of zeros loses that end", async () => {
+    await fileReferenceCache(path()).set("a", bytes("1"));
+    const whole = await readFile(path());
+    await appendFile(path(), Buffer.alloc(100_000));
+    expect(Buffer.from((await fileReferenceCache(path()).get("a"))!).toString()).toBe("1");
+    expect(await readFile(path())).toEqual(whole);
+  });
+
+  test.skipIf(process.platform !== "linux")("that never ends tells nothing", { timeout: 10_000 }, async () => {
+    const outcome = await Promise.allSettled([fileReferenceCache("/dev/full").get("a")]);
+    expect(outcome).toEqual([{ status: "fulfilled", value: undefined }]);
+  });
+
   test("whose path is none is refused", () => {
     expect(() => fileReferenceCache("")).toThrow(TypeError);
   });

@@ -103,24 +103,25 @@ async function readEntries(file: FileHandle): Promise<{ entries: Map<string, Uin
     const { bytesRead } = await file.read(data, rest.length, data.length - rest.length, end + rest.length);
     if (bytesRead === 0) return { entries, end };
     const known = data.subarray(0, rest.length + bytesRead);
-    const taken = takeEntries(known, entries);
-    if (taken === undefined) return { entries, end };
+    const { taken, isOver } = takeEntries(known, entries);
     end += taken;
+    if (isOver) return { entries, end };
     rest = known.subarray(taken);
   }
 }
 
-/** Takes the whole entries at the beginning, and answers how many bytes that were; `undefined` where something is no entry. */
-function takeEntries(data: Buffer, entries: Map<string, Uint8Array>): number | undefined {
+/** Takes the whole entries at the beginning: how many bytes these were, and whether something that is no entry follows. */
+function takeEntries(data: Buffer, entries: Map<string, Uint8Array>): { readonly taken: number; readonly isOver: boolean } {
   let at = 0;
   while (at + HEADER_BYTES <= data.length) {
     const name = data.readUInt32LE(at);
     const length = data.readUInt32LE(at + 4);
-    if (name > MAX_DIGEST_BYTES) return undefined;
+    // Zeros, as a crash of the disk leaves them, are none either.
+    if (name === 0 || name > MAX_DIGEST_BYTES) return { taken: at, isOver: true };
     const begin = at + HEADER_BYTES + name;
     if (begin + length > data.length) break;
     entries.set(data.toString("utf8", at + HEADER_BYTES, begin), data.subarray(begin, begin + length));
     at = begin + length;
   }
-  return at;
+  return { taken: at, isOver: false };
 }
