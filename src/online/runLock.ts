@@ -174,11 +174,13 @@ export class RunLock {
     await this.beating?.catch(() => undefined);
     if (this.lost !== undefined || this.age() > LOST_MS) return;
     for (let attempt = 1; ; attempt++) {
+      const begun = performance.now();
       try {
         await giveBack(this.driver, this.path, this.content);
         return;
       } catch (error) {
-        if (attempt === ATTEMPTS) throw error;
+        // A store that doesn't answer must not hold up an aborted run for more than a minute.
+        if (attempt === ATTEMPTS || performance.now() - begun > TICK_MS) throw error;
       }
     }
   }

@@ -57,8 +57,10 @@ export async function moveFile(root: Root, source: string, destination: string):
   }
   try {
     await makeDirectory(dirname(to));
-    if (await place(from, to, stats)) await syncDirectory(dirname(to));
-    else await drop(from, to);
+    const isDone = await place(from, to, stats);
+    await syncDirectory(dirname(to));
+    // Where that fails both stay: what was to come back is back, and an unlink that timed out may yet be done.
+    if (!isDone) await fs.unlink(from);
   } catch (error) {
     if (osCode(error) === "EEXIST") throw root.error(destination, `cannot move ${source} to ${destination}: something is there`, error);
     if (osCode(error) === "ENOENT" && !(await isOnDisk(from))) throw await root.failure("move", source, error);
@@ -76,10 +78,13 @@ async function place(from: string, to: string, stats: Stats): Promise<boolean> {
     await fs.link(from, to);
     return false;
   } catch (error) {
-    if (osCode(error) === "EXDEV") await copy(from, to, stats);
-    else if (NO_LINKS.has(osCode(error))) await rename(from, to);
-    else throw error;
-    return osCode(error) !== "EXDEV";
+    if (osCode(error) === "EXDEV") {
+      await copy(from, to, stats);
+      return false;
+    }
+    if (!NO_LINKS.has(osCode(error))) throw error;
+    await rename(from, to);
+    return true;
   }
 }
 
@@ -109,17 +114,6 @@ async function linkOrRename(from: string, to: string): Promise<void> {
 async function rename(from: string, to: string): Promise<void> {
   if (await isOnDisk(to)) throw Object.assign(new Error(`${to} is there`), { code: "EEXIST" });
   await fs.rename(from, to);
-}
-
-/** Drops the first name; where it stays, the second goes again: else each try would leave a copy. */
-async function drop(from: string, to: string): Promise<void> {
-  try {
-    await syncDirectory(dirname(to));
-    await fs.unlink(from);
-  } catch (error) {
-    if (await isOnDisk(from)) await fs.unlink(to);
-    throw error;
-  }
 }
 
 /** What a symbolic link says, as it must say it in another directory: a relative target leads elsewhere from there. */
