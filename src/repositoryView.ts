@@ -8,14 +8,13 @@ import { mapAll } from "./internal/mapAll.js";
 import { NumberMap, NumberSet } from "./internal/numberMap.js";
 import { isTurnLong, slicesInTurns, turn } from "./internal/turn.js";
 import { LayerLinks } from "./layerLinks.js";
-import { MAX_MANIFEST_BYTES } from "./manifest.js";
-import type { ManifestProblem } from "./manifestCatalog.js";
 import type { Graph } from "./mark.js";
 import { ABSENT, PRESENT } from "./marks.js";
 import type { Damage, LookOptions, Repository, RepositoryOverview, Signature, Tag } from "./namespace.js";
 import { type RememberedLook, recallTime } from "./rememberedLook.js";
 import type { Problem } from "./report.js";
 import type { Run } from "./run.js";
+import { ServedManifests } from "./servedManifests.js";
 
 /** Damage that registries leave for a moment, since they write in several steps. */
 const PASSING: ReadonlySet<string> = new Set(["empty-link", "missing-current-link", "dangling-tag"]);
@@ -39,8 +38,9 @@ export class RepositoryView implements Graph {
   isPassing = false;
 
   readonly layers: LayerLinks;
+  /** What these serve as manifests. */
+  readonly served: ServedManifests;
   private readonly referrers = new Map<number, number[]>();
-  private readonly servable = new Map<number, boolean>();
   private readonly look: LookOptions;
 
   private constructor(
@@ -51,11 +51,13 @@ export class RepositoryView implements Graph {
       this.strays++;
       run.notices.stray(path);
     };
-    const onDamage = (damage: Damage) => {
-      if (!this.problems.some(({ path }) => path === damage.path)) this.damaged(damage);
-    };
-    this.look = { ...run.look, onUnrecognized, onDamage };
-    this.layers = new LayerLinks(run, repository, { look: this.look, onDamage: (damage, digest) => this.damaged(damage, digest) });
+    const onDamage = (damage: Damage, digest?: string) => this.damaged(damage, digest);
+    this.look = { ...run.look, onUnrecognized, onDamage: (damage) => onDamage(damage) };
+    this.layers = new LayerLinks(run, repository, { look: this.look, onDamage });
+    this.served = new ServedManifests(run, repository, this.layers, (damage, digest) => {
+      this.hasUnknownNeeds = true;
+      onDamage(damage, digest);
+    });
   }
 
   /** Lists everything, reads every manifest that no one has read, and judges it. */
@@ -252,45 +254,13 @@ export class RepositoryView implements Graph {
     return this.layers.storedAs(number);
   }
 
-  /** Old registries linked manifests like layers, and today's still serve them. */
-  async servedAsManifests(numbers: readonly number[]): Promise<readonly number[]> {
-    const asked = [...new Set(numbers)];
-    const unknown = asked.filter((number) => this.layers.isNamed(number) && !this.servable.has(number));
-    const small = await this.readServed(await this.layers.linked(unknown));
-    for (const number of unknown) this.servable.set(number, false);
-    for (const number of small) {
-      this.judgeServed(number, this.run.catalog.problem(this.layers.blobOf(number)));
-      this.servable.set(number, this.servedBy(number) !== undefined);
-    }
-    return asked.filter((number) => this.servable.get(number) === true).map((number) => this.layers.blobOf(number));
+  servedAsManifests(numbers: readonly number[]): Promise<readonly number[]> {
+    return this.served.among(numbers);
   }
 
   /** Whether a layer link may serve this as a manifest, which is no revision. */
   mayServe(number: number): boolean {
     return this.layers.isNamed(number) && !this.isRevision(number) && !this.isRevision(this.layers.blobOf(number));
-  }
-
-  /** Reads what these layer links may serve, and returns those of what is no larger than a manifest. */
-  async readServed(layers: readonly number[]): Promise<readonly number[]> {
-    const blobOf = (number: number) => this.layers.blobOf(number);
-    const small = layers.filter((number) => !(this.run.sizes.get(blobOf(number)) > MAX_MANIFEST_BYTES));
-    await this.run.manifests.readAll(this.repository, small.map(blobOf));
-    return small;
-  }
-
-  /** The manifest that a layer link serves, as far as it was read. */
-  servedBy(layer: number): number | undefined {
-    const blob = this.layers.blobOf(layer);
-    return this.run.catalog.isWhole(blob) && this.run.catalog.isManifest(blob) ? blob : undefined;
-  }
-
-  /** Of a document that was not proved nobody knows what it named; whatever else is wrong with the bytes, they are a mere blob's. */
-  private judgeServed(number: number, problem: ManifestProblem | undefined): void {
-    if (problem?.kind !== "digest-mismatch" || problem.mayBeDocument === false) return;
-    const digest = this.run.digests.digest(number);
-    const [path = ""] = this.repository.layerLinkFootprint(digest).files;
-    this.hasUnknownNeeds = true;
-    this.damaged({ ...problem, path, message: `${digest}, which a layer link may serve as a manifest, ${problem.message}` }, digest);
   }
 
   /** Whether the listings named nothing: perhaps there is no such repository any more. */

@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import { RunCalls } from "../src/runCalls.js";
 import { checkOptions } from "../src/settings.js";
 import { contentOf, DAY, filesystemStore, leastStore, MONTH_AGO, type Store } from "./support/stores.js";
-import { changed, currentLink, image, linkOf, push, repo } from "./support/tree.js";
+import { changed, currentLink, image, linkOf, push, repo, revision } from "./support/tree.js";
 import { blobPath, digestOf, ROOT } from "./support/world.js";
 
 const UNTAGGED: GcOptions = { removeUntagged: true, readOnly: true };
@@ -46,6 +46,25 @@ describe.each([
     await store.put(`${repo("app")}/_uploads`, "a file");
     await store.put(`${repo("app")}/_manifests/tags/file`, "a file");
     expect(await collect(store.driver, { ...UNTAGGED, removeUploadsOlderThanMs: 0 })).toMatchObject({ unrecognized: 2, problems: [] });
+  });
+
+  test("a stray file among uploads is no damage either", async () => {
+    const store = makeStore();
+    await push(store.put, "app", image(digestOf("live")), ["live"], "latest");
+    await store.put(`${repo("app")}/_uploads/notes`, "a file");
+    expect(await collect(store.driver, UNTAGGED)).toMatchObject({ unrecognized: 1, problems: [] });
+  });
+
+  test("a directory in the place of a signature's link stays, with what is in it", async () => {
+    const store = makeStore();
+    await push(store.put, "app", image(digestOf("live")), ["live"], "latest");
+    const old = JSON.stringify({ schemaVersion: 1, fsLayers: [{ blobSum: digestOf("old") }] });
+    const digest = await push(store.put, "app", old, ["old"]);
+    const beside = revision("app", digest).slice(0, -"/link".length);
+    const stray = `${linkOf(`${beside}/signatures`, digestOf("signature"))}/notes`;
+    await store.put(stray, "mine");
+    expect(await collect(store.driver)).toMatchObject({ status: "completed", failures: [], deleted: { manifests: 1, blobs: 2 } });
+    expect(await pathsOf(store)).toContain(stray);
   });
 
   test("a file in the place of what lies aside stops no run that has no use for it", async () => {
@@ -208,6 +227,29 @@ test("a lock that was written, and could not be read back, is given back", async
   const run = () => markAndSweep(ctx, driver, openRegistry(driver), UNTAGGED);
   await expect(run()).rejects.toMatchObject({ code: "DRIVER_ERROR" });
   expect(await run()).toMatchObject({ status: "completed" });
+});
+
+test("whoever waits is given a signal: a clock may need one", async () => {
+  const inner = new MemoryDriver({ now: () => MONTH_AGO });
+  await push((path, content) => inner.putContent(path, Buffer.from(content)), "app", image(digestOf("live")), ["live"], "latest");
+  await inner.putContent(blobPath(digestOf("garbage")), Buffer.from("garbage"));
+  const driver = changed(inner, {
+    async putContent(path, bytes, options) {
+      if (options?.ifAbsent === true) throw Object.assign(new Error("no conditions"), { code: "UNSUPPORTED" });
+      return inner.putContent(path, bytes, options);
+    },
+  });
+  const waits: boolean[] = [];
+  const sleep = async (_: number, signal?: AbortSignal) => void waits.push(signal instanceof AbortSignal);
+  let throws = 1;
+  const onDeleted = () => {
+    if (throws-- > 0) throw new Error("the cache is away");
+  };
+  const ctx = { clock: { now: () => MONTH_AGO, sleep } };
+  const report = await markAndSweep(ctx, driver, openRegistry(driver), { ...UNTAGGED, onDeleted });
+  expect(report).toMatchObject({ status: "completed", problems: [], deleted: { blobs: 1 } });
+  // The lock that is confirmed, and the hook that is tried again.
+  expect(waits).toEqual([true, true]);
 });
 
 test("heal() reads no manifest that an earlier run has read", async () => {

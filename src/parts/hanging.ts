@@ -27,8 +27,8 @@ export async function readHanging({ catalog }: Run, { view, doomed }: Looked): P
       for (const child of catalog.references(manifest).children) if (!asked.has(child) && view.mayServe(child)) open.add(child);
     }
     for (const child of open) asked.add(child);
-    await view.readServed([...open]);
-    level = [...open].map((child) => view.servedBy(child)).filter((blob) => blob !== undefined);
+    await view.served.read([...open]);
+    level = [...open].map((child) => view.served.by(child)).filter((blob) => blob !== undefined);
   }
 }
 
@@ -80,7 +80,7 @@ function walk(
     }
     for (const child of children) {
       if (!view.mayServe(child)) continue;
-      const blob = view.servedBy(child);
+      const blob = view.served.by(child);
       if (blob !== undefined && reach.manifests.has(blob)) continue;
       links.add(child);
       if (blob === undefined || known.has(blob)) continue;

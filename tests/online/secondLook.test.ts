@@ -64,6 +64,22 @@ describe("a manifest that was not there", () => {
     },
   );
 
+  test("nor in a repository that was read once more, is read by the second look", async () => {
+    const world = await withChild();
+    const half = `${repo("app")}/_manifests/tags/half`;
+    const digest = digestOf(indexOf(digestOf(child)));
+    await world.put(linkOf(`${half}/index`, digest), digest);
+    const isSeen = ({ method, paths }: DriverCall) => method === "list" && paths[0] === half;
+    const writing = once(world.driver, isSeen, () => world.put(currentLink("app", "half"), digest), true);
+    const driver = once(writing, nthList(`${ROOT}/repositories`, 2), upload(world));
+    expect(await collect(world, driver, { quarantine: false })).toMatchObject({
+      problems: [],
+      eligible: { blobs: 0 },
+      marked: { tags: 2 },
+    });
+    expect(await has(world, blobPath(digestOf("child's layer")))).toBe(true);
+  });
+
   test.each<GcOptions>([{ quarantineMs: 0 }, {}])(
     "is read by the look after the drain, and what it names goes back: %j",
     async (options) => {
@@ -180,6 +196,33 @@ describe("a layer link that is being written", () => {
     expect(await collect(world, driver, { onDamage: "abort" })).toMatchObject({ status: "completed", problems: [] });
     expect(isWhole).toBe(true);
   });
+});
+
+test("a tag whose image is pushed while a purge looks at its repository once more is no damage", async () => {
+  const [again, late] = [image(digestOf("again")), image(digestOf("late"))];
+  const world = await oldWorld(async (put) => {
+    await push(put, "app", image(digestOf("live")), ["live"], "latest");
+    await push(put, "app", again, ["again"]);
+  });
+  await collect(world, world.driver);
+  world.now += 8 * DAY;
+  const put: Put = (path, content) => world.put(path, content);
+  const isPurging = ({ method, paths }: DriverCall) => method === "putContent" && paths[0]!.includes("/journal/");
+  const begun = once(world.driver, isPurging, async () => {
+    await push(put, "app", again, ["again"]);
+    await put(currentLink("app", "late"), digestOf(late));
+  });
+  let reads = 0;
+  const driver = new InterceptedDriver(begun, async (call, proceed) => {
+    if (call.method !== "getContent" || call.paths[0] !== blobPath(digestOf(late)) || ++reads !== 2) return proceed();
+    const answer = proceed();
+    await answer.catch(() => undefined);
+    await push(put, "app", late, ["late"], "late");
+    return answer;
+  });
+  expect(await collect(world, driver, { onDamage: "abort" })).toMatchObject({ status: "completed", problems: [] });
+  // Both readings of what was not there; once pushed it may be read by either.
+  expect(reads).toBeGreaterThanOrEqual(2);
 });
 
 describe("what goes aside while somebody else looks", () => {

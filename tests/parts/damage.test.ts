@@ -1,6 +1,6 @@
 /** A run in parts that is refused for damage: what is needed and lies aside goes back first, as a single run's does, and nothing goes. */
 
-import type { GcReport } from "oci-registry-gc";
+import { type GcReport, listRuns, openRegistry } from "oci-registry-gc";
 import type { PartedOptions } from "oci-registry-gc/parts";
 import { describe, expect, test } from "vitest";
 import { DAY } from "../support/stores.js";
@@ -38,7 +38,13 @@ async function refused(make: () => Promise<World>, options: PartedOptions): Prom
   const report = await refusal(collectParted(world, options));
   expect(countsOf(report)).toEqual(expected);
   expect(await leftOf(world)).toEqual(await leftOf(single));
+  expect(await statesOf(world)).toEqual(await statesOf(single));
   return { world, report };
+}
+
+/** How far the runs have come that left something aside: one that was interrupted must not pass for settled. */
+async function statesOf({ clock, driver }: World): Promise<string[]> {
+  return (await listRuns({ clock }, driver, openRegistry(driver))).map(({ state }) => state).sort();
 }
 
 async function expectWhole(world: World): Promise<void> {
