@@ -2,7 +2,7 @@
 
 import { isoTime } from "./clock.js";
 import { NumberSet } from "./internal/numberMap.js";
-import { eachInTurns, isTurnLong, turn } from "./internal/turn.js";
+import { turn } from "./internal/turn.js";
 import { untilAborted } from "./internal/untilAborted.js";
 import type { RegistryLook } from "./look.js";
 import { DOOMED } from "./marks.js";
@@ -31,13 +31,13 @@ export async function countPlan(run: Run, { repositories, blobs }: Plan): Promis
   let layerLinks = 0;
   const counts: RepositoryCounts[] = [];
   for (const each of repositories) {
-    await eachInTurns(doomedLayerLinks(run, each), () => {
+    await run.turns.each(doomedLayerLinks(run, each), () => {
       layerLinks++;
     });
     counts.push(await countRepository(run, each));
   }
   let bytes = 0;
-  await eachInTurns(blobs, (number) => {
+  await run.turns.each(blobs, (number) => {
     bytes += run.sizes.get(number) || 0;
   });
   const add = (kind: ItemKind, count: number, bytesOfAll = 0) => ledger.addEligible(kind, REASON[kind], count, bytesOfAll);
@@ -72,8 +72,8 @@ async function countRepository(
   const take = (number: number) => {
     if (blobs.add(number) && run.marks.has(number, DOOMED)) bytes += run.sizes.get(number) || 0;
   };
-  await eachInTurns(manifests, take);
-  await eachInTurns(look.loose.values(), ({ blob }) => take(blob));
+  await run.turns.each(manifests, take);
+  await run.turns.each(look.loose.values(), ({ blob }) => take(blob));
   return {
     name: look.repository.name,
     manifests: manifests.length,
@@ -124,7 +124,7 @@ export async function tellItems(run: Run, plan: Plan): Promise<void> {
   if (settings.onItem === undefined && !run.isLogged) return;
   for (const { planned } of itemsOf(run, plan)) {
     // A hook that doesn't wait must not hold up the caller's event loop for the whole plan.
-    if (isTurnLong()) await turn();
+    if (run.turns.isLong()) await turn();
     log.debug(`${planned.kind} eligible for deletion: ${planned.path}`, { reason: planned.reason });
     if (settings.onItem !== undefined) await untilAborted((async () => settings.onItem?.(planned))(), run.signal);
   }

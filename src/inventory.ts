@@ -2,7 +2,7 @@
 
 import { SHA256_BYTES } from "./digestIndex.js";
 import { sizeIn } from "./internal/driverAnswers.js";
-import { isTurnLong, slicesInTurns, turn } from "./internal/turn.js";
+import { turn } from "./internal/turn.js";
 import { PRESENT } from "./marks.js";
 import type { BlobInfo, LookOptions } from "./namespace.js";
 import type { Run } from "./run.js";
@@ -30,7 +30,7 @@ export async function takeInventory(run: Run): Promise<number> {
 /** How many of these are new. A page is as large as its directory. */
 async function takePacked(run: Run, page: Uint8Array): Promise<number> {
   let blobs = 0;
-  await slicesInTurns(page.length / SHA256_BYTES, (start, end) => {
+  await run.turns.slices(page.length / SHA256_BYTES, (start, end) => {
     blobs += run.marks.addToAll(run.digests.addPacked(page, start, end), PRESENT);
   });
   return blobs;
@@ -50,7 +50,7 @@ export async function listBlobs<Page>(
     run.signal.throwIfAborted();
     blobs += await take(page);
     run.progress({ phase: "inventory", done: blobs });
-    if (isTurnLong()) await turn();
+    if (run.turns.isLong()) await turn();
   }
   run.progress({ phase: "inventory", done: blobs, total: blobs }, true);
   return blobs;

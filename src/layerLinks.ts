@@ -3,7 +3,7 @@
 import { areOwn } from "./internal/manyAtOnce.js";
 import { mapAll, slicesOf } from "./internal/mapAll.js";
 import { NumberMap } from "./internal/numberMap.js";
-import { isTurnLong, turn } from "./internal/turn.js";
+import { turn } from "./internal/turn.js";
 import type { Damage, LayerLink, LookOptions, Repository } from "./namespace.js";
 import type { JournalLink } from "./online/journal.js";
 import type { Run } from "./run.js";
@@ -109,7 +109,7 @@ export class LayerLinks {
   async lookAt(layers: readonly number[], needsTime = false): Promise<(number | undefined)[]> {
     const times: (number | undefined)[] = [];
     for (const some of slicesOf(layers, LOOKED_AT_TOGETHER)) {
-      if (isTurnLong()) await turn();
+      if (this.run.turns.isLong()) await turn();
       await this.lookAtUnknown(some.filter((layer) => !this.isKnown(layer, needsTime)));
       for (const layer of some) times.push(this.knownTime(layer));
     }

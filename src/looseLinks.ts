@@ -1,6 +1,5 @@
 /** The layer links of one repository that no kept manifest of it reaches, and which of them may belong to a push that is under way. */
 
-import { filterInTurns } from "./internal/turn.js";
 import { PRESENT } from "./marks.js";
 import type { RepositoryView } from "./repositoryView.js";
 import type { Run } from "./run.js";
@@ -52,7 +51,7 @@ export class LooseLinks extends Map<number, LooseLink> {
     const { removeLayerLinks, removeEmptyRepositories } = this.run.settings;
     const { layers } = this.view;
     const mustLook = removeLayerLinks || removeEmptyRepositories || this.run.looksAtTimes;
-    const unreached = await filterInTurns(layers.numbers(), (layer) => !isReached(layer));
+    const unreached = await this.run.turns.filter(layers.numbers(), (layer) => !isReached(layer));
     const times = mustLook ? await layers.lookAt(unreached, this.run.looksAtTimes) : unreached.map(() => Number.NaN);
     unreached.forEach((layer, i) => {
       const time = times[i];

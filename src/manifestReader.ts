@@ -8,7 +8,7 @@ import { viewOf } from "./internal/bufferOf.js";
 import { areOwn } from "./internal/manyAtOnce.js";
 import { mapAll, slicesOf } from "./internal/mapAll.js";
 import { TaskQueue } from "./internal/taskQueue.js";
-import { isTurnLong, turn } from "./internal/turn.js";
+import { type Turns, turn } from "./internal/turn.js";
 import { untilAborted } from "./internal/untilAborted.js";
 import { MAX_MANIFEST_BYTES, type ManifestDamage, manifestVisit, packManifest, readManifest } from "./manifest.js";
 import type { ManifestCatalog } from "./manifestCatalog.js";
@@ -49,6 +49,7 @@ export class ManifestReader {
       /** Whether to hold what `keep` asks for. */
       readonly keepFacts: boolean;
       readonly look: LookOptions;
+      readonly turns: Turns;
       /** What earlier runs have read. */
       readonly memory: ReferenceCache | undefined;
       /** The sizes (bytes) of those of these blobs that are there: what is not there is not remembered either. */
@@ -122,7 +123,7 @@ export class ManifestReader {
     const extracts = await repository.visitManifests(digests, { ...this.look, visit: this.visit });
     const unread: number[] = [];
     for (const [i, manifest] of manifests.entries()) {
-      if (isTurnLong()) await turn();
+      if (this.options.turns.isLong()) await turn();
       if (!this.takeExtract(manifest, extracts[i], learnt)) unread.push(manifest);
     }
     // Where not one was, a function's text may not work there: then each would be read twice.

@@ -6,7 +6,7 @@
  */
 
 import { NumberSet } from "./internal/numberMap.js";
-import { isTurnLong, turn } from "./internal/turn.js";
+import { Turns, turn } from "./internal/turn.js";
 
 /** What a manifest names, as numbers. */
 export interface References {
@@ -44,16 +44,28 @@ export function emptyReach(tellsWay = false): Reach {
 }
 
 /** Follows everything that these roots keep: downward through what they name, sideways through what is about them. */
-export async function mark(graph: Graph, roots: Iterable<number>, reach: Reach, onReach: (number: number) => void): Promise<void> {
+export async function mark(
+  graph: Graph,
+  roots: Iterable<number>,
+  reach: Reach,
+  onReach: (number: number) => void,
+  turns = new Turns(),
+): Promise<void> {
   let frontier: readonly number[] = [...roots];
   while (frontier.length > 0) {
-    const open = await follow(graph, frontier, reach, onReach);
+    const open = await follow(graph, frontier, reach, onReach, turns);
     frontier = open.length === 0 ? [] : await graph.servedAsManifests(open);
   }
 }
 
 /** Follows all that is known, and returns what might be a manifest though it is no revision. */
-async function follow(graph: Graph, roots: readonly number[], reach: Reach, onReach: (number: number) => void): Promise<number[]> {
+async function follow(
+  graph: Graph,
+  roots: readonly number[],
+  reach: Reach,
+  onReach: (number: number) => void,
+  turns: Turns,
+): Promise<number[]> {
   const stack: number[] = [];
   const open: number[] = [];
   let from: number | undefined;
@@ -87,7 +99,7 @@ async function follow(graph: Graph, roots: readonly number[], reach: Reach, onRe
 
   for (const root of roots) enter(root);
   for (let manifest = stack.pop(); manifest !== undefined; manifest = stack.pop()) {
-    if (isTurnLong()) await turn();
+    if (turns.isLong()) await turn();
     from = manifest;
     const { children, blobs } = graph.references(manifest);
     for (const child of children) visit(child, true);

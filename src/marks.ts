@@ -1,7 +1,7 @@
 /** What a run knows of each digest, a byte each: whether the blob is there, and why it is kept. Marks only ever grow. */
 
 import { Column } from "./internal/column.js";
-import { isTurnLong, turn } from "./internal/turn.js";
+import { Turns, turn } from "./internal/turn.js";
 
 /** The inventory has a blob of this digest. */
 export const PRESENT = 1;
@@ -28,6 +28,8 @@ const SETS = 256;
 
 export class Marks {
   private readonly flags = Column.bytes();
+
+  constructor(private readonly turns = new Turns()) {}
 
   add(number: number, flag: number): void {
     this.flags.set(number, this.flags.get(number) | flag);
@@ -63,7 +65,7 @@ export class Marks {
   async countSets(): Promise<Uint32Array> {
     const counts = new Uint32Array(SETS);
     for (const [, flags] of this.flags.slices()) {
-      if (isTurnLong()) await turn();
+      if (this.turns.isLong()) await turn();
       countEach(flags, counts);
     }
     return counts;
@@ -74,7 +76,7 @@ export class Marks {
     const wanted = Uint8Array.from({ length: SETS }, (_, flags) => Number(are(flags)));
     const selected: number[] = [];
     for (const [start, flags] of this.flags.slices()) {
-      if (isTurnLong()) await turn();
+      if (this.turns.isLong()) await turn();
       selectFrom(flags, start, wanted, selected);
     }
     return selected;

@@ -6,7 +6,6 @@
 
 import { slicesOf } from "./internal/mapAll.js";
 import { TaskQueue } from "./internal/taskQueue.js";
-import { eachInTurns, filterInTurns } from "./internal/turn.js";
 import type { LooseLink } from "./looseLinks.js";
 import { ASIDE, DOOMED, isCandidate, isDying, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { TagIndexEntry, Upload } from "./namespace.js";
@@ -67,19 +66,19 @@ export function honourLeases(run: Run, looks: readonly RepositoryLook[]): void {
 /** The blobs that no look keeps; of each that the listing told too little of, size and time are looked up now, and marked. */
 async function findCandidates(run: Run, earlier: Plan | undefined): Promise<number[]> {
   const isStillCandidate = (number: number) => run.marks.isCandidate(number);
-  const unmarked = await (earlier === undefined ? run.marks.select(isCandidate) : filterInTurns(earlier.blobs, isStillCandidate));
+  const unmarked = await (earlier === undefined ? run.marks.select(isCandidate) : run.turns.filter(earlier.blobs, isStillCandidate));
   await lookAtCandidates(run, unmarked);
-  return filterInTurns(unmarked, isStillCandidate);
+  return run.turns.filter(unmarked, isStillCandidate);
 }
 
 /** Whether blobs that nothing keeps are there, and since when: those that are young stay. */
 export async function lookAtCandidates(run: Run, candidates: readonly number[]): Promise<void> {
-  const unknown = await filterInTurns(candidates, (number) => !isKnown(run, number));
+  const unknown = await run.turns.filter(candidates, (number) => !isKnown(run, number));
   const look = async (some: readonly number[]) => {
     for (const number of await run.lookAtBlobs(some)) run.marks.remove(number, PRESENT);
   };
   await new TaskQueue(LOOKS).forEach(slicesOf(unknown, LOOKED_AT_TOGETHER), look, { signal: run.signal });
-  await eachInTurns(candidates, (number) => {
+  await run.turns.each(candidates, (number) => {
     // Of what is gone no time is known: that makes it none of the young.
     if (!run.marks.has(number, PRESENT)) return;
     if (run.isYoung(run.times.get(number)) || run.aside?.wasRestored(run.digests.digest(number)) === true) run.marks.add(number, YOUNG);
@@ -122,7 +121,7 @@ export async function planRepository(run: Run, look: RepositoryLook): Promise<Re
   const { removeLayerLinks, removeEmptyRepositories, readOnly } = run.settings;
   // What lies aside already is not named again.
   const manifests = [...look.doomed.keys()].filter((number) => run.marks.has(number, PRESENT) || !run.marks.has(number, ASIDE));
-  const layerLinks = removeLayerLinks ? await filterInTurns(look.loose, (link) => mayGo(run, look, link)) : [];
+  const layerLinks = removeLayerLinks ? await run.turns.filter(look.loose, (link) => mayGo(run, look, link)) : [];
   const plan: RepositoryPlan = {
     look,
     manifests,

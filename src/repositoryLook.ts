@@ -151,10 +151,11 @@ export class RepositoryLook {
     if (this.reach.cameFrom !== undefined) {
       for (const root of starts) if (!this.reach.digests.has(root)) this.whyRoot.set(root, why);
     }
-    await mark(this.view, starts, this.reach, (number) => {
+    const onReach = (number: number) => {
       this.run.marks.add(number, flag);
       reached.push(number);
-    });
+    };
+    await mark(this.view, starts, this.reach, onReach, this.run.turns);
     if (this.doomed.size > 0) for (const number of reached) this.doomed.delete(number);
     this.loose.release(reached, (layer) => this.isReached(layer));
   }

@@ -6,7 +6,7 @@ import { viewOf } from "./internal/bufferOf.js";
 import { areOwn } from "./internal/manyAtOnce.js";
 import { mapAll } from "./internal/mapAll.js";
 import { NumberMap, NumberSet } from "./internal/numberMap.js";
-import { isTurnLong, slicesInTurns, turn } from "./internal/turn.js";
+import { turn } from "./internal/turn.js";
 import { LayerLinks } from "./layerLinks.js";
 import type { Graph } from "./mark.js";
 import { ABSENT, PRESENT } from "./marks.js";
@@ -103,11 +103,11 @@ export class RepositoryView implements Graph {
     if (!areOwn(this.repository, ["revisions", "layerLinks", "tags"])) return undefined;
     const found = await this.repository.overview?.(this.look);
     if (found === undefined) return undefined;
-    const { digests } = this.run;
-    await slicesInTurns(found.revisions.length / SHA256_BYTES, (start, end) =>
+    const { digests, turns } = this.run;
+    await turns.slices(found.revisions.length / SHA256_BYTES, (start, end) =>
       this.revisions.setAll(digests.addPacked(found.revisions, start, end), found.times.subarray(start, end)),
     );
-    await slicesInTurns(found.layerLinks.length / SHA256_BYTES, (start, end) =>
+    await turns.slices(found.layerLinks.length / SHA256_BYTES, (start, end) =>
       this.layers.name(digests.addPacked(found.layerLinks, start, end)),
     );
     return found;
@@ -117,7 +117,7 @@ export class RepositoryView implements Graph {
     this.tags = overview.tagged.length / SHA256_BYTES;
     const tagged = viewOf(overview.tagged);
     for (let i = 0; i < this.tags; i++) {
-      if (isTurnLong()) await turn();
+      if (this.run.turns.isLong()) await turn();
       const number = this.run.digests.addBytes(tagged, i * SHA256_BYTES, SHA256_BYTES);
       if (this.revisions.has(number)) this.tagged.add(number);
       else await this.followDangling(overview.tag(i), number);
@@ -142,7 +142,7 @@ export class RepositoryView implements Graph {
   private async judgeManifests(): Promise<void> {
     const { catalog, digests, marks, settings } = this.run;
     for (const number of this.revisions.keys()) {
-      if (isTurnLong()) await turn();
+      if (this.run.turns.isLong()) await turn();
       const problem = catalog.problem(number);
       if (problem !== undefined) {
         const digest = digests.digest(number);

@@ -11,6 +11,7 @@ import { sizeIn } from "./internal/driverAnswers.js";
 import { mayVisit } from "./internal/manyAtOnce.js";
 import { mapAll } from "./internal/mapAll.js";
 import { TaskQueue } from "./internal/taskQueue.js";
+import { Turns } from "./internal/turn.js";
 import { type Logger, onRejection, safeLogger } from "./logger.js";
 import { ManifestCatalog } from "./manifestCatalog.js";
 import { ManifestReader } from "./manifestReader.js";
@@ -46,8 +47,9 @@ export class Run {
   readonly ledger: Ledger;
   readonly telemetry: Telemetry;
   readonly digests = new DigestIndex();
+  readonly turns = new Turns();
   /** Why what is kept is kept. A look of its own begins with new ones. */
-  marks = new Marks();
+  marks = new Marks(this.turns);
   readonly catalog = new ManifestCatalog();
   /** Reads manifests into the catalog. */
   readonly manifests: ManifestReader;
@@ -115,7 +117,7 @@ export class Run {
     else ctx.signal?.addEventListener("abort", this.abort, { once: true });
 
     this.repositories = new TaskQueue(this.settings.concurrency);
-    this.calls = new RunCalls(this.settings, this.signal, (method, calls) => {
+    this.calls = new RunCalls(this.settings, this.signal, this.turns, (method, calls) => {
       this.ledger.countCall(method, calls);
       // Also by a clock that is not the machine's own, which no timer goes by.
       this.lock?.touch();
@@ -146,6 +148,7 @@ export class Run {
       asksTogether: mayVisit(driver),
       keepFacts: this.settings.keep !== undefined,
       look: { signal: this.signal, through: (each) => this.calls.throughGets(each) },
+      turns: this.turns,
       memory: this.settings.referenceCache,
       listedSizes: (manifests) => this.listedSizes(manifests),
       onMemoryFailure: (error) => this.notices.memoryFailure(error),
@@ -221,7 +224,7 @@ export class Run {
 
   /** Marks for a look of its own: nothing is kept yet, and what lies aside is known. */
   renewMarks(): void {
-    this.marks = new Marks();
+    this.marks = new Marks(this.turns);
     for (const number of this.aside?.copies.keys() ?? []) this.marks.add(number, ASIDE);
   }
 

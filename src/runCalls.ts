@@ -3,6 +3,7 @@
 import type { StorageDriver } from "./driver.js";
 import { type Meter, meteredDriver } from "./internal/meteredDriver.js";
 import { TaskQueue } from "./internal/taskQueue.js";
+import type { Turns } from "./internal/turn.js";
 import type { Settings } from "./settings.js";
 
 /** A heartbeat, and a release or a look beside it. */
@@ -20,6 +21,7 @@ export class RunCalls {
   constructor(
     { concurrency, maxParallelManifestGets }: Settings,
     private readonly signal: AbortSignal,
+    private readonly turns: Turns,
     private readonly count: Meter["count"],
   ) {
     this.calls = new TaskQueue(concurrency);
@@ -52,7 +54,7 @@ export class RunCalls {
   }
 
   private meter(driver: StorageDriver, known: Map<StorageDriver, StorageDriver>, queue: TaskQueue): StorageDriver {
-    const metered = known.get(driver) ?? meteredDriver(driver, { queue, signal: this.signal, count: this.count });
+    const metered = known.get(driver) ?? meteredDriver(driver, { queue, signal: this.signal, turns: this.turns, count: this.count });
     known.set(driver, metered);
     return metered;
   }

@@ -6,7 +6,6 @@
 
 import type { Failure } from "./driver.js";
 import { NumberSet } from "./internal/numberMap.js";
-import { eachInTurns } from "./internal/turn.js";
 import type { DeletedItem } from "./options.js";
 import { parentsFirst } from "./parentsFirst.js";
 import type { Plan, RepositoryPlan } from "./plan.js";
@@ -160,9 +159,9 @@ class Sweep {
     const left = { manifests: 0, layerLinks: 0, blobs: new Set<number>() };
     for (const repository of plan.repositories) {
       left.manifests += repository.manifests.filter((number) => repository.look.doomed.has(number)).length;
-      await eachInTurns(doomedLayerLinks(run, repository), () => left.layerLinks++);
+      await run.turns.each(doomedLayerLinks(run, repository), () => left.layerLinks++);
     }
-    await eachInTurns(plan.blobs, (number) => {
+    await run.turns.each(plan.blobs, (number) => {
       if (run.marks.isCandidate(number)) left.blobs.add(number);
     });
     return left;

@@ -13,7 +13,7 @@ import { statAll } from "../src/internal/manyAtOnce.js";
 import { meteredDriver } from "../src/internal/meteredDriver.js";
 import { readBounded } from "../src/internal/readBounded.js";
 import { TaskQueue } from "../src/internal/taskQueue.js";
-import { eachInTurns, isTurnLong, turn } from "../src/internal/turn.js";
+import { Turns, turn } from "../src/internal/turn.js";
 import { safeLogger } from "../src/logger.js";
 
 const pause = (ms = 1) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -250,6 +250,7 @@ describe("the rest", () => {
 });
 
 describe("a turn of the event loop", () => {
+  const turns = new Turns();
   const hold = (ms: number) => {
     const end = performance.now() + ms;
     while (performance.now() < end);
@@ -257,54 +258,56 @@ describe("a turn of the event loop", () => {
 
   test("is long once it has been held for a while, and a new one is not", async () => {
     await turn();
-    expect(isTurnLong()).toBe(false);
+    expect(turns.isLong()).toBe(false);
     hold(5);
-    expect(isTurnLong()).toBe(true);
+    expect(turns.isLong()).toBe(true);
     await turn();
-    expect(isTurnLong()).toBe(false);
+    expect(turns.isLong()).toBe(false);
   });
 
   test("lets others in while many items are looked at", async () => {
     let isDone = false;
-    let turns = 0;
+    let counted = 0;
     const count = () => {
-      turns++;
+      counted++;
       if (!isDone) setImmediate(count);
     };
     setImmediate(count);
-    await eachInTurns(
+    await turns.each(
       Array.from({ length: 20_000 }, (_, i) => i),
       (i) => {
         if (i % 1000 === 0) hold(3);
       },
     );
     isDone = true;
-    expect(turns).toBeGreaterThan(5);
+    expect(counted).toBeGreaterThan(5);
   });
 
   test("comes between many lists of a few items each", async () => {
-    let turns = 0;
-    const counting = setInterval(() => turns++, 0);
-    for (let i = 0; i < 20; i++) await eachInTurns([i], () => hold(3));
+    let counted = 0;
+    const counting = setInterval(() => counted++, 0);
+    for (let i = 0; i < 20; i++) await turns.each([i], () => hold(3));
     clearInterval(counting);
-    expect(turns).toBeGreaterThan(5);
+    expect(counted).toBeGreaterThan(5);
   });
 
   test("comes between the answers of a driver that is never waited for", async () => {
-    let turns = 0;
-    const counting = setInterval(() => turns++, 0);
+    let counted = 0;
+    const counting = setInterval(() => counted++, 0);
     const stat = (path: string) => Promise.resolve({ path, isDirectory: false, size: 1 });
-    const driver = {
+    const own = {
+      name: "own",
       stat,
       statMany: (paths: readonly string[]) => Promise.all(paths.map(stat)),
       manyOf: { stat },
     } as unknown as StorageDriver;
+    const driver = meteredDriver(own, { queue: new TaskQueue(1), signal: undefined, turns, count: () => undefined });
     for (let i = 0; i < 20; i++) {
       expect(await statAll(driver, ["/a", "/b"], {}, () => Promise.reject(new Error("asked singly")))).toHaveLength(2);
       hold(3);
     }
     clearInterval(counting);
-    expect(turns).toBeGreaterThan(5);
+    expect(counted).toBeGreaterThan(5);
   });
 
   test("comes where a test fakes the timers", async () => {
@@ -312,11 +315,11 @@ describe("a turn of the event loop", () => {
     vi.useFakeTimers({ toFake: ["setImmediate", "setTimeout"] });
     try {
       hold(5);
-      expect(isTurnLong()).toBe(false);
+      expect(turns.isLong()).toBe(false);
       hold(5);
-      expect(isTurnLong()).toBe(true);
+      expect(turns.isLong()).toBe(true);
       await turn();
-      expect(isTurnLong()).toBe(false);
+      expect(turns.isLong()).toBe(false);
     } finally {
       vi.useRealTimers();
     }

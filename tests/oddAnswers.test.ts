@@ -4,6 +4,7 @@ import { type FileInfo, type GcOptions, type GcReport, markAndSweep, openRegistr
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
 import { FlatDriver } from "oci-registry-gc/testing";
 import { describe, expect, test } from "vitest";
+import { Turns } from "../src/internal/turn.js";
 import { RunCalls } from "../src/runCalls.js";
 import { checkOptions } from "../src/settings.js";
 import { contentOf, DAY, filesystemStore, leastStore, MONTH_AGO, type Store } from "./support/stores.js";
@@ -173,7 +174,7 @@ test("streams hold their place until they are read: no more are open at once tha
 
 test("the lock's calls wait behind no others, however long these take", async () => {
   const inner = new MemoryDriver();
-  const calls = new RunCalls(checkOptions({ concurrency: 1 }), new AbortController().signal, () => undefined);
+  const calls = new RunCalls(checkOptions({ concurrency: 1 }), new AbortController().signal, new Turns(), () => undefined);
   let finish: () => void = () => undefined;
   const slow = changed(inner, {
     move: () =>

@@ -2,7 +2,6 @@
 
 import type { AbortOptions, FileInfo, StorageDriver } from "../driver.js";
 import { mapAll, slicesOf } from "./mapAll.js";
-import { isTurnLong, turn } from "./turn.js";
 
 /** Questions in one call. */
 const AT_ONCE = 256;
@@ -70,8 +69,6 @@ async function toldOfAll<A>(many: Many<A>, paths: readonly string[]): Promise<(A
 async function toldOf<A>(many: Many<A>, paths: readonly string[]): Promise<(A | undefined)[]> {
   try {
     const answers = await many(paths);
-    // A driver's threads may answer faster than this one works: Node takes up to a thousand messages in one turn of the event loop.
-    if (isTurnLong()) await turn();
     return paths.map((_, i) => answers[i]);
   } catch {
     // The single calls tell why.

@@ -8,6 +8,7 @@ import { areOwn, mayVisit } from "./manyAtOnce.js";
 import { Pace } from "./pace.js";
 import { readHead } from "./readBounded.js";
 import type { TaskQueue } from "./taskQueue.js";
+import { type Turns, turn } from "./turn.js";
 import { untilAborted, withPatience } from "./untilAborted.js";
 
 /** Questions that go to a driver in one call, where it takes many. */
@@ -25,6 +26,8 @@ export interface Meter {
   readonly signal: AbortSignal | undefined;
   /** Of calls that an abort does not stop: the signal after which they are waited for no longer than a minute each. */
   readonly patience?: AbortSignal;
+  /** Of a run: what answers faster than it works does not hold up the event loop. */
+  readonly turns?: Turns;
   /** Counts a call of this method, or several. Of questions that go in one call, each counts. */
   count(method: string, calls?: number): void;
 }
@@ -120,6 +123,16 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
   return metered;
 }
 
+/** A driver's threads may answer faster than this one works: Node takes up to a thousand messages in one turn of the event loop. */
+function askMany<A>({ queue, signal, turns }: Meter, ask: () => Promise<A>): Promise<A> {
+  return queue.run(async () => {
+    signal?.throwIfAborted();
+    const answers = await untilAborted(ask(), signal);
+    if (turns?.isLong() === true) await turn();
+    return answers;
+  });
+}
+
 /** How questions go together, where they do. */
 interface Gathering {
   readonly takesMany: (method: "stat" | "list") => boolean;
@@ -130,18 +143,15 @@ interface Gathering {
 }
 
 function gatheringOf(driver: StorageDriver, meter: Meter): Gathering {
-  const { signal } = meter;
   return {
     // What must be brought to an end is asked singly: a thread that hangs would hold up everything that it was asked.
     takesMany: (method) => meter.patience === undefined && areOwn(driver, [method]),
-    counted: (method, ask) => (paths) =>
-      meter.queue.run(async () => {
-        signal?.throwIfAborted();
-        const answers = await untilAborted(ask(paths), signal);
-        // What is not answered here is counted by the single call.
-        for (const answer of answers) if (answer !== undefined) meter.count(method);
-        return answers;
-      }),
+    counted: (method, ask) => async (paths) => {
+      const answers = await askMany(meter, () => ask(paths));
+      // What is not answered here is counted by the single call.
+      for (const answer of answers) if (answer !== undefined) meter.count(method);
+      return answers;
+    },
     gathered: (many, one) => {
       const questions = new Gathered({ size: GATHERED, many, single: one });
       return (path) => questions.ask(path);
@@ -166,13 +176,11 @@ function gatheringMembers(
 /** Visits, of which single ones that are asked for at the same moment go together. */
 function visitingMember(driver: StorageDriver, meter: Meter): StorageDriver["visitMany"] {
   const { signal } = meter;
-  const ask = (paths: readonly string[], visit: string): Promise<Visits> =>
-    meter.queue.run(async () => {
-      signal?.throwIfAborted();
-      const visits = await untilAborted(driver.visitMany?.(paths, { visit, signal }) ?? Promise.resolve(NO_VISITS), signal);
-      for (const method of ["stat", "list", "getContent"] as const) meter.count(method, visits.calls[method]);
-      return visits;
-    });
+  const ask = async (paths: readonly string[], visit: string): Promise<Visits> => {
+    const visits = await askMany(meter, async () => (await driver.visitMany?.(paths, { visit, signal })) ?? NO_VISITS);
+    for (const method of ["stat", "list", "getContent"] as const) meter.count(method, visits.calls[method]);
+    return visits;
+  };
   const byText = new Map<string, Gathered<Visits>>();
   const gather = (visit: string) => {
     const single = (path: string) => ask([path], visit);

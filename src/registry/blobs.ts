@@ -5,7 +5,7 @@ import { join } from "../driver.js";
 import { isPathNotFound } from "../errors.js";
 import { mayVisit, statAll, visitAll } from "../internal/manyAtOnce.js";
 import { readBounded } from "../internal/readBounded.js";
-import { isTurnLong, turn } from "../internal/turn.js";
+import { Turns, turn } from "../internal/turn.js";
 import type { BlobInfo, LookOptions } from "../namespace.js";
 import { children, isDirectory, knownDirectories, walkBelow } from "./listing.js";
 import { PREFIX_VISIT } from "./overview.js";
@@ -79,10 +79,11 @@ async function* visitPrefixes(access: Access, { base, algorithm, prefixes }: Pre
     visits.catch(() => undefined); // It is thrown when it is taken.
     return visits;
   };
+  const turns = new Turns();
   const open: ReturnType<typeof visit>[] = [];
   for (let i = 0; i < VISITS; i++) {
     // The first ones start threads. Asked again after a turn: time is counted from the first who asks.
-    while (isTurnLong()) await turn();
+    while (turns.isLong()) await turn();
     open.push(begin(i * VISITED_AT_ONCE));
   }
   for (let start = VISITED_AT_ONCE * VISITS; open.length > 0; start += VISITED_AT_ONCE) {

@@ -4,7 +4,7 @@ import { isAlgorithm, isHexOf } from "../digest.js";
 import { type FileInfo, join, type StorageDriver } from "../driver.js";
 import { statAll, visitAll } from "../internal/manyAtOnce.js";
 import { mapAll } from "../internal/mapAll.js";
-import { isTurnLong, turn } from "../internal/turn.js";
+import { Turns, turn } from "../internal/turn.js";
 import type {
   Footprint,
   LayerLink,
@@ -120,6 +120,7 @@ export class DirectoryRepository extends LayoutRepository implements Repository 
 
   async *tagIndexEntries(digests: ReadonlySet<string>, options: LookOptions = {}): AsyncIterable<readonly TagIndexEntry[]> {
     const access = this.access(options);
+    const turns = new Turns();
     const isSha256 = [...digests].every((digest) => digest.startsWith("sha256:"));
     for await (const tags of this.tagNames(access)) {
       const paths = isSha256 ? tags.map((tag) => `${this.paths.tagIndex(tag)}/sha256`) : [];
@@ -127,7 +128,7 @@ export class DirectoryRepository extends LayoutRepository implements Repository 
       const listed = await mapAll(tags, async (tag, i) => indices[i] ?? this.indexDigests(tag, digests, access));
       const named: Pick<TagIndexEntry, "tag" | "digest">[] = [];
       for (const [i, tag] of tags.entries()) {
-        if (isTurnLong()) await turn();
+        if (turns.isLong()) await turn();
         const index = listed[i] ?? [];
         for (const digest of ArrayBuffer.isView(index) ? digestsIn(index) : index) if (digests.has(digest)) named.push({ tag, digest });
       }

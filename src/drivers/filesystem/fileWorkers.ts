@@ -47,6 +47,7 @@ const MAX_THREADS = 4;
 const SLOW_MS = 50;
 const IDLE_MS = 1000;
 const MANY_WAITING = 2;
+const MOST_TEXTS = 16;
 const PROCESSORS = availableParallelism();
 /** Threads that processors are there for: one is the caller's. Two share theirs with it: dry runs took 7 to 12 per cent less so. */
 const AT_WORK = Math.max(Math.min(2, PROCESSORS), PROCESSORS - 1);
@@ -55,9 +56,23 @@ export class FileWorkers {
   private readonly threads: Thread[] = [];
   /** Who does work of a kind where nobody is freer: what V8 optimizes in one thread it would again in each. 1 to 3 per cent of a dry run. */
   private readonly homes = new Map<string, Thread>();
+  /** Threads know functions by numbers: to find one by its text, each would hash ten thousand characters for each message. */
+  private readonly numbers = new Map<string, number>();
+  private lastNumber = 0;
   private isBroken = false;
 
   constructor(private readonly root: string) {}
+
+  /** The number of a function's text; no other text ever has it. */
+  numberOf(text: string): number {
+    let number = this.numbers.get(text);
+    if (number === undefined) {
+      number = ++this.lastNumber;
+      if (this.numbers.size > MOST_TEXTS) this.numbers.clear();
+      this.numbers.set(text, number);
+    }
+    return number;
+  }
 
   /** Has a task done for each path below the root; `undefined` where no thread could. */
   ask<T extends keyof Answers>(task: T, paths: readonly string[], ...details: Details[T]): Promise<Answers[T] | undefined> {

@@ -13,22 +13,6 @@ export async function statMany(workers: FileWorkers, paths: readonly string[]): 
   });
 }
 
-/** Threads know functions by these: to find one by its text, each would hash ten thousand characters for each message. */
-const numbers = new Map<string, number>();
-const MOST_TEXTS = 16;
-let last = 0;
-
-/** The number of a function's text; no other text ever has it. */
-function numberOf(text: string): number {
-  let number = numbers.get(text);
-  if (number === undefined) {
-    number = ++last;
-    if (numbers.size > MOST_TEXTS) numbers.clear();
-    numbers.set(text, number);
-  }
-  return number;
-}
-
 /** What a function makes of each path; an abort ends it between two calls. */
 export async function visitMany(
   workers: FileWorkers,
@@ -39,7 +23,7 @@ export async function visitMany(
   const onAbort = () => Atomics.store(stop, 0, 1);
   signal?.addEventListener("abort", onAbort, { once: true });
   try {
-    const visits = await workers.ask("visit", paths, numberOf(visit), visit, stop);
+    const visits = await workers.ask("visit", paths, workers.numberOf(visit), visit, stop);
     const [stat = 0, list = 0, getContent = 0] = visits?.calls ?? [];
     return { answers: contentsOf(paths, visits), calls: { stat, list, getContent } };
   } finally {
