@@ -48,7 +48,7 @@ export function end(run: Run, status: RunStatus, error?: unknown): GcReport {
   const report = run.ledger.report(status, run.clock.now(), [...run.remarks, ...run.notices.warnings]);
   for (const remark of run.remarks) run.log.info(remark);
   try {
-    run.telemetry.finish(report, error);
+    run.telemetry.finish(report, run.ledger.durations, error);
   } catch (broken) {
     // What has been done is done: a report must not be lost for a meter's sake.
     run.log.warn(`telemetry failed: ${messageOf(broken)}`, { error: broken });

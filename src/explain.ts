@@ -129,7 +129,9 @@ async function stepsOf(run: Run, { look, why, way }: Way): Promise<ExplanationSt
   for (let i = 1; i < way.length; i++) {
     const [parent = "", digest = ""] = [digests[i - 1], digests[i]];
     const isReferrer = look.referrersOf(way[i - 1] ?? -1).includes(way[i] ?? -1);
-    const message = isReferrer ? `${digest} is about ${parent}, its subject` : `the manifest ${parent} names ${digest}`;
+    const isSignature = look.signaturesOf(way[i - 1] ?? -1).some((signature) => signature.digest === digest);
+    const named = isSignature ? `${digest} is a signature of the manifest ${parent}` : `the manifest ${parent} names ${digest}`;
+    const message = isReferrer ? `${digest} is about ${parent}, its subject` : named;
     steps.push({ why: isReferrer ? "referrer" : "named", repository, digest, message });
   }
   return steps;

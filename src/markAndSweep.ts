@@ -2,7 +2,7 @@ import { account, announce } from "./accounts.js";
 import { conduct } from "./conduct.js";
 import type { GcContext } from "./context.js";
 import type { StorageDriver } from "./driver.js";
-import { refuseDamage, refuseEmptyMark, refuseRatio } from "./guards.js";
+import { refuseDamage, refuseEmptyMark, refuseRatio, refuseUnknowable } from "./guards.js";
 import { takeInventory } from "./inventory.js";
 import { lookAtRegistry } from "./look.js";
 import type { Namespace } from "./namespace.js";
@@ -45,11 +45,12 @@ async function collect(run: Run): Promise<void> {
   await run.phase("inventory", () => takeInventory(run));
   const found = await run.phase("mark", () => lookAtRegistry(run, "mark"));
   await putBackAtOnce(run, found);
-  refuseDamage(run);
+  refuseUnknowable(run);
 
   // What nothing keeps is to go, unless that is too much to be true.
   let plan = await makePlan(run, found.looks);
   const blobs = await account(run, found, plan);
+  refuseDamage(run);
   refuseEmptyMark(run, found.repositories, blobs);
   refuseRatio(run, blobs);
 

@@ -5,8 +5,10 @@
  */
 
 import { slicesOf } from "./internal/mapAll.js";
+import type { NumberSet } from "./internal/numberMap.js";
 import { TaskQueue } from "./internal/taskQueue.js";
 import type { LooseLink } from "./looseLinks.js";
+import { emptyReach, mark } from "./mark.js";
 import { ASIDE, DOOMED, isCandidate, isDying, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { TagIndexEntry, Upload } from "./namespace.js";
 import type { RepositoryLook } from "./repositoryLook.js";
@@ -121,14 +123,15 @@ export async function planRepository(run: Run, look: RepositoryLook): Promise<Re
   const { removeLayerLinks, removeEmptyRepositories, readOnly } = run.settings;
   // What lies aside already is not named again.
   const manifests = [...look.doomed.keys()].filter((number) => run.marks.has(number, PRESENT) || !run.marks.has(number, ASIDE));
-  const layerLinks = removeLayerLinks ? await run.turns.filter(look.loose, (link) => mayGo(run, look, link)) : [];
+  const restorable = await reachOfAside(run, look);
+  const layerLinks = removeLayerLinks ? await run.turns.filter(look.loose, (link) => mayGo(run, look, link, restorable)) : [];
   const plan: RepositoryPlan = {
     look,
     manifests,
     layerLinks: layerLinks.map(([layer]) => layer),
     tagIndexEntries: manifests.length === 0 ? [] : await indexEntries(run, look, manifests),
     uploads: look.expiredUploads,
-    isEmptied: removeEmptyRepositories && readOnly && look.wouldBeEmpty,
+    isEmptied: removeEmptyRepositories && readOnly && look.wouldBeEmpty && (!removeLayerLinks || layerLinks.length === look.loose.size),
   };
   const items = plan.manifests.length + plan.layerLinks.length + plan.uploads.length;
   // What no look tells, as the signatures of a revision that is gone, would keep it from going, run after run.
@@ -146,11 +149,20 @@ function leavesLinks(run: Run, { loose }: RepositoryLook): boolean {
  * In the degree "grace" links to living blobs stay: no third look would see that one was written anew. So they do where repositories
  * share directories.
  */
-function mayGo(run: Run, look: RepositoryLook, [layer, { blob }]: readonly [number, LooseLink]): boolean {
+function mayGo(run: Run, look: RepositoryLook, [layer, { blob }]: readonly [number, LooseLink], restorable: NumberSet): boolean {
   if (run.marks.has(blob, ASIDE) && !run.marks.has(blob, PRESENT)) return false;
   if (run.looksAtTimes && look.loose.isLease(layer)) return false;
   const isDead = run.marks.has(blob, DOOMED) || !run.marks.has(blob, PRESENT);
-  return isDead || ((run.settings.readOnly || run.quarantines) && !run.sharesDirectories);
+  if (isDead) return true;
+  return (run.settings.readOnly || run.quarantines) && !run.sharesDirectories && !restorable.has(layer) && !restorable.has(blob);
+}
+
+/** What manifests need that lie aside: restored, they are to be pulled again, and nobody else would write their links anew. */
+async function reachOfAside(run: Run, { doomed, view }: RepositoryLook): Promise<NumberSet> {
+  const reach = emptyReach();
+  const aside = [...doomed.keys()].filter((number) => run.marks.has(number, ASIDE) && !run.marks.has(number, PRESENT));
+  await mark(view, aside, reach, () => undefined, run.turns);
+  return reach.digests;
 }
 
 async function indexEntries(run: Run, look: RepositoryLook, manifests: readonly number[]): Promise<TagIndexEntry[]> {

@@ -157,11 +157,8 @@ export class Ledger {
   private readonly failures: Failure[] = [];
   private problemCount = 0;
   private failureCount = 0;
-  private readonly durations: { inventory: number; mark: number; sweep: number; look?: number; drain?: number; purge?: number } = {
-    inventory: 0,
-    mark: 0,
-    sweep: 0,
-  };
+  /** Milliseconds, of the phases that there were. */
+  readonly durations: Partial<Record<Phase, number>> = {};
   private readonly calls: Record<string, number> = {};
 
   constructor(
@@ -266,7 +263,7 @@ export class Ledger {
       safety: this.safety,
       startedAt: new Date(this.about.startedAt).toISOString(),
       finishedAt: new Date(now).toISOString(),
-      durationsMs: { ...this.durations, total: now - this.about.startedAt },
+      durationsMs: { inventory: 0, mark: 0, sweep: 0, ...this.durations, total: now - this.about.startedAt },
       marked: { ...this.marked },
       eligible: { ...this.eligible },
       deleted: { ...this.deleted },

@@ -71,8 +71,11 @@ export class Telemetry {
     });
   }
 
-  /** What a run ended with, on the span that is active now and in the metrics; `error` where it failed. */
-  finish(report: GcReport, error?: unknown): void {
+  /**
+   * What a run ended with, on the span that is active now and in the metrics. `phases`: the milliseconds of those that there were; `error`
+   * where it failed.
+   */
+  finish(report: GcReport, phases: Readonly<Record<string, number>>, error?: unknown): void {
     const failed: Attributes = error === undefined ? {} : { "error.type": codeOf(error) ?? "_OTHER" };
     const span = trace.getSpan(context.active());
     span?.setAttributes({
@@ -110,10 +113,8 @@ export class Telemetry {
       "Calls to the storage driver",
       Object.entries(report.storageCalls).map(([method, calls]) => [calls, { "registry_gc.storage.method": method }]),
     );
-    const phases = meter.createHistogram("registry_gc.phase.duration", { unit: "s", description: "How long a phase took" });
-    for (const [phase, ms] of Object.entries(report.durationsMs)) {
-      if (phase !== "total") phases.record(ms / 1000, { ...this.common, "registry_gc.phase": phase });
-    }
+    const durations = meter.createHistogram("registry_gc.phase.duration", { unit: "s", description: "How long a phase took" });
+    for (const [phase, ms] of Object.entries(phases)) durations.record(ms / 1000, { ...this.common, "registry_gc.phase": phase });
     meter
       .createHistogram("registry_gc.run.duration", { unit: "s", description: "How long a run took" })
       .record(report.durationsMs.total / 1000, { ...this.common, "registry_gc.status": report.status, ...failed });

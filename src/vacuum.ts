@@ -206,5 +206,6 @@ function checkDigest(digest: string): void {
 function checkTags(tags: unknown): void {
   if (tags === undefined) return;
   if (!Array.isArray(tags)) throw new TypeError(`tags are ${JSON.stringify(tags)}; expected an array`);
-  for (const tag of tags as readonly string[]) if (!isTag(tag)) throw new TypeError(`not a tag: ${JSON.stringify(tag)}`);
+  for (const tag of tags as readonly unknown[])
+    if (typeof tag !== "string" || !isTag(tag)) throw new TypeError(`not a tag: ${JSON.stringify(tag)}`);
 }

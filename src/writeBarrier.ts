@@ -60,8 +60,13 @@ export function createWriteBarrier(options: { readonly now?: () => number } = {}
       if (typeof forMs !== "number" || !(forMs >= 0))
         throw new TypeError(`forMs is ${forMs}; expected a number of milliseconds, 0 or more`);
       forgetExpired();
-      protectedUntil.set(digest, Math.max(protectedUntil.get(digest) ?? 0, now() + forMs));
-      await removals.get(digest);
+      const protect = () => protectedUntil.set(digest, Math.max(protectedUntil.get(digest) ?? 0, now() + forMs));
+      protect();
+      // Its time counts from when nothing is under way any more: a removal that takes longer must not let the next one begin.
+      for (let other = removals.get(digest); other !== undefined; other = removals.get(digest)) {
+        await other;
+        protect();
+      }
     },
     async removing(digest, removal) {
       for (let other = removals.get(digest); other !== undefined; other = removals.get(digest)) await other;

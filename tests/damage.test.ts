@@ -64,6 +64,10 @@ describe.each(Object.entries(STORES))("on %s", (_, makeStore) => {
     const before = await paths(store);
     const refused = collect(store, { ...UNTAGGED, onDamage: "abort" });
     await expect(refused).rejects.toMatchObject({ code: "DAMAGED", report: { status: "refused", problems: [{ kind }] } });
+    // With the numbers of the plan that damage would have let pass.
+    const { marked, eligible } = await collect(store, { ...UNTAGGED, dryRun: true });
+    expect(marked.repositories).toBeGreaterThan(0);
+    await expect(refused).rejects.toMatchObject({ report: { marked, eligible } });
     expect(await paths(store)).toEqual(before);
   });
 

@@ -4,7 +4,7 @@ import { type Explanation, explain, type GcOptions, markAndSweep, openRegistry }
 import { ReadOnlyDriver } from "oci-registry-gc/testing";
 import { describe, expect, test } from "vitest";
 import { contentOf, DAY, memoryStore } from "./support/stores.js";
-import { IMAGE, image, layer, push, revision, sha512 } from "./support/tree.js";
+import { IMAGE, image, layer, linkOf, push, revision, sha512 } from "./support/tree.js";
 import { allVectors, layOut } from "./support/vectors.js";
 import { blobPath, digestOf, World } from "./support/world.js";
 
@@ -64,6 +64,18 @@ describe("explain", () => {
     const { ask } = await filled();
     expect(words(await ask("sig"))).toEqual(["kept", "tag", "named", "referrer", "named"]);
     expect(words(await ask("sig", { ...DONE, referrers: "ignore" }))).toEqual(["eligible", "layer-not-reached", "unreachable"]);
+  });
+
+  test("tells that a signature's link keeps it, which no document names", async () => {
+    const store = memoryStore();
+    const [old, tagged] = [JSON.stringify({ schemaVersion: 1, fsLayers: [{ blobSum: digestOf("layer") }] }), "latest"];
+    const digest = await push((path, content) => store.put(path, content), "app", old, ["layer"], tagged);
+    await store.put(blobPath(digestOf("signature")), "signature");
+    const signatures = `${revision("app", digest).slice(0, -"/link".length)}/signatures`;
+    await store.put(linkOf(signatures, digestOf("signature")), digestOf("signature"));
+    const explanation = await explain({}, store.driver, openRegistry(store.driver), digestOf("signature"), DONE);
+    expect(words(explanation)).toEqual(["kept", "tag", "named"]);
+    expect(explanation.because[1]?.message).toBe(`${digestOf("signature")} is a signature of the manifest ${digest}`);
   });
 
   test("tells what would take it away, in the words of onItem", async () => {

@@ -187,6 +187,83 @@ describe("a file system without second names", () => {
   });
 });
 
+describe("a copy from another disk that somebody killed", () => {
+  const left = "/a/.moved.0f8fad5b-d9cb-469f-a165-70867728950e.tmp";
+  const others = [
+    "/a/.other.0f8fad5b-d9cb-469f-a165-70867728950e.tmp",
+    "/a/.moved.tmp",
+    "/a/moved.0f8fad5b-d9cb-469f-a165-70867728950e.tmp",
+  ];
+
+  test("leaves nothing once it is made again; what is not of it stays", async () => {
+    for (const path of ["/there", left, ...others]) await put(path, "x");
+    failing("link", "EXDEV", (path) => path === onDisk("/there"));
+    await driver.move("/there", "/a/moved");
+    expect(await filesIn(onDisk("/a"))).toEqual([...others.map((path) => path.slice(3)), "moved"].sort());
+  });
+
+  test("has a name by which it is known: it begins with that of its place", async () => {
+    await put("/there", "x");
+    const copyFile = vi.spyOn(fs, "copyFile");
+    failing("link", "EXDEV", (path) => path === onDisk("/there"));
+    await driver.move("/there", "/a/moved");
+    expect(copyFile.mock.calls.map(([, to]) => String(to))).toEqual([expect.stringMatching(/\/a\/\.moved\.[0-9a-f-]{36}\.tmp$/)]);
+  });
+});
+
+describe("a link that is taken away while its directory is listed", () => {
+  const list = async () => {
+    const names: string[] = [];
+    for await (const page of driver.list("/a")) for (const { path } of page) names.push(path);
+    return names.sort();
+  };
+  /** Somebody does this once the directory was read, right before the link is looked at. */
+  const meanwhile = (what: () => Promise<unknown>) => {
+    const real = fs.stat as (path: unknown) => Promise<unknown>;
+    vi.spyOn(fs, "stat").mockImplementation((async (path: unknown) => {
+      if (path === onDisk("/a/link")) await what();
+      return real(path);
+    }) as never);
+  };
+  beforeEach(async () => {
+    await put("/a/file", "x");
+    await put("/there", "x");
+    await fs.symlink(onDisk("/there"), onDisk("/a/link"));
+  });
+
+  test("is gone, and the listing goes on", async () => {
+    meanwhile(() => fs.rm(onDisk("/a/link"), { force: true }));
+    expect(await list()).toEqual(["/a/file"]);
+  });
+
+  test("for something else, is that", async () => {
+    meanwhile(async () => {
+      await fs.rm(onDisk("/a/link"));
+      await fs.mkdir(onDisk("/a/link"));
+      throw Object.assign(new Error("ENOENT"), { code: "ENOENT" });
+    });
+    const found: unknown[] = [];
+    for await (const page of driver.list("/a")) found.push(...page);
+    expect(found).toContainEqual(expect.objectContaining({ path: "/a/link", isDirectory: true }));
+  });
+
+  test("and led back, too", async () => {
+    await fs.rm(onDisk("/a/link"));
+    await fs.symlink(onDisk("/a"), onDisk("/a/link"));
+    const real = fs.realpath as (path: unknown) => Promise<unknown>;
+    vi.spyOn(fs, "realpath").mockImplementation((async (path: unknown) => {
+      await fs.rm(onDisk("/a/link"), { force: true });
+      return real(path);
+    }) as never);
+    expect(await list()).toEqual(["/a/file"]);
+  });
+
+  test("but one that leads nowhere is an error still", async () => {
+    await fs.rm(onDisk("/there"));
+    await expect(list()).rejects.toMatchObject({ code: "DRIVER_ERROR", message: expect.stringContaining("leads nowhere") as string });
+  });
+});
+
 test("a move whose source can't be dropped fails, and both stay: what was to come back is back", async () => {
   await put("/there", "x");
   failing("unlink", "EROFS", (path) => path === onDisk("/there"));

@@ -409,6 +409,13 @@ describe("repositories", () => {
     expect(plan.repositories.map(({ look }) => look.repository.name)).toEqual(["dead"]);
   });
 
+  test.each([{}, { removeLayerLinks: false }])("stay where a young layer link stays: %j", async (options) => {
+    const world = await fill();
+    await link(world, "dead", "being pushed");
+    const { plan } = await planOf(world, { ...QUIET, removeEmptyRepositories: true, gracePeriodMs: DAY, ...options });
+    expect(emptied(plan)).toEqual([]);
+  });
+
   test("an empty one is in the plan by itself", async () => {
     const world = await fill();
     await world.driver.delete(`${repo("uploading")}/_uploads/u`);

@@ -170,6 +170,11 @@ describe("metrics", () => {
     expect(Object.fromEntries(codes)).toMatchObject({ EBUSY: 1, STILL_NEEDED: 4 });
 
     const refused = await observe(await layOut(vector("wrong-root"), memoryStore()), UNTAGGED);
+    // A phase that never was took no time.
+    expect(refused.values("registry_gc.phase.duration").map(({ attributes }) => attributes["registry_gc.phase"])).toEqual([
+      "inventory",
+      "mark",
+    ]);
     expect(refused.values("registry_gc.run.duration")).toMatchObject([
       { attributes: { "error.type": "EMPTY_MARK", "registry_gc.status": "refused" } },
     ]);

@@ -114,6 +114,18 @@ describe("RegistryBuilder", () => {
     expect(await registry.content(paths.layerLink("foo", layer.digest))).toBe(stored);
   });
 
+  test("an image of a sha512 layer leaves both links as they are, in other repositories, too", async () => {
+    const registry = makeRegistry();
+    const layer = await registry.sha512Layer("foo", "x");
+    for (const name of ["foo", "bar"]) {
+      await registry.image(name, { layers: [layer], tag: "latest" });
+      for (const digest of [layer.digest, digestOf(layer.bytes)])
+        expect(await registry.content(paths.layerLink(name, digest))).toBe(digestOf(layer.bytes));
+    }
+    const options = { readOnly: true, removeUntagged: true };
+    expect(await markAndSweep({}, registry.driver, openRegistry(registry.driver), options)).toMatchObject({ eligible: { blobs: 0 } });
+  });
+
   test("says what it can't do", async () => {
     const { name, stat, list, reader, delete: remove } = new MemoryDriver();
     await expect(new RegistryBuilder({ name, stat, list, reader, delete: remove }).layer("x")).rejects.toMatchObject({

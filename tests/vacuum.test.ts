@@ -153,8 +153,8 @@ describe("what it is told is checked before the first call", () => {
     },
   );
 
-  test.each(["", "..", "a/b", "-a", ".a", "a".repeat(129)])("tag %j", async (bad) => {
-    const refused = vacuum.removeManifests([{ ...good, tags: ["ok", bad] }]);
+  test.each(["", "..", "a/b", "-a", ".a", "a".repeat(129), 5, null])("tag %j", async (bad) => {
+    const refused = vacuum.removeManifests([{ ...good, tags: ["ok", bad as string] }]);
     await expect(refused).rejects.toBeInstanceOf(TypeError);
     await expect(refused).rejects.toThrow(`not a tag: ${JSON.stringify(bad)}`);
   });

@@ -2,8 +2,8 @@ import { type Dirent, promises as fs, type Stats } from "node:fs";
 import { resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { type AbortOptions, checkPath, dirname, type Failure, type FileInfo, join, type StorageDriver, type Visits } from "../driver.js";
-import { InvalidOffsetError, InvalidPathError } from "../errors.js";
-import { inParallel, openToRead, readUpTo } from "./filesystem/disk.js";
+import { InvalidOffsetError, InvalidPathError, isPathNotFound } from "../errors.js";
+import { inParallel, leadsNowhere, openToRead, readUpTo } from "./filesystem/disk.js";
 import { FileWorkers } from "./filesystem/fileWorkers.js";
 import { listMany, statMany, visitMany } from "./filesystem/manyFiles.js";
 import { moveFile, putFile } from "./filesystem/placing.js";
@@ -62,7 +62,8 @@ export class FilesystemDriver implements StorageDriver {
     for (let start = 0; start < entries.length; start += PAGE) {
       options?.signal?.throwIfAborted();
       const page = entries.slice(start, start + PAGE);
-      if (page.some((entry) => entry.isSymbolicLink())) yield await inParallel(page, (entry) => this.infoOfEntry(path, entry));
+      if (page.some((entry) => entry.isSymbolicLink()))
+        yield (await inParallel(page, (entry) => this.infoOfEntry(path, entry))).filter((info) => info !== undefined);
       else yield page.map((entry) => ({ path: join(path, entry.name), isDirectory: entry.isDirectory() }));
     }
   }
@@ -145,17 +146,29 @@ export class FilesystemDriver implements StorageDriver {
     for (const path of paths) checkPath(path, this.name);
   }
 
-  private async infoOfEntry(directory: string, entry: Dirent): Promise<FileInfo> {
+  /** `undefined` where it is gone by now. */
+  private async infoOfEntry(directory: string, entry: Dirent): Promise<FileInfo | undefined> {
     const path = join(directory, entry.name);
     if (!entry.isSymbolicLink()) return { path, isDirectory: entry.isDirectory() };
-    let target: Stats;
     try {
-      target = await fs.stat(this.root.onDisk(path));
+      const target = await fs.stat(this.root.onDisk(path));
+      if (target.isDirectory() && (await this.leadsBack(path))) return { path, isDirectory: false };
+      return { ...infoOf(path, target), isLink: true };
     } catch (error) {
-      throw this.root.error(path, `the symbolic link ${path} leads nowhere: is what it leads to mounted?`, error);
+      if (await leadsNowhere(this.root.onDisk(path)))
+        throw this.root.error(path, `the symbolic link ${path} leads nowhere: is what it leads to mounted?`, error);
+      // Somebody has taken the link away, or put something else in its place, since the directory was read.
+      return this.statIfThere(path);
     }
-    if (target.isDirectory() && (await this.leadsBack(path))) return { path, isDirectory: false };
-    return { ...infoOf(path, target), isLink: true };
+  }
+
+  private async statIfThere(path: string): Promise<FileInfo | undefined> {
+    try {
+      return await this.stat(path);
+    } catch (error) {
+      if (isPathNotFound(error)) return undefined;
+      throw error;
+    }
   }
 
   /**

@@ -29,7 +29,7 @@ export type AsideFile =
   | { readonly kind: "journal" | "parts" | "note" | "temporary"; readonly runId: string };
 
 /** As the file system's driver names what it writes, before that has its place. */
-const TEMPORARY = /^\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
+const TEMPORARY = /^\.(data\.)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
 
 /** What a path below `directory` is; undefined where it is none of ours. */
 export function asideFile(directory: string, path: string): AsideFile | undefined {
@@ -49,23 +49,31 @@ function digestOfCopy([algorithm = "", hex = "", file, ...more]: readonly string
   return isCopy ? `${algorithm}:${hex}` : undefined;
 }
 
-/** Every file below a directory of ours, however the store lists. */
-export async function filesBelow(driver: StorageDriver, directory: string, options: LookOptions): Promise<FileInfo[]> {
+/** Every file below a directory of ours, however the store lists; and the directories that are empty. */
+export async function filesBelow(
+  driver: StorageDriver,
+  directory: string,
+  options: LookOptions,
+): Promise<{ readonly files: readonly FileInfo[]; readonly empty: readonly string[] }> {
   const files: FileInfo[] = [];
   if (driver.walk !== undefined) {
     for await (const page of walkBelow(driver, directory, options)) for (const info of page) files.push(info);
-    return files;
+    return { files, empty: [] };
   }
+  const empty: string[] = [];
   const open = [directory];
   for (let path = open.pop(); path !== undefined; path = open.pop()) {
+    let isEmpty = true;
     for await (const page of children(driver, path, options)) {
       for (const { info } of page) {
+        isEmpty = false;
         if (info.isDirectory) open.push(info.path);
         else files.push(info);
       }
     }
+    if (isEmpty && path !== directory) empty.push(path);
   }
-  return files;
+  return { files, empty };
 }
 
 /** A note; undefined where it is none, or no longer there. */

@@ -43,6 +43,8 @@ export class AsideStore {
   readonly busy = new Set<string>();
   /** What a driver that was killed in the middle of a write or a move has left. */
   readonly temporaries: string[] = [];
+  /** Directories that were emptied by somebody who died before he took them away. */
+  readonly emptied: string[] = [];
   /** What is left of journals whose removal was broken off. */
   readonly leftovers: Journal[] = [];
   /** Links that open journals name, by repository and digest. */
@@ -73,7 +75,9 @@ export class AsideStore {
 
   /** Lists everything that lies aside. */
   async list(options: LookOptions): Promise<void> {
-    for (const info of await filesBelow(this.driver, this.directory, options)) await this.takeFile(info, options);
+    const { files, empty } = await filesBelow(this.driver, this.directory, options);
+    for (const info of files) await this.takeFile(info, options);
+    this.emptied.push(...empty);
   }
 
   /** Reads the journals of the runs that something lies aside of; of items that `holds` leaves out, only their number is looked at. */

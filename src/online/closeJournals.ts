@@ -1,12 +1,12 @@
 /** How journals end: what an interrupted purge left half done is mended, and a journal that is done is closed, and goes a day later. */
 
 import { dirname } from "../driver.js";
-import { isPathNotFound } from "../errors.js";
+import { failureOf } from "../remover.js";
 import type { Run } from "../run.js";
 import type { AsideStore } from "./asideStore.js";
+import { isThere, removeFile, writeIfAbsent } from "./files.js";
 import type { Journal } from "./journal.js";
 import { pruneAside } from "./pruneAside.js";
-import { isThere, writeLink } from "./putBack.js";
 
 /** A purged journal stays for a day: a sleeper's late move is then still somebody's. */
 export const KEEP_PURGED_MS = 86_400_000;
@@ -22,7 +22,7 @@ export async function recoverLinks(run: Run, aside: AsideStore): Promise<void> {
       const [place = ""] = run.registry.blobFootprint(link.digest).files;
       if (!(await isThere(run.driver, place))) continue;
       await run.mayChange();
-      await writeLink(run.driver, link);
+      await writeIfAbsent(run.driver, link.path, link.target);
     }
   }
 }
@@ -50,31 +50,25 @@ export async function closeJournals(run: Run, aside: AsideStore, busy: ReadonlyS
   for (const journal of aside.journals.values()) {
     if (journal.purgedAt === undefined || busy.has(journal.runId)) continue;
     if (journal.damage !== undefined || !(run.storageNow() - lastUseOf(run, journal) > KEEP_PURGED_MS)) continue;
-    await run.mayChange();
-    await journal.remove();
+    await takeAway(run, aside.runDirectory(journal.runId), () => journal.remove());
   }
   await endJournals(run, aside, busy);
-  for (const journal of aside.leftovers) {
-    await run.mayChange();
-    await journal.remove();
-  }
+  for (const journal of aside.leftovers) await takeAway(run, aside.runDirectory(journal.runId), () => journal.remove());
   // Whoever left these held the lock that is ours now.
   for (const runId of aside.partsOf) {
     if (runId === run.ledger.runId) continue;
-    await run.mayChange();
     await removeIfThere(run, aside.partsDirectory(runId));
   }
   for (const path of aside.temporaries) {
-    await run.mayChange();
     await removeIfThere(run, path);
     await pruneAside(run.driver, [dirname(path)], aside.directory);
   }
   for (const note of aside.notes) {
     if (note.time > run.storageNow() - Math.max(run.settings.gracePeriodMs, KEEP_PURGED_MS)) continue;
-    await run.mayChange();
     await removeIfThere(run, note.path);
     await pruneAside(run.driver, [dirname(note.path)], aside.directory);
   }
+  await pruneAside(run.driver, aside.emptied, aside.directory);
 }
 
 /** Says in journals that they are done; takes nothing away. */
@@ -91,10 +85,17 @@ function lastUseOf({ settings }: Run, { purgedAt = Number.NaN, settledAt = Numbe
   return Math.max(purgedAt, settledAt + settings.quarantineMs);
 }
 
-async function removeIfThere(run: Run, path: string): Promise<void> {
+function removeIfThere(run: Run, path: string): Promise<void> {
+  return takeAway(run, path, () => removeFile(run.driver, path));
+}
+
+/** Of what is of no use any more, and was only not taken away, a run whose work is done does not fail. */
+async function takeAway(run: Run, path: string, work: () => Promise<void>): Promise<void> {
+  await run.mayChange();
   try {
-    await run.driver.delete(path);
+    await work();
   } catch (error) {
-    if (!isPathNotFound(error)) throw error;
+    run.signal.throwIfAborted();
+    run.ledger.addFailure(failureOf(path, error));
   }
 }

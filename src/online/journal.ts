@@ -9,6 +9,7 @@ import { isObject, isPathNotFound } from "../errors.js";
 import { slicesOf } from "../internal/mapAll.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
+import { removeFile } from "./files.js";
 import { pruneAside } from "./pruneAside.js";
 
 /** A blob whose data is moved aside. */
@@ -157,11 +158,7 @@ export class Journal {
    */
   async remove(): Promise<void> {
     for (let number = 0; number < this.next; number++) {
-      try {
-        await this.driver.delete(this.pathOf(number));
-      } catch (error) {
-        if (!isPathNotFound(error)) throw error;
-      }
+      await removeFile(this.driver, this.pathOf(number));
     }
     this.next = 0;
     await pruneAside(this.driver, [this.directory], dirname(dirname(this.directory)));
@@ -208,9 +205,9 @@ async function objectNumbers(driver: StorageDriver, directory: string, options: 
   const numbers: number[] = [];
   try {
     for await (const page of driver.list(directory, options)) {
-      for (const { path } of page) {
+      for (const { path, isDirectory } of page) {
         const match = OBJECT.exec(path.slice(directory.length + 1));
-        if (match !== null) numbers.push(Number(match[1]));
+        if (match !== null && !isDirectory) numbers.push(Number(match[1]));
       }
     }
   } catch (error) {

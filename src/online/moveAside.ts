@@ -4,22 +4,26 @@
  * No revision link, tag index entry or current link is touched.
  */
 
-import type { StorageDriver } from "../driver.js";
+import type { Failure } from "../driver.js";
 import { codeOf, isPathNotFound, messageOf } from "../errors.js";
 import { mapAll } from "../internal/mapAll.js";
 import { NumberSet } from "../internal/numberMap.js";
 import { TaskQueue } from "../internal/taskQueue.js";
+import type { Footprint } from "../namespace.js";
 import type { DeletedItem } from "../options.js";
 import { parentsFirst } from "../parentsFirst.js";
 import type { Plan, RepositoryPlan } from "../plan.js";
+import { failureOf, type RemovalOptions } from "../remover.js";
 import { countItem } from "../report.js";
 import type { Run } from "../run.js";
 import { spareItems } from "../sweepItems.js";
 import { tellDeleted } from "../tellDeleted.js";
+import { Vacuum } from "../vacuum.js";
 import type { AsideStore } from "./asideStore.js";
 import { inBatches } from "./batches.js";
+import { isGone, isSameWriting, isThere, isWhollyAt, timeOf } from "./files.js";
 import type { Journal, JournalBlob, JournalLink } from "./journal.js";
-import { countAside, isThere, isWhollyAt } from "./putBack.js";
+import { countAside } from "./putBack.js";
 
 /** Puts the plan aside. */
 export async function moveAside(run: Run, aside: AsideStore, plan: Plan): Promise<Journal> {
@@ -215,71 +219,48 @@ async function moveBlob(
   return undefined;
 }
 
-/** Whether nothing is at a path, as far as anybody can say. */
-async function isGone(driver: StorageDriver, path: string): Promise<boolean> {
-  try {
-    return !(await isThere(driver, path));
-  } catch {
-    return false;
-  }
-}
-
+/** Removes links that are still as they were seen, unless the registry in this process has just promised them. */
 async function removeLayerLinks(run: Run, links: readonly JournalLink[]): Promise<void> {
-  const gone = await mapAll(links, async (link): Promise<DeletedItem | undefined> => {
-    const outcome = { isGone: false };
-    try {
-      const isTried = await run.unlessPromised(link.digest, async () => {
-        outcome.isGone = (await removeIfSame(run.driver, link)) !== "changed";
-      });
+  const gone: JournalLink[] = [];
+  if (run.settings.barrier === undefined) await takeLinks(run, links, gone);
+  else {
+    await mapAll(links, async (link) => {
+      const isTried = await run.unlessPromised(link.digest, () => takeLinks(run, [link], gone));
       if (!isTried) spareItems(run, "layerLink");
-    } catch (error) {
-      // By a call whose answer was lost, it is gone all the same.
-      outcome.isGone = await isGone(run.settlingDriver, link.path);
-      if (!outcome.isGone) {
-        run.signal.throwIfAborted();
-        run.ledger.addFailure({ path: link.path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });
-      }
-    }
-    if (!outcome.isGone) return undefined;
-    run.ledger.deleted.layerLinks++;
-    return { kind: "layerLink", path: link.path, repository: link.repository, digest: link.digest, how: "deleted" };
-  });
+    });
+  }
+  run.ledger.deleted.layerLinks += gone.length;
   await tellDeleted(
     run,
-    gone.filter((item) => item !== undefined),
+    gone.map(({ path, repository, digest }) => ({ kind: "layerLink", path, repository, digest, how: "deleted" })),
   );
+  run.signal.throwIfAborted();
 }
 
-/** Removes a link if it is still the one that was seen. */
-export async function removeIfSame(
-  driver: Pick<StorageDriver, "stat" | "delete">,
-  link: JournalLink,
-): Promise<"removed" | "absent" | "changed"> {
-  const time = await timeOf(driver, link.path);
-  if (time === undefined) return "absent";
-  if (!isSameWriting(time, link.time)) return "changed";
-  try {
-    await driver.delete(link.path);
-    return "removed";
-  } catch (error) {
-    // It was there a moment ago: a removal that was sent twice says so, too.
-    if (isPathNotFound(error)) return "removed";
-    throw error;
-  }
-}
-
-/** Some stores tell a time in whole seconds to whoever looks at one file, and in milliseconds in a listing, or the other way round. */
-function isSameWriting(a: number, b: number): boolean {
-  const toSeconds = (time: number) => Math.floor(time / 1000) * 1000;
-  return a === b || a === toSeconds(b) || b === toSeconds(a);
-}
-
-/** When a file was written: milliseconds since 1970, NaN where unknown; undefined where it is not there. */
-async function timeOf(driver: Pick<StorageDriver, "stat">, path: string): Promise<number | undefined> {
-  try {
-    return (await driver.stat(path)).modTime?.getTime() ?? Number.NaN;
-  } catch (error) {
-    if (isPathNotFound(error)) return undefined;
-    throw error;
-  }
+/** Takes those that are still as they were seen; `gone` is told of what is gone, also where an abort cuts it short. */
+async function takeLinks(run: Run, links: readonly JournalLink[], gone: JournalLink[]): Promise<void> {
+  const fail = (failure: Failure) => {
+    if (!run.signal.aborted) run.ledger.addFailure(failure);
+  };
+  const same: { readonly link: JournalLink; readonly footprint: Footprint }[] = [];
+  await mapAll(links, async (link) => {
+    try {
+      const time = await timeOf(run.driver, link.path);
+      if (time === undefined) gone.push(link);
+      else if (isSameWriting(time, link.time)) same.push({ link, footprint: { files: [link.path] } });
+    } catch (error) {
+      fail(failureOf(link.path, error));
+    }
+  });
+  const options: RemovalOptions<(typeof same)[number]> = {
+    onBatch: async (removed, failed) => {
+      for (const { link } of removed) gone.push(link);
+      for (const [{ link }, failure] of failed) {
+        // By a call whose answer was lost, it is gone all the same.
+        if (await isGone(run.settlingDriver, link.path)) gone.push(link);
+        else fail(failure);
+      }
+    },
+  };
+  await new Vacuum(run.driver, { concurrency: run.settings.concurrency, logger: run.log }).removeAll(same, options);
 }

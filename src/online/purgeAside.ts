@@ -21,17 +21,20 @@ import { tellDeleted } from "../tellDeleted.js";
 import { Vacuum } from "../vacuum.js";
 import type { AsideCopy, AsideStore } from "./asideStore.js";
 import { KEEP_PURGED_MS } from "./closeJournals.js";
+import { isThere } from "./files.js";
 import type { Journal } from "./journal.js";
-import { countAside, isCounted, isInPlace, isThere, putBackBlobs } from "./putBack.js";
+import { countAside, isCounted, isInPlace, putBackBlobs } from "./putBack.js";
 import { dyingManifests, unlinkManifests } from "./unlinkManifests.js";
 
-/** Runs whose quarantine is over: settled long enough ago, by the storage's clock. */
+/** Runs whose quarantine is over: settled long enough ago, by the storage's clock. Of this very run only where there is to be none. */
 export function purgeable(run: Run, aside: AsideStore): Journal[] {
   const journals = [...aside.journals.values()];
   // Of a journal that can't be read nobody knows what it took: then nothing at all goes.
   if (journals.some((journal) => journal.damage !== undefined)) return [];
-  const limit = run.storageNow() - run.settings.quarantineMs;
-  return journals.filter(({ settledAt }) => settledAt !== undefined && settledAt <= limit);
+  const { quarantineMs } = run.settings;
+  const limit = run.storageNow() - quarantineMs;
+  const isMeant = ({ runId }: Journal) => runId !== run.ledger.runId || quarantineMs === 0;
+  return journals.filter((journal) => isMeant(journal) && journal.settledAt !== undefined && journal.settledAt <= limit);
 }
 
 /**

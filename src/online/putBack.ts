@@ -1,7 +1,7 @@
 /** Putting back: data that something needs after all, and links that a run took. Nothing is written over, and nothing rotten goes back. */
 
 import { dirname, type StorageDriver } from "../driver.js";
-import { codeOf, isPathNotFound, messageOf, UnsupportedError } from "../errors.js";
+import { isPathNotFound, messageOf, UnsupportedError } from "../errors.js";
 import { TaskQueue } from "../internal/taskQueue.js";
 import type { RegistryLook } from "../look.js";
 import type { AsideCounts } from "../report.js";
@@ -9,34 +9,59 @@ import type { RepositoryLook } from "../repositoryLook.js";
 import type { Run } from "../run.js";
 import type { AsideCopy, TakenLink } from "./asideStore.js";
 import { inBatches } from "./batches.js";
-import type { JournalLink } from "./journal.js";
+import { isReadable, isThere, isWhollyAt, writeIfAbsent } from "./files.js";
 import { pruneAside } from "./pruneAside.js";
 
 export type PutBackOutcome = "back" | "there" | "gone" | "rotten";
 
 /** Brings everything back that a look found to be needed: data first, then the layer links of what is kept. */
 export async function putBackNeeded(run: Run, found: RegistryLook): Promise<void> {
-  const { aside } = run;
-  if (aside === undefined) return;
-  await putBackBlobs(run);
-  await putBackLinks(run, found.looks);
+  const attempts = new Attempts(run);
+  await attempts.at("what is needed", () => putBackBlobs(run));
+  await attempts.at("links that are needed", () => putBackLinks(run, found.looks));
+  attempts.end();
 }
 
 /** Writes the layer links anew that runs took and that what these repositories keep needs. */
 export async function putBackLinks(run: Run, looks: readonly RepositoryLook[]): Promise<void> {
   const { aside } = run;
   if (aside === undefined) return;
+  const attempts = new Attempts(run);
   for (const look of looks) {
     for (const taken of aside.layerLinksTakenFrom(look.repository.name)) {
-      if (look.needsLayer(run.digests.add(taken.link.digest)) && (await isStored(run, run.digests.add(taken.link.target))))
-        await writeTaken(run, run.driver, taken);
+      await attempts.at(taken.link.path, async () => {
+        if (look.needsLayer(run.digests.add(taken.link.digest)) && (await isStored(run, run.digests.add(taken.link.target))))
+          await writeTaken(run, run.driver, taken);
+      });
     }
+  }
+  attempts.end();
+}
+
+/** What can't be put back now must not keep the rest from its place: all is tried, and then the first failure is thrown. */
+class Attempts {
+  private readonly errors: unknown[] = [];
+
+  constructor(private readonly run: Run) {}
+
+  async at(path: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.run.signal.throwIfAborted();
+      this.errors.push(error);
+      this.run.log.error(`could not put back ${path}: ${messageOf(error)}`, { error });
+    }
+  }
+
+  end(): void {
+    for (const error of this.errors) throw error;
   }
 }
 
 /** Writes a layer link anew that a run took; what is there again was not deleted. */
 async function writeTaken(run: Run, driver: StorageDriver, { runId, link }: TakenLink): Promise<void> {
-  const isBack = await writeLink(driver, link);
+  const isBack = await writeIfAbsent(driver, link.path, link.target);
   if (isBack && runId === run.ledger.runId) run.ledger.deleted.layerLinks--;
 }
 
@@ -49,20 +74,23 @@ export async function putBackBlobs(run: Run, isAgain = false): Promise<void> {
   const { aside } = run;
   if (aside === undefined) return;
   const kept = [...aside.copies].filter(([number]) => run.marks.isKept(number));
+  const attempts = new Attempts(run);
   const queue = new TaskQueue(run.settings.concurrency);
   await inBatches(run, kept, async (some) => {
     const emptied: string[] = [];
-    await queue.forEach(some, async ([number, copies]) => {
-      for (const copy of [...copies]) {
+    const bringBack = async (number: number, copies: readonly AsideCopy[]) => {
+      for (const copy of copies) {
         const outcome = await putBack(run, run.driver, number, copy);
         const wasBack = isAgain && outcome === "there" && !(await isThere(run.driver, copy.path));
         if (outcome === "back" || wasBack) countBack(run, copy);
         if (outcome === "back") emptied.push(dirname(copy.path));
         if (outcome === "back" || outcome === "there") return;
       }
-    });
+    };
+    await queue.forEach(some, ([number, copies]) => attempts.at(run.digests.digest(number), () => bringBack(number, [...copies])));
     await pruneAside(run.driver, emptied, aside.directory);
   });
+  attempts.end();
 }
 
 /** Brings one copy back, where nothing is in its place and its bytes are what its digest says. */
@@ -87,7 +115,7 @@ export async function putBack(run: Run, driver: StorageDriver, number: number, c
     if (!(await isWhollyAt(driver, place, copy.path))) {
       // Someone wrote it anew, or another run brought it back, at the same moment.
       if (isPathNotFound(error)) return "gone";
-      if (await isThere(driver, place)) return "there";
+      if (await isReadable(driver, place)) return "there";
       throw error;
     }
   }
@@ -116,19 +144,6 @@ export function countAside(counts: AsideCounts, { size, isManifest }: Pick<Aside
   if (isManifest) counts.manifests += sign;
 }
 
-/** Writes a link anew, where there is none. */
-export async function writeLink(driver: StorageDriver, link: JournalLink): Promise<boolean> {
-  const content = Buffer.from(link.target);
-  try {
-    return (await driver.putContent?.(link.path, content, { ifAbsent: true })) === true;
-  } catch (error) {
-    if (codeOf(error) !== "UNSUPPORTED") throw error;
-  }
-  if (await isThere(driver, link.path)) return false;
-  await driver.putContent?.(link.path, content);
-  return true;
-}
-
 /** Whether a blob's data lies where the registry looks for it. */
 export function isInPlace(run: Run, number: number): Promise<boolean> {
   const [place = ""] = run.registry.blobFootprint(run.digests.digest(number)).files;
@@ -138,25 +153,6 @@ export function isInPlace(run: Run, number: number): Promise<boolean> {
 /** Whether a blob's data is anywhere: a link to what was purged leads nowhere. */
 export function isStored(run: Run, number: number): Promise<boolean> {
   return run.aside?.isAside(number) === true ? Promise.resolve(true) : isInPlace(run, number);
-}
-
-/** Whether a move is done, whatever its answer was. What can't be looked at is not known to be. */
-export async function isWhollyAt(driver: StorageDriver, destination: string, source: string): Promise<boolean> {
-  try {
-    return (await isThere(driver, destination)) && !(await isThere(driver, source));
-  } catch {
-    return false;
-  }
-}
-
-/** Whether a file is there. Whatever else a driver says is an error. */
-export async function isThere(driver: StorageDriver, path: string): Promise<boolean> {
-  try {
-    return !(await driver.stat(path)).isDirectory;
-  } catch (error) {
-    if (isPathNotFound(error)) return false;
-    throw error;
-  }
 }
 
 /**

@@ -9,9 +9,10 @@ import { Run } from "../run.js";
 import type { AsideStore } from "./asideStore.js";
 import { inBatches } from "./batches.js";
 import { endJournals } from "./closeJournals.js";
+import { isThere, writeIfAbsent } from "./files.js";
 import type { Journal, JournalLink } from "./journal.js";
 import { pruneAside } from "./pruneAside.js";
-import { isInPlace, isStored, isThere, putBack, writeLink } from "./putBack.js";
+import { isInPlace, isStored, putBack } from "./putBack.js";
 import { beginSession } from "./session.js";
 
 /** What to bring back; without either everything that is aside. */
@@ -59,6 +60,11 @@ export async function restore(
     await bringBack(run, run.aside, { numbers: new Set(numbers), runId: what.runId, isAll: wanted === undefined }, report);
     // A journal of which nothing is aside any more dooms nothing. What is to be taken away, and when, runs say by their own options.
     if (report.failures.length === 0) await endJournals(run, run.aside);
+    for (const { runId, damage } of run.aside.journals.values()) {
+      if (damage === undefined || (what.runId !== undefined && what.runId !== runId)) continue;
+      const message = `the journal of run ${runId} can't be read: ${damage}. The layer links that it took did not come back`;
+      report.failures.push({ path: run.aside.runDirectory(runId), code: "DAMAGED", message });
+    }
   });
   return report;
 }
@@ -132,7 +138,7 @@ async function bringBack(
     const isUseful = isTaken(link)
       ? isOf(run, link, target.numbers) || (await isStored(run, run.digests.add(link.target)))
       : await isInPlace(run, run.digests.add(link.digest));
-    if (isUseful && (await writeLink(run.driver, link))) report.links++;
+    if (isUseful && (await writeIfAbsent(run.driver, link.path, link.target))) report.links++;
   };
   await inBatches(run, copies, async (some) => {
     for (const each of some) await noting(run, each.copy.path, report.failures, () => putBackOne(each));

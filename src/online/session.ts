@@ -19,7 +19,7 @@ export async function beginSession(run: Run): Promise<void> {
   sayDegree(run);
   if (online === undefined) return;
   if (!run.settings.dryRun && run.driver.putContent !== undefined) {
-    run.storageOffset = await measureOffset(run.driver, run.settlingDriver, run.clock, `${online.lock}.${run.ledger.runId}`);
+    run.storageOffset = await measureOffset(run, online.lock);
     if (!run.settings.readOnly) refuseSkew(run.storageOffset);
     const content = RunLock.contentFor(run.ledger.runId, run.clock.now());
     run.lock = await RunLock.take(run.lockDriver, online.lock, content, run.clock, () => run.storageNow());

@@ -1,26 +1,32 @@
 /** The storage's clock: what is young is told by times that the storage gave, compared with a time that it gives now. */
 
-import type { Clock } from "../clock.js";
-import type { StorageDriver } from "../driver.js";
-import { ClockSkewError } from "../errors.js";
+import { ClockSkewError, DriverError, isPathNotFound } from "../errors.js";
+import type { Run } from "../run.js";
+import { removeFile } from "./files.js";
 
 const MAX_SKEW_MS = 5 * 60_000;
+/** Listings may lag, and a look may be one: so long, twice as long each time, before what was written is looked for again. */
+const FIRST_WAIT_MS = 1000;
+const LONGEST_WAIT_MS = 32_000;
 
 /**
  * How far the storage's clock is ahead of ours (milliseconds; negative: behind), by an object written and looked at; 0 where the
- * store gives no times. The object is taken away by `settlingDriver`, which an abort does not stop.
+ * store gives no times. It has one name for all: what a run that died has left, the next one takes away.
+ *
+ * @throws DriverError where what was written is not seen a minute later.
  */
-export async function measureOffset(driver: StorageDriver, settlingDriver: StorageDriver, clock: Clock, probe: string): Promise<number> {
+export async function measureOffset(run: Run, lock: string): Promise<number> {
+  const { clock, driver, settlingDriver } = run;
+  const probe = `${lock}.clock`;
   const before = clock.now();
-  let after = before;
   let modTime: Date | undefined;
+  let after: number;
   try {
-    await driver.putContent?.(probe, Buffer.from("the storage's time"));
-    modTime = (await driver.stat(probe)).modTime;
+    modTime = await timeOfWriting(run, probe);
     after = clock.now();
-    await driver.delete(probe);
+    await removeFile(driver, probe);
   } catch (error) {
-    await settlingDriver.delete(probe).catch(() => undefined);
+    await removeFile(settlingDriver, probe).catch(() => undefined);
     throw error;
   }
   if (modTime === undefined) return 0;
@@ -28,6 +34,27 @@ export async function measureOffset(driver: StorageDriver, settlingDriver: Stora
   // Within the time that it took nothing can be told apart.
   if (time >= before && time <= after) return 0;
   return time < before ? time - before : time - after;
+}
+
+async function timeOfWriting({ clock, driver, signal }: Run, probe: string): Promise<Date | undefined> {
+  for (let wait = FIRST_WAIT_MS; ; wait *= 2) {
+    await driver.putContent?.(probe, Buffer.from("the storage's time"));
+    try {
+      return (await driver.stat(probe)).modTime;
+    } catch (error) {
+      if (!isPathNotFound(error)) throw error;
+      // Or another run, which measures at the same moment, has taken it away.
+      if (wait > LONGEST_WAIT_MS) throw notSeen(driver.name, probe, error);
+      await clock.sleep(wait, signal);
+    }
+  }
+}
+
+function notSeen(driverName: string, path: string, cause: unknown): DriverError {
+  return new DriverError(
+    `${driverName}: ${path} was written, and is not seen a minute later: nothing was deleted. Do the storage's listings lag that much? Then drainMs must be longer than they do`,
+    { driverName, path, cause },
+  );
 }
 
 /** @throws ClockSkewError */

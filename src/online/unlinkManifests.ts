@@ -3,20 +3,18 @@
  * that the journal names, and a look whether the manifest is back. What is not gone for good is as it was.
  */
 
-import type { StorageDriver } from "../driver.js";
-import { codeOf, messageOf } from "../errors.js";
 import { addTo } from "../internal/addTo.js";
 import { mapAll } from "../internal/mapAll.js";
 import type { DeletedItem } from "../options.js";
 import { parentsFirst } from "../parentsFirst.js";
+import { failureOf } from "../remover.js";
 import { countItem, type SweepCounts } from "../report.js";
 import type { RepositoryLook } from "../repositoryLook.js";
 import type { Run } from "../run.js";
 import { tellDeleted } from "../tellDeleted.js";
 import { inBatches } from "./batches.js";
+import { isReadable, isSameWriting, isThere, removeFile, timeOf, writeIfAbsent } from "./files.js";
 import type { Journal, JournalLink } from "./journal.js";
-import { removeIfSame } from "./moveAside.js";
-import { isThere, writeLink } from "./putBack.js";
 
 /** A revision link that is to go, and what goes before it: tag index entries and signatures. */
 export interface DyingManifest {
@@ -100,8 +98,7 @@ async function unlinkManifest(
   const { removed, unsure, isLeft } = await unlinkInTurn(run, [...parts, revision], unlinking);
   const [place = ""] = run.registry.blobFootprint(revision.digest).files;
   const isGone = !isLeft && (await isKnownAbsent(run, place));
-  // A removal that failed may have been done all the same.
-  if (unsure !== undefined) await isWrittenAnew(run, unsure);
+  if (unsure !== undefined) await mendUnsure(run, unsure);
   for (const link of removed) {
     if (!isGone && (await isWrittenAnew(run, link))) continue;
     if (link.kind === "signature") continue;
@@ -114,7 +111,7 @@ async function unlinkManifest(
 /** Where nobody can look, the manifest may be back. */
 async function isKnownAbsent(run: Run, path: string): Promise<boolean> {
   try {
-    return !(await isThere(run.settlingDriver, path));
+    return !(await isReadable(run.settlingDriver, path));
   } catch (error) {
     noteFailure(run, path, error);
     return false;
@@ -122,7 +119,7 @@ async function isKnownAbsent(run: Run, path: string): Promise<boolean> {
 }
 
 function noteFailure(run: Run, path: string, error: unknown): void {
-  if (!run.signal.aborted) run.ledger.addFailure({ path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });
+  if (!run.signal.aborted) run.ledger.addFailure(failureOf(path, error));
 }
 
 /** Removes links until one is left: those that were removed, the last first. */
@@ -143,19 +140,26 @@ async function unlinkInTurn(
 
 /** `unsure`: the removal failed; `failed`: it was not even tried, and whoever has removed the link meant to. */
 async function unlink(run: Run, link: JournalLink): Promise<"removed" | "absent" | "changed" | "failed" | "unsure"> {
-  const removal = { isTried: false };
-  const driver: Pick<StorageDriver, "stat" | "delete"> = {
-    stat: (path) => run.driver.stat(path),
-    delete: (path) => {
-      removal.isTried = true;
-      return run.driver.delete(path);
-    },
-  };
+  let isTried = false;
   try {
-    return await removeIfSame(driver, link);
+    const time = await timeOf(run.driver, link.path);
+    if (time === undefined) return "absent";
+    if (!isSameWriting(time, link.time)) return "changed";
+    isTried = true;
+    await removeFile(run.driver, link.path);
+    return "removed";
   } catch (error) {
     noteFailure(run, link.path, error);
-    return removal.isTried ? "unsure" : "failed";
+    return isTried ? "unsure" : "failed";
+  }
+}
+
+/** A removal that failed may have been done all the same; where it was not, nothing need be writable. */
+async function mendUnsure(run: Run, link: JournalLink): Promise<void> {
+  try {
+    await isWrittenAnew(run, link);
+  } catch (error) {
+    if (!(await isThere(run.settlingDriver, link.path))) throw error;
   }
 }
 
@@ -163,6 +167,6 @@ async function unlink(run: Run, link: JournalLink): Promise<"removed" | "absent"
 async function isWrittenAnew(run: Run, link: JournalLink): Promise<boolean> {
   const isOfTag = link.kind === "tagIndexEntry";
   if (isOfTag && (link.current === undefined || !(await isThere(run.settlingDriver, link.current)))) return false;
-  await writeLink(run.settlingDriver, link);
+  await writeIfAbsent(run.settlingDriver, link.path, link.target);
   return true;
 }

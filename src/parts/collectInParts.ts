@@ -175,8 +175,7 @@ async function beginPlan(run: Run, about: Omit<RunPlan, "storageOffset" | "lock"
 async function refuseOwnSkew(run: Run): Promise<number> {
   const { dryRun, readOnly } = run.settings;
   if (dryRun) return 0;
-  const probe = `${run.registry.online?.lock ?? ""}.${run.ledger.runId}`;
-  const offset = await measureOffset(run.driver, run.settlingDriver, run.clock, probe);
+  const offset = await measureOffset(run, run.registry.online?.lock ?? "");
   if (!readOnly) refuseSkew(offset);
   return offset;
 }

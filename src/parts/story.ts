@@ -5,7 +5,7 @@
  */
 
 import { sayPlan } from "../accounts.js";
-import { refuseDamage, refuseEmptyMark, refuseRatio } from "../guards.js";
+import { refuseDamage, refuseEmptyMark, refuseRatio, refuseUnknowable } from "../guards.js";
 import { addCounts, noCounts } from "../report.js";
 import { goOnInterrupted, quarantine, settleAndPurge } from "./afterwards.js";
 import type { Lead } from "./lead.js";
@@ -32,10 +32,11 @@ export async function collectParts(lead: Lead): Promise<void> {
   const found = await lookInParts(lead, { name: "mark", aside, earlier: undefined, states: ["inventory"], candidates: "present" });
   // What is known to be needed goes back, whatever is refused then.
   aside = await putBackInParts(lead, found);
-  refuseDamage(run);
+  refuseUnknowable(run);
 
   // What nothing keeps is to go, unless that is too much to be true.
   let plan = await makePlan(lead, found);
+  refuseDamage(run);
   refuseEmptyMark(run, found.counts.repositories, found.sums.present);
   refuseRatio(run, found.sums.present);
 

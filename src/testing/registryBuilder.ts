@@ -131,7 +131,7 @@ export class RegistryBuilder {
     mediaType?: string,
     options: PushOptions = {},
   ): Promise<BuiltManifest> {
-    if (options.layerLinks !== false) for (const { digest } of layers) await this.layerLink(repository, digest);
+    if (options.layerLinks !== false) await this.layerLinks(repository, layers);
     const blob = await this.blob(typeof document === "string" ? document : JSON.stringify(document));
     const manifest = { ...blob, mediaType, layers };
     await this.place(repository, manifest, options);
@@ -157,12 +157,20 @@ export class RegistryBuilder {
     return this.file(this.paths.layerLink(repository, digest), target);
   }
 
+  /** A link for each of what was uploaded; of what lies under another digest than it is described by, a link for each of both. */
+  private async layerLinks(repository: string, layers: readonly (Descriptor & { readonly bytes?: Uint8Array })[]): Promise<void> {
+    for (const { digest, bytes } of layers) {
+      const stored = bytes === undefined ? digest : digestOf(bytes);
+      await this.layerLink(repository, digest, stored);
+      if (stored !== digest) await this.layerLink(repository, stored);
+    }
+  }
+
   /** A layer that was uploaded under its sha512 digest: it lies under sha256, with a link for each. Described by its sha512 digest. */
   async sha512Layer(repository: string, name: string): Promise<BuiltBlob> {
     const stored = await this.layer(name);
     const digest = digestOf(stored.bytes, "sha512");
-    await this.layerLink(repository, digest, stored.digest);
-    await this.layerLink(repository, stored.digest);
+    await this.layerLinks(repository, [{ ...stored, digest }]);
     return { ...stored, digest };
   }
 

@@ -185,36 +185,41 @@ describe("at a bad moment", () => {
     expect((await world.files()).has(link)).toBe(false);
   });
 
-  test("an abort waits for the removals of layer links that are under way, and has all of them written anew", async () => {
-    const contents = ["one", "two", "three", "four"];
-    const manifest = image(...contents.map(digestOf));
-    const world = await oldWorld((put) => push(put, "r", manifest, contents));
-    const before = await world.files();
-    const controller = new AbortController();
-    const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-    let [removals, isMoving] = [0, false];
-    const driver = changed(world.driver, {
-      stat: async (path, options) => {
-        // One is cut off while others are being removed.
-        if (isMoving && path === layer("r", digestOf("four"))) await later(20);
-        return world.driver.stat(path, options);
-      },
-      move: async (...paths) => {
-        isMoving = true;
-        await world.driver.move(...paths);
-      },
-      delete: async (path, options) => {
-        if (!path.includes("/_layers/")) return world.driver.delete(path, options);
+  test.each(["one by one", "together"])(
+    "an abort waits for removals of layer links under way, and has all written anew: %s",
+    async (how) => {
+      const contents = ["one", "two", "three", "four"];
+      const manifest = image(...contents.map(digestOf));
+      const world = await oldWorld((put) => push(put, "r", manifest, contents));
+      const before = await world.files();
+      const controller = new AbortController();
+      const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+      let removals = 0;
+      const slowly = async (paths: readonly string[]) => {
+        if (!paths.some((path) => path.includes("/_layers/"))) return;
         if (removals++ === 0) setTimeout(() => controller.abort(new Error("stop")), 2);
         await later(200);
-        return world.driver.delete(path);
-      },
-    });
-    const run = markAndSweep({ clock: world.clock, signal: controller.signal }, driver, openRegistry(driver), { removeUntagged: true });
-    await expect(run).rejects.toThrow("stop");
-    expect(removals).toBeGreaterThan(0);
-    expect(await world.files()).toEqual(before);
-  });
+      };
+      const many: StorageDriver["deleteFiles"] = async (paths) => {
+        await slowly(paths);
+        return world.driver.deleteFiles(paths);
+      };
+      const driver = changed(
+        world.driver as StorageDriver,
+        {
+          delete: async (path) => {
+            await slowly([path]);
+            await world.driver.delete(path);
+          },
+          deleteFiles: how === "together" ? many : undefined,
+        } as Partial<StorageDriver>,
+      );
+      const run = markAndSweep({ clock: world.clock, signal: controller.signal }, driver, openRegistry(driver), { removeUntagged: true });
+      await expect(run).rejects.toThrow("stop");
+      expect(removals).toBe(how === "together" ? 1 : 4);
+      expect(await world.files()).toEqual(before);
+    },
+  );
 
   test("a manifest that is pushed again after its purge died gets its signatures back", async () => {
     const world = await oldSchema1();

@@ -316,6 +316,27 @@ describe("the write barrier", () => {
     await barrier.protect(X);
   });
 
+  test("protects from when nothing is under way any more, however long that took", async () => {
+    const X = digestOf("x");
+    let now = 0;
+    const barrier = createWriteBarrier({ now: () => now });
+    const ends: (() => void)[] = [];
+    const removal = () => barrier.removing(X, () => new Promise((resolve) => ends.push(resolve)));
+    const first = removal();
+    const promise = barrier.protect(X, { forMs: 10 });
+    const second = removal();
+    now = 1000;
+    ends[0]?.();
+    await promise;
+    expect([await first, await second, ends.length]).toEqual([true, false, 1]);
+    now = 1009;
+    expect(await removal()).toBe(false);
+    now = 1010;
+    const third = removal();
+    ends[1]?.();
+    expect(await third).toBe(true);
+  });
+
   test("what is no digest, or no time, is refused: nothing would be protected", async () => {
     const barrier = createWriteBarrier();
     const digest = digestOf("x");

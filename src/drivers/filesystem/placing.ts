@@ -14,6 +14,8 @@ import type { Root } from "./root.js";
 /** How a file system says that it has no second names for a file, or not for this one. */
 const NO_LINKS: ReadonlySet<string | undefined> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"]);
 
+const UNFINISHED = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
+
 const mayGive = process.geteuid?.() === 0;
 
 /** Writes a file, whole; whether it did: with `ifAbsent` not where something is. */
@@ -89,7 +91,8 @@ async function place(from: string, to: string, stats: Stats): Promise<boolean> {
 }
 
 async function copy(from: string, to: string, { atime, mtime, uid, gid }: Stats): Promise<void> {
-  const temporary = temporaryIn(dirname(to));
+  await removeUnfinished(to);
+  const temporary = temporaryIn(dirname(to), `${basename(to)}.`);
   try {
     await fs.copyFile(from, temporary, constants.COPYFILE_EXCL);
     await give(temporary, { uid, gid });
@@ -165,8 +168,16 @@ async function remove(temporary: string): Promise<void> {
   }
 }
 
-function temporaryIn(directory: string): string {
-  return join(directory, `.${randomUUID()}.tmp`);
+function temporaryIn(directory: string, name = ""): string {
+  return join(directory, `.${name}${randomUUID()}.tmp`);
+}
+
+/** What was left of a copy to this place, which may be large, by somebody who was killed: nobody else comes by there. */
+async function removeUnfinished(file: string): Promise<void> {
+  const prefix = `.${basename(file)}.`;
+  for (const name of await fs.readdir(dirname(file))) {
+    if (name.startsWith(prefix) && UNFINISHED.test(name.slice(prefix.length))) await remove(join(dirname(file), name));
+  }
 }
 
 /** That something can't be made does not say that something is not there: Node says `ENOENT` of a full disk, too. */

@@ -41,9 +41,15 @@ export function failureOf(error: unknown, now: number): S3Failure {
     code: text ?? "Unknown",
     status: $metadata?.httpStatusCode ?? $response?.statusCode ?? 0,
     message: typeof message === "string" ? message : "",
-    retryAfterMs: retryAfterMs(headers["retry-after"], now),
+    retryAfterMs: retryAfterMs(headers["retry-after"], dateOr(headers["date"], now)),
     region: headers["x-amz-bucket-region"],
   };
+}
+
+/** When the store answered, by its own clock: ours may be another. */
+function dateOr(header: string | undefined, now: number): number {
+  const date = Date.parse(header ?? "");
+  return Number.isNaN(date) ? now : date;
 }
 
 /** Seconds, or a date. */

@@ -75,8 +75,10 @@ export class Requests {
       }
       // It is a budget for further tries: the first may have taken all of it to time out. Waiting for one's turn is none.
       if (tries > 1) spent += result.inFlightMs;
-      const wait = kindOf(failure) === "final" ? Number.POSITIVE_INFINITY : waitBefore(tries, failure);
-      if (spent + wait > this.budgetMs) return this.giveUp(operation, sending, failure, error, tries);
+      const left = this.budgetMs - spent;
+      // Whoever is asked for more patience than there is left asks again before it is gone.
+      const wait = failure.retryAfterMs === undefined ? waitBefore(tries, failure) : Math.min(left, waitBefore(tries, failure));
+      if (kindOf(failure) === "final" || left <= 0 || wait > left) return this.giveUp(operation, sending, failure, error, tries);
       await this.clock.sleep(wait, sending.signal);
       spent += wait;
     }

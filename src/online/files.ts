@@ -1,0 +1,82 @@
+/** Single files that an online run looks at, writes and takes away. Three answers to each look: there, not there, could not look. */
+
+import type { StorageDriver } from "../driver.js";
+import { codeOf, isPathNotFound } from "../errors.js";
+import { readBounded } from "../internal/readBounded.js";
+
+/** Whether a file is there. Whatever else a driver says is an error. */
+export async function isThere(driver: Pick<StorageDriver, "stat">, path: string): Promise<boolean> {
+  try {
+    return !(await driver.stat(path)).isDirectory;
+  } catch (error) {
+    if (isPathNotFound(error)) return false;
+    throw error;
+  }
+}
+
+/** The same by reading it: where listings lag, and a look is one, a read still tells what was just written. */
+export async function isReadable(driver: StorageDriver, path: string): Promise<boolean> {
+  try {
+    await readBounded(driver, path, { maxBytes: 0 });
+    return true;
+  } catch (error) {
+    if (isPathNotFound(error)) return false;
+    throw error;
+  }
+}
+
+/** Whether nothing is at a path, as far as anybody can say. */
+export async function isGone(driver: StorageDriver, path: string): Promise<boolean> {
+  try {
+    return !(await isThere(driver, path));
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a move is done, whatever its answer was. What can't be looked at is not known to be. */
+export async function isWhollyAt(driver: StorageDriver, destination: string, source: string): Promise<boolean> {
+  try {
+    return (await isThere(driver, destination)) && !(await isThere(driver, source));
+  } catch {
+    return false;
+  }
+}
+
+/** When a file was written: milliseconds since 1970, NaN where unknown; undefined where it is not there. */
+export async function timeOf(driver: Pick<StorageDriver, "stat">, path: string): Promise<number | undefined> {
+  try {
+    return (await driver.stat(path)).modTime?.getTime() ?? Number.NaN;
+  } catch (error) {
+    if (isPathNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Some stores tell a time in whole seconds to whoever looks at one file, and in milliseconds in a listing, or the other way round. */
+export function isSameWriting(a: number, b: number): boolean {
+  const toSeconds = (time: number) => Math.floor(time / 1000) * 1000;
+  return a === b || a === toSeconds(b) || b === toSeconds(a);
+}
+
+/** Takes a file away; that it is gone already is as good. */
+export async function removeFile(driver: Pick<StorageDriver, "delete">, path: string): Promise<void> {
+  try {
+    await driver.delete(path);
+  } catch (error) {
+    if (!isPathNotFound(error)) throw error;
+  }
+}
+
+/** Writes a file where there is none; whether it did. */
+export async function writeIfAbsent(driver: StorageDriver, path: string, content: string): Promise<boolean> {
+  const bytes = Buffer.from(content);
+  try {
+    return (await driver.putContent?.(path, bytes, { ifAbsent: true })) === true;
+  } catch (error) {
+    if (codeOf(error) !== "UNSUPPORTED") throw error;
+  }
+  if (await isThere(driver, path)) return false;
+  await driver.putContent?.(path, bytes);
+  return true;
+}
