@@ -328,6 +328,41 @@ describe("moves", () => {
     expect([...s3.objects.keys()].sort()).toEqual(["x", "y"]);
   });
 
+  describe.each([
+    ["of parts", `"${"0".repeat(32)}-2"`, `"${"1".repeat(32)}-2"`],
+    ["encrypted", `"${"0".repeat(32)}"`, `"${"1".repeat(32)}"`],
+    ["untold", "", ""],
+  ])("a copy whose answer was lost, of an object whose checksum is %s,", (_, theirs, copied) => {
+    const lost = (content: string) => {
+      const { s3, driver } = s3World({ retryBudgetMs: 1000 });
+      s3.put("z", "z");
+      s3.put("a", "a");
+      s3.objects.set("a", { ...s3.objects.get("a")!, etag: theirs });
+      s3.interrupt = ({ operation, key }, truth) => {
+        if (operation !== "CopyObject" || key !== "b" || s3.objects.has("b")) return undefined;
+        truth();
+        s3.put("b", content);
+        s3.objects.set("b", { ...s3.objects.get("b")!, etag: copied });
+        return fault(503, "ServiceUnavailable");
+      };
+      return { s3, driver };
+    };
+
+    test("is known again by its content", async () => {
+      const { s3, driver } = lost("a");
+      await driver.move("/z", "/y");
+      await driver.move("/a", "/b");
+      expect([...s3.objects.keys()].sort()).toEqual(["b", "y"]);
+    });
+
+    test.each(["x", "longer"])("is none where somebody else has written %j there: both stay", async (other) => {
+      const { s3, driver } = lost(other);
+      await driver.move("/z", "/y");
+      await expect(driver.move("/a", "/b")).rejects.toThrow("something is there");
+      expect([...s3.objects.keys()].sort()).toEqual(["a", "b", "y"]);
+    });
+  });
+
   test("above 5 GiB they go in parts", async () => {
     const { s3, driver } = s3World();
     const size = 5 * 1024 ** 3 + 1;

@@ -1,11 +1,13 @@
 /** Moves objects: a copy, and then the source goes. Two requests, where the store can copy on a condition. */
 
+import { createHash } from "node:crypto";
 import { DriverError, PathNotFoundError } from "../../errors.js";
 import { type Copy, type CopyOutcome, copyInParts, copyObject } from "./copying.js";
 import type { Deleter } from "./deleting.js";
 import type { ListedObject } from "./keys.js";
 import { fetchPage } from "./pages.js";
 import { Proof } from "./proof.js";
+import { openStream } from "./reading.js";
 import type { Requests } from "./requests.js";
 
 export interface Move extends Copy {
@@ -63,7 +65,7 @@ export class Mover {
       return;
     }
     // An earlier try may have made the copy, and its answer be lost.
-    if (outcome === "maybeOurs" && there !== undefined && isSame(found, there)) return;
+    if (outcome === "maybeOurs" && there !== undefined && (await this.areSame(found, there, move))) return;
     const why = there === undefined ? `the store says ${outcome}` : "something is there";
     throw cannotMove(move, why);
   }
@@ -74,6 +76,26 @@ export class Mover {
     if ((await this.find(move.destination, move))?.size !== size) throw cannotMove(move, "the store knows its parts no more");
   }
 
+  /** Checksums of objects of parts, or that are encrypted, tell nothing of the content: then both are read. */
+  private async areSame(a: ListedObject, b: ListedObject, move: Move): Promise<boolean> {
+    if (a.size === undefined || a.size !== b.size) return false;
+    if (a.md5 !== undefined && b.md5 !== undefined && Buffer.compare(a.md5, b.md5) === 0) return true;
+    const [one, other] = await Promise.all([this.hashOf(a, move), this.hashOf(b, move)]);
+    return one !== undefined && one === other;
+  }
+
+  private async hashOf({ key, size }: ListedObject, { path, signal }: Move): Promise<string | undefined> {
+    const stream = await openStream(this.requests, { key, path, signal }, 0);
+    if (stream === undefined) return undefined;
+    const hash = createHash("sha256");
+    let bytes = 0;
+    for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+      hash.update(chunk);
+      bytes += chunk.length;
+    }
+    return bytes === size ? hash.digest("hex") : undefined;
+  }
+
   private async find(key: string, { path, signal }: Move): Promise<ListedObject | undefined> {
     const { objects } = await fetchPage(this.requests, { prefix: key, path, signal, maxKeys: 1 });
     return objects[0]?.key === key ? objects[0] : undefined;
@@ -82,8 +104,4 @@ export class Mover {
 
 function cannotMove({ path, to }: Move, why: string): DriverError {
   return new DriverError(`s3: cannot move ${path} to ${to}: ${why}`, { driverName: "s3", path: to });
-}
-
-function isSame(a: ListedObject, b: ListedObject): boolean {
-  return a.size === b.size && a.md5 !== undefined && b.md5 !== undefined && Buffer.compare(a.md5, b.md5) === 0;
 }
