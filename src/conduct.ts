@@ -13,6 +13,7 @@ export function conduct(run: Run, story: (run: Run) => Promise<void>): Promise<G
     try {
       await story(run);
       await closeSession(run);
+      await run.settle();
       return end(run, run.ledger.hasFailures ? "completed-with-failures" : "completed");
     } catch (thrown) {
       const error: unknown = run.signal.aborted ? run.signal.reason : thrown;
@@ -20,8 +21,6 @@ export function conduct(run: Run, story: (run: Run) => Promise<void>): Promise<G
       await closeSession(run);
       attachReport(error, end(run, isRefusal(run, error) ? "refused" : "aborted", error));
       throw error;
-    } finally {
-      await run.settle();
     }
   });
 }

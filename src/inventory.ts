@@ -3,6 +3,7 @@
 import { SHA256_BYTES } from "./digestIndex.js";
 import { sizeIn } from "./internal/driverAnswers.js";
 import { turn } from "./internal/turn.js";
+import { untilAborted } from "./internal/untilAborted.js";
 import { PRESENT } from "./marks.js";
 import type { BlobInfo, LookOptions } from "./namespace.js";
 import type { Run } from "./run.js";
@@ -20,11 +21,12 @@ export async function takeInventory(run: Run): Promise<number> {
     if (time !== undefined) run.times.set(number, time);
     return true;
   };
-  return listBlobs(
+  const listing = listBlobs(
     run,
     (options) => run.registry.packedBlobs(options),
     (page) => (ArrayBuffer.isView(page) ? takePacked(run, page) : page.filter(take).length),
   );
+  return untilAborted(listing, run.signal);
 }
 
 /** How many of these are new. A page is as large as its directory. */

@@ -4,6 +4,7 @@
  */
 
 import { isObject } from "./errors.js";
+import { untilAborted } from "./internal/untilAborted.js";
 import type { Repository } from "./namespace.js";
 import type { Phase } from "./options.js";
 import { type EarlierLook, RepositoryLook, UNSEEN } from "./repositoryLook.js";
@@ -97,7 +98,7 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
     return true;
   };
 
-  await run.repositories.forEach(
+  const looking = run.repositories.forEach(
     repositories,
     async (each) => {
       const repository = await open(each);
@@ -112,12 +113,15 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
     },
     { signal: run.signal },
   );
+  // A namespace that never answers must not keep an aborted run from ending.
+  await untilAborted(looking, run.signal);
   run.looks++;
   run.catalog.forgetMissing();
-  for (const repository of again) {
+  const lookAgain = async (repository: Repository) => {
     const fresh = await asItIsNow(run, repository);
     if (fresh !== undefined) await settleOn(await RepositoryView.read(run, fresh), true);
-  }
+  };
+  for (const repository of again) await untilAborted(lookAgain(repository), run.signal);
   run.progress({ phase, done: counts.repositories, total: counts.repositories }, true);
   return { ...counts, looks, names };
 }

@@ -7,6 +7,7 @@
 import { slicesOf } from "./internal/mapAll.js";
 import type { NumberSet } from "./internal/numberMap.js";
 import { TaskQueue } from "./internal/taskQueue.js";
+import { untilAborted } from "./internal/untilAborted.js";
 import type { LooseLink } from "./looseLinks.js";
 import { emptyReach, mark } from "./mark.js";
 import { ASIDE, DOOMED, isCandidate, isDying, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
@@ -115,7 +116,7 @@ async function planRepositories(run: Run, looks: readonly RepositoryLook[]): Pro
   const plan = async ({ look, i }: { look: RepositoryLook; i: number }) => {
     plans[i] = await planRepository(run, look);
   };
-  await run.repositories.forEach(each, plan, { signal: run.signal });
+  await untilAborted(run.repositories.forEach(each, plan, { signal: run.signal }), run.signal);
   return plans.filter((made) => made !== undefined);
 }
 

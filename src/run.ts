@@ -12,6 +12,7 @@ import { mayVisit } from "./internal/manyAtOnce.js";
 import { mapAll } from "./internal/mapAll.js";
 import { TaskQueue } from "./internal/taskQueue.js";
 import { Turns } from "./internal/turn.js";
+import { withPatience } from "./internal/untilAborted.js";
 import { type Logger, onRejection, safeLogger } from "./logger.js";
 import { ManifestCatalog } from "./manifestCatalog.js";
 import { ManifestReader } from "./manifestReader.js";
@@ -30,6 +31,8 @@ import { Telemetry } from "./telemetry.js";
 import { removingAll } from "./writeBarrier.js";
 
 const PROGRESS_EVERY_MS = 100;
+/** Looks whose driver heeds an abort end at once. */
+const LOOKS_PATIENCE_MS = 1000;
 
 /** Who a run is, of which this process makes a part. */
 export interface RunIdentity {
@@ -257,9 +260,11 @@ export class Run {
     }
   }
 
-  /** Waits until no call of this run is under way any more. */
+  /** Waits until no call of this run is under way any more. A namespace that heeds no abort is not waited for. */
   async settle(): Promise<void> {
-    await Promise.all([this.repositories.idle(), this.manifests.idle(), this.calls.idle()]);
+    const looks = Promise.all([this.repositories.idle(), this.manifests.idle()]);
+    await withPatience(looks, this.signal, LOOKS_PATIENCE_MS).catch(() => undefined);
+    await this.calls.idle();
     this.ctx.signal?.removeEventListener("abort", this.abort);
   }
 

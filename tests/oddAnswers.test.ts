@@ -1,6 +1,15 @@
 /** Answers and things on a store that are not what they should be: none of them may take what is alive, stop a run, or be counted twice. */
 
-import { type FileInfo, type GcOptions, type GcReport, markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
+import {
+  type FileInfo,
+  type GcOptions,
+  type GcReport,
+  markAndSweep,
+  type Namespace,
+  openRegistry,
+  type Repository,
+  type StorageDriver,
+} from "oci-registry-gc";
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
 import { FlatDriver } from "oci-registry-gc/testing";
 import { describe, expect, test } from "vitest";
@@ -274,5 +283,64 @@ test("heal() reads no manifest that an earlier run has read", async () => {
   await inner.delete(blobPath(digestOf(image(digestOf("l0")))));
   expect(await heal({ clock: { ...clock, now: () => MONTH_AGO } }, driver, openRegistry(driver), { referenceCache })).toMatchObject({
     problems: [{ kind: "missing-manifest" }],
+  });
+});
+
+describe("an abort ends a run whose namespace heeds none", () => {
+  const never = () => new Promise<never>(() => undefined);
+  const neverPages = () => ({ [Symbol.asyncIterator]: () => ({ next: never }) });
+  const hanging: Readonly<Record<string, Partial<Repository>>> = {
+    revisions: { revisions: neverPages },
+    tags: { tags: neverPages },
+    layerLinks: { layerLinks: neverPages },
+    readManifest: { readManifest: never },
+    lookAtRevision: { lookAtRevision: never },
+    tagIndexEntries: { tagIndexEntries: neverPages },
+  };
+  const whole: Readonly<Record<string, Partial<Namespace>>> = {
+    guard: { guard: never },
+    blobs: { blobs: neverPages },
+    repositories: { repositories: neverPages },
+  };
+
+  test.each([...Object.keys(whole), ...Object.keys(hanging)])("%s", async (member) => {
+    const store = filesystemStore();
+    await push((path, content) => store.put(path, content), "app", image(digestOf("layer")), ["layer"]);
+    const before = await contentOf(store.driver);
+    const inner = openRegistry(store.driver);
+    const registry: Namespace = {
+      ...inner,
+      async *repositories(options) {
+        for await (const repository of inner.repositories(options)) yield changed(repository, hanging[member] ?? {});
+      },
+      ...whole[member],
+    };
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(new Error("stop")), 100);
+    const run = markAndSweep({ signal: controller.signal }, store.driver, registry, { removeUntagged: true });
+    await expect(run).rejects.toMatchObject({ message: "stop", report: { status: "aborted", deleted: { blobs: 0 } } });
+    expect(await contentOf(store.driver)).toEqual(before);
+  });
+
+  test("and what it put aside goes back", async () => {
+    const store = filesystemStore();
+    await push((path, content) => store.put(path, content), "app", image(digestOf("layer")), ["layer"]);
+    const before = await contentOf(store.driver);
+    const inner = openRegistry(store.driver);
+    let looks = 0;
+    const controller = new AbortController();
+    const registry: Namespace = {
+      ...inner,
+      repositories: (options) => {
+        if (++looks < 3) return inner.repositories(options);
+        setTimeout(() => controller.abort(new Error("stop")), 100);
+        return neverPages();
+      },
+    };
+    const options = { removeUntagged: true, drainMs: 0 };
+    const run = markAndSweep({ signal: controller.signal }, store.driver, registry, options);
+    await expect(run).rejects.toMatchObject({ message: "stop", report: { status: "aborted", restored: { blobs: 2 } } });
+    const after = [...(await contentOf(store.driver))].filter(([path]) => !path.startsWith(`${ROOT}/_gc/`));
+    expect(new Map(after)).toEqual(before);
   });
 });

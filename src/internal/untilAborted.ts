@@ -3,13 +3,13 @@
 /** Who never answers must not keep an aborted run from ending for ever. */
 const PATIENCE_MS = 60_000;
 
-/** Waits for some work, but no longer than a minute after an abort. */
-export async function withPatience<T>(work: Promise<T>, aborted: AbortSignal): Promise<T> {
+/** Waits for some work, but no longer than so many milliseconds, or a minute, after an abort. */
+export async function withPatience<T>(work: Promise<T>, aborted: AbortSignal, ms = PATIENCE_MS): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   let wait: (() => void) | undefined;
   const outlasted = new Promise<never>((_, reject) => {
     wait = () => {
-      timer = setTimeout(() => reject(new Error("no answer within a minute of the abort")), PATIENCE_MS);
+      timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1000} seconds of the abort`)), ms);
     };
     if (aborted.aborted) wait();
     else aborted.addEventListener("abort", wait, { once: true });

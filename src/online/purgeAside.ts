@@ -9,6 +9,7 @@ import { messageOf } from "../errors.js";
 import { refuseDamage } from "../guards.js";
 import { addTo } from "../internal/addTo.js";
 import { mapAll } from "../internal/mapAll.js";
+import { untilAborted } from "../internal/untilAborted.js";
 import { lookAtOne, type RegistryLook } from "../look.js";
 import type { Repository } from "../namespace.js";
 import type { DeletedItem } from "../options.js";
@@ -189,7 +190,7 @@ export async function lookAgainAt(
   for await (const repository of repositories) {
     const revisions = left.get(repository.name);
     if (revisions === undefined) continue;
-    const look = await lookAtOne(run, repository);
+    const look = await untilAborted(lookAtOne(run, repository), run.signal);
     if (look === undefined) continue;
     // Whatever the reason why a link is still there: what its manifest reaches stays.
     await look.keep(revisions);

@@ -2,6 +2,7 @@
 
 import type { StorageDriver } from "../driver.js";
 import { messageOf } from "../errors.js";
+import { untilAborted } from "../internal/untilAborted.js";
 import type { Run } from "../run.js";
 import { AsideStore } from "./asideStore.js";
 import { RunLock } from "./runLock.js";
@@ -14,7 +15,8 @@ import { measureOffset, refuseSkew } from "./storageClock.js";
  */
 export async function beginSession(run: Run): Promise<void> {
   run.signal.throwIfAborted();
-  for (const warning of (await run.registry.guard?.(run.look)) ?? []) run.log.warn(warning);
+  const warnings = await untilAborted(run.registry.guard?.(run.look) ?? Promise.resolve([]), run.signal);
+  for (const warning of warnings) run.log.warn(warning);
   const { online } = run.registry;
   sayDegree(run);
   if (online === undefined) return;
