@@ -158,9 +158,10 @@ function mayGo(run: Run, look: RepositoryLook, [layer, { blob }]: readonly [numb
   return (run.settings.readOnly || run.quarantines) && !run.sharesDirectories && !restorable.has(layer) && !restorable.has(blob);
 }
 
-/** What manifests need that lie aside: restored, they are to be pulled again, and nobody else would write their links anew. */
+/** What manifests need that lie aside: restored, they are to be pulled again, and where nobody writes no journal would tell their links. */
 async function reachOfAside(run: Run, { doomed, view }: RepositoryLook): Promise<NumberSet> {
   const reach = emptyReach();
+  if (!run.settings.readOnly) return reach.digests;
   const aside = [...doomed.keys()].filter((number) => run.marks.has(number, ASIDE) && !run.marks.has(number, PRESENT));
   await mark(view, aside, reach, () => undefined, run.turns);
   return reach.digests;

@@ -43,6 +43,8 @@ export class AsideStore {
   readonly busy = new Set<string>();
   /** What a driver that was killed in the middle of a write or a move has left. */
   readonly temporaries: string[] = [];
+  /** Layer links that this process has tried to remove, and those that count as deleted; undefined where others remove them, too. */
+  takenHere: { readonly tried: Set<JournalLink>; readonly counted: Set<JournalLink> } | undefined;
   /** Directories that were emptied by somebody who died before he took them away. */
   readonly emptied: string[] = [];
   /** What is left of journals whose removal was broken off. */

@@ -35,6 +35,7 @@ export async function moveAside(run: Run, aside: AsideStore, plan: Plan): Promis
   await run.mayChange();
   await journal.write([{ kind: "begun", at: run.storageNow() }, ...blobs, ...links]);
   aside.add(journal);
+  aside.takenHere = { tried: new Set(), counted: new Set() };
 
   const promised = await moveBlobs(run, aside, blobs);
   for (const { kind, target } of links) if (kind !== "layerLink" && kind !== "signature" && promised.has(target)) spareItems(run, kind);
@@ -230,6 +231,7 @@ async function removeLayerLinks(run: Run, links: readonly JournalLink[]): Promis
     });
   }
   run.ledger.deleted.layerLinks += gone.length;
+  for (const link of gone) run.aside?.takenHere?.counted.add(link);
   await tellDeleted(
     run,
     gone.map(({ path, repository, digest }) => ({ kind: "layerLink", path, repository, digest, how: "deleted" })),
@@ -252,14 +254,15 @@ async function takeLinks(run: Run, links: readonly JournalLink[], gone: JournalL
       fail(failureOf(link.path, error));
     }
   });
+  for (const { link } of same) run.aside?.takenHere?.tried.add(link);
   const options: RemovalOptions<(typeof same)[number]> = {
     onBatch: async (removed, failed) => {
       for (const { link } of removed) gone.push(link);
-      for (const [{ link }, failure] of failed) {
+      await mapAll(failed, async ([{ link }, failure]) => {
         // By a call whose answer was lost, it is gone all the same.
         if (await isGone(run.settlingDriver, link.path)) gone.push(link);
         else fail(failure);
-      }
+      });
     },
   };
   await new Vacuum(run.driver, { concurrency: run.settings.concurrency, logger: run.log }).removeAll(same, options);

@@ -17,52 +17,16 @@ export type PutBackOutcome = "back" | "there" | "gone" | "rotten";
 /** Brings everything back that a look found to be needed: data first, then the layer links of what is kept. */
 export async function putBackNeeded(run: Run, found: RegistryLook): Promise<void> {
   const attempts = new Attempts(run);
-  await attempts.at("what is needed", () => putBackBlobs(run));
-  await attempts.at("links that are needed", () => putBackLinks(run, found.looks));
+  await bringBackBlobs(run, attempts);
+  await bringBackLinks(run, found.looks, attempts);
   attempts.end();
 }
 
 /** Writes the layer links anew that runs took and that what these repositories keep needs. */
 export async function putBackLinks(run: Run, looks: readonly RepositoryLook[]): Promise<void> {
-  const { aside } = run;
-  if (aside === undefined) return;
   const attempts = new Attempts(run);
-  for (const look of looks) {
-    for (const taken of aside.layerLinksTakenFrom(look.repository.name)) {
-      await attempts.at(taken.link.path, async () => {
-        if (look.needsLayer(run.digests.add(taken.link.digest)) && (await isStored(run, run.digests.add(taken.link.target))))
-          await writeTaken(run, run.driver, taken);
-      });
-    }
-  }
+  await bringBackLinks(run, looks, attempts);
   attempts.end();
-}
-
-/** What can't be put back now must not keep the rest from its place: all is tried, and then the first failure is thrown. */
-class Attempts {
-  private readonly errors: unknown[] = [];
-
-  constructor(private readonly run: Run) {}
-
-  async at(path: string, work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      this.run.signal.throwIfAborted();
-      this.errors.push(error);
-      this.run.log.error(`could not put back ${path}: ${messageOf(error)}`, { error });
-    }
-  }
-
-  end(): void {
-    for (const error of this.errors) throw error;
-  }
-}
-
-/** Writes a layer link anew that a run took; what is there again was not deleted. */
-async function writeTaken(run: Run, driver: StorageDriver, { runId, link }: TakenLink): Promise<void> {
-  const isBack = await writeIfAbsent(driver, link.path, link.target);
-  if (isBack && runId === run.ledger.runId) run.ledger.deleted.layerLinks--;
 }
 
 /**
@@ -71,10 +35,56 @@ async function writeTaken(run: Run, driver: StorageDriver, { runId, link }: Take
  * @param isAgain - Whether somebody who died may have brought some back: a copy that is gone, while its place is taken, was then.
  */
 export async function putBackBlobs(run: Run, isAgain = false): Promise<void> {
+  const attempts = new Attempts(run);
+  await bringBackBlobs(run, attempts, isAgain);
+  attempts.end();
+}
+
+async function bringBackLinks(run: Run, looks: readonly RepositoryLook[], attempts: Attempts): Promise<void> {
+  const { aside } = run;
+  if (aside === undefined) return;
+  const taken = looks.flatMap((look) => aside.layerLinksTakenFrom(look.repository.name).map((link) => ({ look, link })));
+  const needed = taken.filter(({ look, link: { link } }) => look.needsLayer(run.digests.add(link.digest)));
+  const queue = new TaskQueue(run.settings.concurrency);
+  const bringBack = async (link: TakenLink) => {
+    if (await isStored(run, run.digests.add(link.link.target))) await writeTaken(run, run.driver, link);
+  };
+  await inBatches(run, needed, (some) => queue.forEach(some, ({ link }) => attempts.at(link.link.path, () => bringBack(link))));
+}
+
+/** What can't be put back now must not keep the rest from its place: all is tried, and then the first failure is thrown. */
+class Attempts {
+  private first: { readonly error: unknown } | undefined;
+
+  constructor(private readonly run: Run) {}
+
+  async at(path: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.run.signal.throwIfAborted();
+      this.first ??= { error };
+      this.run.log.error(`could not put back ${path}: ${messageOf(error)}`, { error });
+    }
+  }
+
+  end(): void {
+    if (this.first !== undefined) throw this.first.error;
+  }
+}
+
+/** Writes a layer link anew that a run took; what is there again was not deleted. */
+async function writeTaken(run: Run, driver: StorageDriver, { runId, link }: TakenLink): Promise<void> {
+  const isBack = await writeIfAbsent(driver, link.path, link.target);
+  // Where other processes remove them, too, each was counted.
+  const here = run.aside?.takenHere;
+  if (isBack && runId === run.ledger.runId && here?.counted.delete(link) !== false) run.ledger.deleted.layerLinks--;
+}
+
+async function bringBackBlobs(run: Run, attempts: Attempts, isAgain = false): Promise<void> {
   const { aside } = run;
   if (aside === undefined) return;
   const kept = [...aside.copies].filter(([number]) => run.marks.isKept(number));
-  const attempts = new Attempts(run);
   const queue = new TaskQueue(run.settings.concurrency);
   await inBatches(run, kept, async (some) => {
     const emptied: string[] = [];
@@ -90,7 +100,6 @@ export async function putBackBlobs(run: Run, isAgain = false): Promise<void> {
     await queue.forEach(some, ([number, copies]) => attempts.at(run.digests.digest(number), () => bringBack(number, [...copies])));
     await pruneAside(run.driver, emptied, aside.directory);
   });
-  attempts.end();
 }
 
 /** Brings one copy back, where nothing is in its place and its bytes are what its digest says. */
@@ -167,7 +176,8 @@ export async function undo(run: Run, driver: StorageDriver): Promise<void> {
   const own = [...aside.copies].flatMap(([number, copies]) =>
     copies.filter((copy) => copy.runId === runId).map((copy) => ({ number, copy })),
   );
-  const taken = journal.links.filter((link) => link.taken === true);
+  // What a client removed before this run came to it stays removed.
+  const taken = journal.links.filter((link) => link.taken === true && aside.takenHere?.tried.has(link) !== false);
   let failed = 0;
   const attempt = async (path: string, work: () => Promise<unknown>) => {
     try {

@@ -125,6 +125,51 @@ describe("putting back", () => {
   });
 });
 
+describe("a run that lost its lock", () => {
+  test("puts nothing back any more: neither data nor links", async () => {
+    const { world } = await twoAside();
+    const lock = "/docker/registry/lockfiles/gc-in-progress";
+    const changes: string[] = [];
+    let isLost = false;
+    const driver = new InterceptedDriver(world.driver, async ({ method, paths: [path = ""] }, proceed) => {
+      if (isLost && ["move", "putContent"].includes(method)) changes.push(path);
+      return proceed();
+    });
+    const logger = {
+      debug: () => {},
+      warn: () => {},
+      error: () => {},
+      info: (message: string) => {
+        if (message !== "look stage complete") return;
+        isLost = true;
+        void world.put(lock, JSON.stringify({ runId: "another" }));
+      },
+    };
+    await expect(heal({ clock: world.clock, logger }, driver, openRegistry(driver))).rejects.toMatchObject({ code: "LOCKED" });
+    expect(isLost).toBe(true);
+    expect(changes).toEqual([]);
+  });
+});
+
+describe("an abort", () => {
+  test("writes no layer link that a client removed before the run came to it, and counts none", async () => {
+    const world = await oldWorld((put) => push(put, "app", image(digestOf("a"), digestOf("b")), ["a", "b"]));
+    const controller = new AbortController();
+    const driver = new InterceptedDriver(world.driver, async (call, proceed) => {
+      const answer = await proceed();
+      if (call.method === "move" && !controller.signal.aborted) {
+        for (const content of ["a", "b"]) await world.driver.delete(layer("app", digestOf(content)));
+        controller.abort(new Error("stop"));
+      }
+      return answer;
+    });
+    const run = markAndSweep({ clock: world.clock, signal: controller.signal }, driver, openRegistry(driver), { removeUntagged: true });
+    await expect(run).rejects.toMatchObject({ message: "stop", report: { deleted: { layerLinks: 0 } } });
+    expect(await below(world, `${ROOT}/repositories/app/_layers`)).toEqual([]);
+    expect(await world.aside()).toEqual([]);
+  });
+});
+
 describe("what is left below _gc", () => {
   test.each([
     ["a temporary", `${GC}/dead/blobs/sha256/.0f8fad5b-d9cb-469f-a165-70867728950e.tmp`],
@@ -210,20 +255,24 @@ describe("the clock's probe", () => {
 });
 
 describe("a readOnly run", () => {
-  test.each(["a readOnly", "an online"])("after an online one: %s run leaves the links that what lies aside needs", async (kind) => {
-    const manifest = image(digestOf("shared"));
-    const world = await oldWorld(async (put) => {
-      await push(put, "x", manifest, ["shared"]);
-      await push(put, "y", image(digestOf("shared"), digestOf("own")), ["shared", "own"], "latest");
-    });
-    await world.collect({ removeLayerLinks: false });
-    world.now += 2 * DAY;
-    const link = layer("x", digestOf("shared"));
-    const report = await world.collect({ readOnly: kind === "a readOnly" });
-    expect(report).toMatchObject({ eligible: { layerLinks: 0 } });
-    await restore({ clock: world.clock }, world.driver, openRegistry(world.driver), { digest: digestOf(manifest) });
-    expect(await files(world)).toEqual(expect.arrayContaining([revision("x", digestOf(manifest)), blobPath(digestOf(manifest)), link]));
-  });
+  test.each(["a readOnly", "an online"])(
+    "after an online one: %s run leaves what lies aside the links that it needs, or a journal of them",
+    async (kind) => {
+      const manifest = image(digestOf("shared"));
+      const world = await oldWorld(async (put) => {
+        await push(put, "x", manifest, ["shared"]);
+        await push(put, "y", image(digestOf("shared"), digestOf("own")), ["shared", "own"], "latest");
+      });
+      await world.collect({ removeLayerLinks: false });
+      world.now += 2 * DAY;
+      const link = layer("x", digestOf("shared"));
+      const report = await world.collect({ readOnly: kind === "a readOnly" });
+      // What an online run takes, its journal tells.
+      expect(report).toMatchObject({ eligible: { layerLinks: kind === "a readOnly" ? 0 : 1 } });
+      await restore({ clock: world.clock }, world.driver, openRegistry(world.driver), { digest: digestOf(manifest) });
+      expect(await files(world)).toEqual(expect.arrayContaining([revision("x", digestOf(manifest)), blobPath(digestOf(manifest)), link]));
+    },
+  );
 
   test("takes them once the manifest is gone for good", async () => {
     const world = await oldWorld(async (put) => {
