@@ -11,9 +11,10 @@ import type { Namespace } from "./namespace.js";
 import { beginSession } from "./online/session.js";
 import type { GcOptions, Reason } from "./options.js";
 import { makePlan, type Plan } from "./plan.js";
-import type { RepositoryLook, RootReason } from "./repositoryLook.js";
+import type { RepositoryLook } from "./repositoryLook.js";
 import { Run } from "./run.js";
 import { checkOptions } from "./settings.js";
+import type { RootReason, Watch, WatchedLook } from "./watch.js";
 
 /** One step from what keeps a digest down to it; or what would take it away. */
 export interface ExplanationStep {
@@ -55,7 +56,7 @@ export async function explain(
   const run = Run.begin(ctx, driver, registry, { ...checkOptions(options), dryRun: true });
   return inquire(run, async () => {
     const number = run.digests.add(digest);
-    const watch = new Watch(number);
+    const watch = new WayWatch(number);
     run.watched = watch;
     await beginSession(run);
     await takeInventory(run);
@@ -68,21 +69,21 @@ export async function explain(
 
 /** A way from a root to the digest that is asked about. */
 interface Way {
-  readonly look: RepositoryLook;
+  readonly look: WatchedLook;
   readonly why: RootReason;
   readonly way: readonly number[];
 }
 
 /** Keeps the best of the ways that looks find: by a tag rather than another, and short rather than long. */
-class Watch {
+class WayWatch implements Watch {
   best: Way | undefined;
-  damaged: RepositoryLook | undefined;
+  damaged: WatchedLook | undefined;
   /** The digest under which the blob is stored, where it is another one. */
   stored: number | undefined;
 
   constructor(private readonly number: number) {}
 
-  take(look: RepositoryLook): void {
+  take(look: WatchedLook): void {
     this.stored ??= look.storedAs(this.number);
     const found = look.wayTo(this.number);
     if (found !== undefined && (this.best === undefined || costOf(found) < costOf(this.best))) this.best = { look, ...found };
@@ -96,7 +97,7 @@ function costOf({ why, way }: Pick<Way, "why" | "way">): number {
 
 interface Findings {
   readonly number: number;
-  readonly watch: Watch;
+  readonly watch: WayWatch;
   readonly plan: Plan;
   readonly looks: readonly RepositoryLook[];
 }
@@ -146,7 +147,7 @@ const ROOTS: Readonly<Record<RootReason, (digest: string, repository: string, ta
   "alive-elsewhere": (digest, repository) => `${digest} is alive in another repository, so its link in ${repository} stays`,
 };
 
-async function tagOf(run: Run, look: RepositoryLook, digest: string): Promise<string | undefined> {
+async function tagOf(run: Run, look: WatchedLook, digest: string): Promise<string | undefined> {
   for await (const page of look.repository.tags(run.look)) {
     const found = page.find((tag) => tag.digest === digest);
     if (found !== undefined) return found.name;

@@ -55,7 +55,7 @@ export { memoryReferenceCache, type ReferenceCache } from "./referenceCache.js";
 export { openRegistry } from "./registry/openRegistry.js";
 export type { Removal, RemovalOptions, VacuumResult } from "./remover.js";
 export type { AsideCounts, GcReport, Problem, RepositoryCounts, RunStatus, Safety, SweepCounts } from "./report.js";
-export type { RootReason } from "./repositoryLook.js";
 export { Vacuum, type VacuumOptions } from "./vacuum.js";
 export { VERSION } from "./version.js";
+export type { RootReason } from "./watch.js";
 export { createWriteBarrier, type WriteBarrier } from "./writeBarrier.js";

@@ -12,9 +12,7 @@ import { type RememberedLook, recallTime } from "./rememberedLook.js";
 import { RepositoryView } from "./repositoryView.js";
 import type { Run } from "./run.js";
 import { uploadsOf } from "./uploads.js";
-
-/** Why a revision keeps what it reaches, though nothing else reaches it. `explain` says it in these words. */
-export type RootReason = "tag" | "revision" | "keep" | "young" | "damage" | "alive-elsewhere";
+import type { RootReason, WatchedLook } from "./watch.js";
 
 /** What a later look of the run is measured by. */
 export interface EarlierLook {
@@ -26,7 +24,7 @@ export interface EarlierLook {
 export const UNSEEN: EarlierLook = { doomed: new Map(), loose: new Map() };
 
 /** What one look found in one repository. */
-export class RepositoryLook {
+export class RepositoryLook implements WatchedLook {
   /** Revisions that nothing keeps, and when their links were written. */
   readonly doomed = new Map<number, number>();
   readonly loose: LooseLinks;
@@ -72,12 +70,10 @@ export class RepositoryLook {
     return this.view.signaturesOf.get(manifest) ?? [];
   }
 
-  /** The digest under which a blob is stored, where a link of the repository tells another one. */
   storedAs(number: number): number | undefined {
     return this.view.storedAs(number);
   }
 
-  /** The revisions that are about this manifest. */
   referrersOf(manifest: number): readonly number[] {
     return this.view.referrersOf(manifest);
   }
@@ -129,8 +125,7 @@ export class RepositoryLook {
     this.run.watched?.take(this);
   }
 
-  /** How a digest is reached from a root: manifests, the digest last; `undefined` where it isn't. Known where somebody watches. */
-  wayTo(number: number): { readonly why: RootReason; readonly way: readonly number[] } | undefined {
+  wayTo(number: number): ReturnType<WatchedLook["wayTo"]> {
     if (!this.reach.digests.has(number)) return undefined;
     const way = [number];
     for (let at = this.reach.cameFrom?.get(number); at !== undefined; at = this.reach.cameFrom?.get(at)) way.unshift(at);
@@ -138,7 +133,6 @@ export class RepositoryLook {
     return why && { why, way };
   }
 
-  /** Whether damage keeps this layer, or what it stands for. */
   protects(number: number): boolean {
     if (!this.view.isDamaged) return false;
     for (const layer of this.view.layers.numbers()) if (layer === number || this.view.layers.blobOf(layer) === number) return true;

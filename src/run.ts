@@ -24,10 +24,10 @@ import type { RunLock } from "./online/runLock.js";
 import type { GcOptions, Phase, Progress } from "./options.js";
 import { type CompleteNamespace, completeRegistry } from "./registry/completeRegistry.js";
 import { Ledger } from "./report.js";
-import type { RepositoryLook } from "./repositoryLook.js";
 import { RunCalls } from "./runCalls.js";
 import { checkOptions, type Settings } from "./settings.js";
 import { Telemetry } from "./telemetry.js";
+import type { Watch } from "./watch.js";
 import { removingAll } from "./writeBarrier.js";
 
 const PROGRESS_EVERY_MS = 100;
@@ -72,7 +72,7 @@ export class Run {
   /** Set where a look found a repository of which nothing tells what it needs: then nothing may go. */
   unknowable: DamagedRegistryError | undefined;
   /** Who wants to know why a digest is kept, as looks find it; set before the first look. */
-  watched: { take(look: RepositoryLook): void } | undefined;
+  watched: Watch | undefined;
   /** By which other digests, as sha512, layer links serve a blob. */
   readonly otherNames = new Map<number, Set<string>>();
   /** Whether repositories may share directories: then what one has no use for may be another's. */

@@ -12,9 +12,8 @@ import { isSeen, purgeable } from "../online/purgeAside.js";
 import { drain } from "../online/quarantine.js";
 import { reportDamaged } from "../online/session.js";
 import type { Lead } from "./lead.js";
-import { type Look, lookInParts, putBackInParts, sum } from "./looks.js";
+import { type Look, lookInParts, type PartedPlan, putBackInParts, sum } from "./looks.js";
 import { mergeRuns } from "./merge.js";
-import type { PartedPlan } from "./story.js";
 
 /** Goes on with runs that ended before they had settled; answers with what lies aside then. */
 export async function goOnInterrupted(lead: Lead, aside: string | undefined): Promise<string | undefined> {

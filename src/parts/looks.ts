@@ -24,6 +24,13 @@ export interface Look {
   readonly sums: JoinResult;
 }
 
+/** A plan that is made from it: where it lies, and whether it names anything. */
+export interface PartedPlan {
+  readonly look: Look;
+  readonly plans: string;
+  readonly isSomething: boolean;
+}
+
 /** The names of repositories, by group. */
 export type Groups = readonly (readonly string[])[];
 

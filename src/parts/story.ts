@@ -9,14 +9,7 @@ import { refuseDamage, refuseEmptyMark, refuseRatio, refuseUnknowable } from "..
 import { addCounts, noCounts } from "../report.js";
 import { goOnInterrupted, quarantine, settleAndPurge } from "./afterwards.js";
 import type { Lead } from "./lead.js";
-import { type Look, lookInParts, putBackInParts, sum } from "./looks.js";
-
-/** A plan: where it lies, and whether it names anything. */
-export interface PartedPlan {
-  readonly look: Look;
-  readonly plans: string;
-  readonly isSomething: boolean;
-}
+import { type Look, lookInParts, type PartedPlan, putBackInParts, sum } from "./looks.js";
 
 export async function collectParts(lead: Lead): Promise<void> {
   const { run } = lead;
