@@ -4,13 +4,13 @@ import { createHash } from "node:crypto";
 import { type Algorithm, splitDigest } from "../digest.js";
 import type { DigestIndex } from "../digestIndex.js";
 import { type FileInfo, join, type StorageDriver } from "../driver.js";
-import { isPathNotFound } from "../errors.js";
 import { addTo } from "../internal/addTo.js";
 import { sizeIn } from "../internal/driverAnswers.js";
 import { readBounded, readWhole } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
 import { children } from "../registry/listing.js";
 import { asideFile, filesBelow, isRunId, type RestoredNote, readNote } from "./asideFiles.js";
+import { unlessAbsent } from "./files.js";
 import { Journal, type JournalBlob, type JournalLink } from "./journal.js";
 
 /** A blob's data that lies aside. */
@@ -244,7 +244,7 @@ export class AsideStore {
   /** The bytes of a manifest that lies aside; undefined where it does not. */
   async readManifest(number: number, options: LookOptions & { readonly maxBytes: number }): Promise<Uint8Array | undefined> {
     for (const { path } of this.copies.get(number) ?? []) {
-      const bytes = await readIfThere(this.driver, path, options);
+      const bytes = await unlessAbsent(() => readBounded(this.driver, path, options));
       if (bytes !== undefined) return bytes;
     }
     return undefined;
@@ -255,7 +255,8 @@ export class AsideStore {
     for await (const page of children(this.driver, this.directory, options)) {
       for (const { name } of page) {
         if (!isRunId(name)) continue;
-        const bytes = await readIfThere(this.driver, this.pathFor(name, this.digests.digest(number)), options);
+        const path = this.pathFor(name, this.digests.digest(number));
+        const bytes = await unlessAbsent(() => readBounded(this.driver, path, options));
         if (bytes !== undefined) return bytes;
       }
     }
@@ -266,20 +267,6 @@ export class AsideStore {
   async isSound(driver: StorageDriver, number: number, copy: AsideCopy, aborted: AbortSignal): Promise<boolean> {
     const { algorithm, hex } = splitDigest(this.digests.digest(number));
     return (await hashOf(driver, copy.path, algorithm, aborted)) === hex;
-  }
-}
-
-/** Our own driver counts and bounds its calls already. */
-async function readIfThere(
-  driver: StorageDriver,
-  path: string,
-  options: LookOptions & { readonly maxBytes: number },
-): Promise<Uint8Array | undefined> {
-  try {
-    return await readBounded(driver, path, options);
-  } catch (error) {
-    if (isPathNotFound(error)) return undefined;
-    throw error;
   }
 }
 

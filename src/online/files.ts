@@ -4,25 +4,24 @@ import type { StorageDriver } from "../driver.js";
 import { codeOf, isPathNotFound } from "../errors.js";
 import { readBounded } from "../internal/readBounded.js";
 
-/** Whether a file is there. Whatever else a driver says is an error. */
-export async function isThere(driver: Pick<StorageDriver, "stat">, path: string): Promise<boolean> {
+/** What work gives; `undefined` where there is nothing to be had. Whatever else a driver says is an error. */
+export async function unlessAbsent<T>(work: () => Promise<T>): Promise<T | undefined> {
   try {
-    return !(await driver.stat(path)).isDirectory;
+    return await work();
   } catch (error) {
-    if (isPathNotFound(error)) return false;
+    if (isPathNotFound(error)) return undefined;
     throw error;
   }
 }
 
+/** Whether a file is there. */
+export async function isThere(driver: Pick<StorageDriver, "stat">, path: string): Promise<boolean> {
+  return (await unlessAbsent(() => driver.stat(path)))?.isDirectory === false;
+}
+
 /** The same by reading it: where listings lag, and a look is one, a read still tells what was just written. */
 export async function isReadable(driver: StorageDriver, path: string): Promise<boolean> {
-  try {
-    await readBounded(driver, path, { maxBytes: 0 });
-    return true;
-  } catch (error) {
-    if (isPathNotFound(error)) return false;
-    throw error;
-  }
+  return (await unlessAbsent(() => readBounded(driver, path, { maxBytes: 0 }))) !== undefined;
 }
 
 /** Whether nothing is at a path, as far as anybody can say. */
@@ -45,12 +44,8 @@ export async function isWhollyAt(driver: StorageDriver, destination: string, sou
 
 /** When a file was written: milliseconds since 1970, NaN where unknown; undefined where it is not there. */
 export async function timeOf(driver: Pick<StorageDriver, "stat">, path: string): Promise<number | undefined> {
-  try {
-    return (await driver.stat(path)).modTime?.getTime() ?? Number.NaN;
-  } catch (error) {
-    if (isPathNotFound(error)) return undefined;
-    throw error;
-  }
+  const info = await unlessAbsent(() => driver.stat(path));
+  return info && (info.modTime?.getTime() ?? Number.NaN);
 }
 
 /** Some stores tell a time in whole seconds to whoever looks at one file, and in milliseconds in a listing, or the other way round. */
@@ -61,11 +56,7 @@ export function isSameWriting(a: number, b: number): boolean {
 
 /** Takes a file away; that it is gone already is as good. */
 export async function removeFile(driver: Pick<StorageDriver, "delete">, path: string): Promise<void> {
-  try {
-    await driver.delete(path);
-  } catch (error) {
-    if (!isPathNotFound(error)) throw error;
-  }
+  await unlessAbsent(() => driver.delete(path));
 }
 
 /** Writes a file where there is none; whether it did. */

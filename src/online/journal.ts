@@ -9,7 +9,7 @@ import { isObject, isPathNotFound } from "../errors.js";
 import { slicesOf } from "../internal/mapAll.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
-import { removeFile } from "./files.js";
+import { removeFile, unlessAbsent } from "./files.js";
 import { pruneAside } from "./pruneAside.js";
 
 /** A blob whose data is moved aside. */
@@ -203,16 +203,14 @@ export class Journal {
 /** The numbers of the objects that are there, in order. */
 async function objectNumbers(driver: StorageDriver, directory: string, options: LookOptions): Promise<number[]> {
   const numbers: number[] = [];
-  try {
+  await unlessAbsent(async () => {
     for await (const page of driver.list(directory, options)) {
       for (const { path, isDirectory } of page) {
         const match = OBJECT.exec(path.slice(directory.length + 1));
         if (match !== null && !isDirectory) numbers.push(Number(match[1]));
       }
     }
-  } catch (error) {
-    if (!isPathNotFound(error)) throw error;
-  }
+  });
   return numbers.sort((a, b) => a - b);
 }
 

@@ -5,7 +5,7 @@
  */
 
 import type { Failure } from "../driver.js";
-import { codeOf, isPathNotFound, messageOf } from "../errors.js";
+import { isPathNotFound, messageOf } from "../errors.js";
 import { mapAll } from "../internal/mapAll.js";
 import { NumberSet } from "../internal/numberMap.js";
 import { TaskQueue } from "../internal/taskQueue.js";
@@ -193,7 +193,7 @@ async function moveBlob(
       if (outcomes.isMoved) return;
       if (isAbsent) countItem(run.ledger.deleted, { kind: "blob", bytes: size });
       else {
-        run.ledger.addFailure({ path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });
+        run.ledger.addFailure(failureOf(path, error));
         run.log.error(`could not put ${path} aside: ${messageOf(error)}`, { error });
       }
     }

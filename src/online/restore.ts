@@ -1,10 +1,11 @@
 import { conduct } from "../conduct.js";
 import type { GcContext } from "../context.js";
 import { dirname, type Failure, type StorageDriver } from "../driver.js";
-import { codeOf, isObject, messageOf } from "../errors.js";
+import { isObject } from "../errors.js";
 import { slicesOf } from "../internal/mapAll.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { Namespace, Repository } from "../namespace.js";
+import { failureOf } from "../remover.js";
 import { Run } from "../run.js";
 import type { AsideStore } from "./asideStore.js";
 import { inBatches } from "./batches.js";
@@ -159,7 +160,7 @@ async function noting(run: Run, path: string, failures: Failure[], work: () => P
     await work();
   } catch (error) {
     run.signal.throwIfAborted();
-    failures.push({ path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) });
+    failures.push(failureOf(path, error));
   }
 }
 

@@ -10,6 +10,7 @@ import type { StorageDriver } from "../driver.js";
 import { codeOf, isPathNotFound, LockedError } from "../errors.js";
 import { property } from "../internal/property.js";
 import { readBounded } from "../internal/readBounded.js";
+import { removeFile, unlessAbsent } from "./files.js";
 
 const BEAT_MS = 30_000;
 /** How often it is looked whether a heartbeat is due: one that failed is tried again before the lock is lost. */
@@ -189,12 +190,7 @@ export class RunLock {
 /** Removes the lock where it is ours. */
 async function giveBack(driver: StorageDriver, path: string, content: Uint8Array): Promise<void> {
   const present = await contentOf(driver, path);
-  if (present?.equals(content) !== true) return;
-  try {
-    await driver.delete(path);
-  } catch (error) {
-    if (!isPathNotFound(error)) throw error;
-  }
+  if (present?.equals(content) === true) await removeFile(driver, path);
 }
 
 /** Writes the lock where there is none, or none that is kept alive. */
@@ -257,12 +253,8 @@ async function confirm(driver: StorageDriver, path: string, content: Buffer, clo
 }
 
 async function contentOf(driver: StorageDriver, path: string): Promise<Buffer | undefined> {
-  try {
-    return Buffer.from(await readBounded(driver, path, { maxBytes: MAX_LOCK_BYTES }));
-  } catch (error) {
-    if (isPathNotFound(error)) return undefined;
-    throw error;
-  }
+  const bytes = await unlessAbsent(() => readBounded(driver, path, { maxBytes: MAX_LOCK_BYTES }));
+  return bytes && Buffer.from(bytes);
 }
 
 function describe(content: Buffer): string {

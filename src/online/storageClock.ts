@@ -1,8 +1,8 @@
 /** The storage's clock: what is young is told by times that the storage gave, compared with a time that it gives now. */
 
-import { ClockSkewError, DriverError, isPathNotFound } from "../errors.js";
+import { ClockSkewError, DriverError } from "../errors.js";
 import type { Run } from "../run.js";
-import { removeFile } from "./files.js";
+import { removeFile, unlessAbsent } from "./files.js";
 
 const MAX_SKEW_MS = 5 * 60_000;
 /** Listings may lag, and a look may be one: so long, twice as long each time, before what was written is looked for again. */
@@ -39,22 +39,17 @@ export async function measureOffset(run: Run, lock: string): Promise<number> {
 async function timeOfWriting({ clock, driver, signal }: Run, probe: string): Promise<Date | undefined> {
   for (let wait = FIRST_WAIT_MS; ; wait *= 2) {
     await driver.putContent?.(probe, Buffer.from("the storage's time"));
-    try {
-      return (await driver.stat(probe)).modTime;
-    } catch (error) {
-      if (!isPathNotFound(error)) throw error;
-      // Or another run, which measures at the same moment, has taken it away.
-      if (wait > LONGEST_WAIT_MS) throw notSeen(driver.name, probe, error);
-      await clock.sleep(wait, signal);
+    const seen = await unlessAbsent(() => driver.stat(probe));
+    if (seen !== undefined) return seen.modTime;
+    if (wait > LONGEST_WAIT_MS) {
+      throw new DriverError(
+        `${driver.name}: ${probe} was written, and is not seen a minute later: nothing was deleted. Where listings lag that much, this storage can't be collected`,
+        { driverName: driver.name, path: probe },
+      );
     }
+    // Or another run, which measures at the same moment, has taken it away.
+    await clock.sleep(wait, signal);
   }
-}
-
-function notSeen(driverName: string, path: string, cause: unknown): DriverError {
-  return new DriverError(
-    `${driverName}: ${path} was written, and is not seen a minute later: nothing was deleted. Do the storage's listings lag that much? Then drainMs must be longer than they do`,
-    { driverName, path, cause },
-  );
 }
 
 /** @throws ClockSkewError */
