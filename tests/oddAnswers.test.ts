@@ -294,7 +294,6 @@ describe("an abort ends a run whose namespace heeds none", () => {
     tags: { tags: neverPages },
     layerLinks: { layerLinks: neverPages },
     readManifest: { readManifest: never },
-    lookAtRevision: { lookAtRevision: never },
     tagIndexEntries: { tagIndexEntries: neverPages },
   };
   const whole: Readonly<Record<string, Partial<Namespace>>> = {
