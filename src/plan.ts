@@ -4,6 +4,7 @@
  * A second plan of the same run names nothing that the first did not: whatever has appeared or changed since leaves it.
  */
 
+import { lookAtBlobs } from "./blobFacts.js";
 import { slicesOf } from "./internal/mapAll.js";
 import type { NumberSet } from "./internal/numberMap.js";
 import { TaskQueue } from "./internal/taskQueue.js";
@@ -78,7 +79,7 @@ async function findCandidates(run: Run, earlier: Plan | undefined): Promise<numb
 export async function lookAtCandidates(run: Run, candidates: readonly number[]): Promise<void> {
   const unknown = await run.turns.filter(candidates, (number) => !isKnown(run, number));
   const look = async (some: readonly number[]) => {
-    for (const number of await run.lookAtBlobs(some)) run.marks.remove(number, PRESENT);
+    for (const number of await lookAtBlobs(run, some)) run.marks.remove(number, PRESENT);
   };
   await new TaskQueue(LOOKS).forEach(slicesOf(unknown, LOOKED_AT_TOGETHER), look, { signal: run.signal });
   await run.turns.each(candidates, (number) => {
@@ -126,13 +127,14 @@ export async function planRepository(run: Run, look: RepositoryLook): Promise<Re
   const manifests = [...look.doomed.keys()].filter((number) => run.marks.has(number, PRESENT) || !run.marks.has(number, ASIDE));
   const restorable = await reachOfAside(run, look);
   const layerLinks = removeLayerLinks ? await run.turns.filter(look.loose, (link) => mayGo(run, look, link, restorable)) : [];
+  const isAllPlanned = manifests.length === look.doomed.size && layerLinks.length === look.loose.size;
   const plan: RepositoryPlan = {
     look,
     manifests,
     layerLinks: layerLinks.map(([layer]) => layer),
     tagIndexEntries: manifests.length === 0 ? [] : await indexEntries(run, look, manifests),
     uploads: look.expiredUploads,
-    isEmptied: removeEmptyRepositories && readOnly && look.wouldBeEmpty && (!removeLayerLinks || layerLinks.length === look.loose.size),
+    isEmptied: removeEmptyRepositories && readOnly && look.wouldBeEmpty && isAllPlanned,
   };
   const items = plan.manifests.length + plan.layerLinks.length + plan.uploads.length;
   // What no look tells, as the signatures of a revision that is gone, would keep it from going, run after run.

@@ -1,22 +1,21 @@
 /** What all chapters of one run share. Nothing here outlives the run, and two runs share nothing. */
 
 import { setMaxListeners } from "node:events";
+import { listedSizes } from "./blobFacts.js";
 import { type Clock, systemClock } from "./clock.js";
 import { checkParts, type GcContext } from "./context.js";
 import { DigestIndex } from "./digestIndex.js";
 import type { StorageDriver } from "./driver.js";
 import type { DamagedRegistryError } from "./errors.js";
 import { Column } from "./internal/column.js";
-import { sizeIn } from "./internal/driverAnswers.js";
 import { mayVisit } from "./internal/manyAtOnce.js";
-import { mapAll } from "./internal/mapAll.js";
 import { TaskQueue } from "./internal/taskQueue.js";
 import { Turns } from "./internal/turn.js";
 import { withPatience } from "./internal/untilAborted.js";
 import { type Logger, onRejection, safeLogger } from "./logger.js";
 import { ManifestCatalog } from "./manifestCatalog.js";
 import { ManifestReader } from "./manifestReader.js";
-import { ASIDE, Marks, PRESENT } from "./marks.js";
+import { ASIDE, Marks } from "./marks.js";
 import type { LookOptions, Namespace } from "./namespace.js";
 import { Notices } from "./notices.js";
 import type { AsideStore } from "./online/asideStore.js";
@@ -50,6 +49,7 @@ export class Run {
   readonly ledger: Ledger;
   readonly telemetry: Telemetry;
   readonly digests = new DigestIndex();
+  /** How long all that the run does side by side has held the event loop. */
   readonly turns = new Turns();
   /** Why what is kept is kept. A look of its own begins with new ones. */
   marks = new Marks(this.turns);
@@ -153,7 +153,7 @@ export class Run {
       look: { signal: this.signal, through: (each) => this.calls.throughGets(each) },
       turns: this.turns,
       memory: this.settings.referenceCache,
-      listedSizes: (manifests) => this.listedSizes(manifests),
+      listedSizes: (manifests) => listedSizes(this, manifests),
       onMemoryFailure: (error) => this.notices.memoryFailure(error),
       elsewhere: async (manifest, look) =>
         (await this.aside?.readManifest(manifest, look)) ??
@@ -266,32 +266,6 @@ export class Run {
     await withPatience(looks, this.signal, LOOKS_PATIENCE_MS).catch(() => undefined);
     await this.calls.idle();
     this.ctx.signal?.removeEventListener("abort", this.abort);
-  }
-
-  /** The sizes of those blobs that are there, though a memory knows them. Where listings tell no sizes, they are looked at. */
-  private async listedSizes(manifests: readonly number[]): Promise<ReadonlyMap<number, number>> {
-    const present = this.knowsInventory ? manifests.filter((number) => this.marks.has(number, PRESENT)) : manifests;
-    await this.lookAtBlobs(present.filter((number) => Number.isNaN(this.sizes.get(number))));
-    return new Map(present.map((number) => [number, this.sizes.get(number)]));
-  }
-
-  /** Looks up sizes and times of these blobs, and returns those that are gone; nothing where the registry can't look. */
-  async lookAtBlobs(numbers: readonly number[]): Promise<number[]> {
-    const { registry, look } = this;
-    if (registry.lookAtBlob === undefined) return [];
-    const digests = numbers.map((number) => this.digests.digest(number));
-    const blobs =
-      (await registry.lookAtBlobs?.(digests, look)) ?? (await mapAll(digests, async (digest) => registry.lookAtBlob?.(digest, look)));
-    const gone: number[] = [];
-    numbers.forEach((number, i) => {
-      const blob = blobs[i];
-      if (blob === undefined) gone.push(number);
-      else {
-        this.sizes.set(number, sizeIn(blob.size) ?? 0);
-        this.times.set(number, blob.modTime?.getTime() ?? Number.NaN);
-      }
-    });
-    return gone;
   }
 
   private shareDirectory(path: string): void {

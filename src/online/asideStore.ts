@@ -46,7 +46,7 @@ export class AsideStore {
   /** Layer links that this process has tried to remove, and those that count as deleted; undefined where others remove them, too. */
   takenHere: { readonly tried: Set<JournalLink>; readonly counted: Set<JournalLink> } | undefined;
   /** Directories that were emptied by somebody who died before he took them away. */
-  readonly emptied: string[] = [];
+  emptied: readonly string[] = [];
   /** What is left of journals whose removal was broken off. */
   readonly leftovers: Journal[] = [];
   /** Links that open journals name, by repository and digest. */
@@ -79,7 +79,7 @@ export class AsideStore {
   async list(options: LookOptions): Promise<void> {
     const { files, empty } = await filesBelow(this.driver, this.directory, options);
     for (const info of files) await this.takeFile(info, options);
-    this.emptied.push(...empty);
+    this.emptied = empty;
   }
 
   /** Reads the journals of the runs that something lies aside of; of items that `holds` leaves out, only their number is looked at. */

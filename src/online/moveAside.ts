@@ -226,8 +226,12 @@ async function removeLayerLinks(run: Run, links: readonly JournalLink[]): Promis
   if (run.settings.barrier === undefined) await takeLinks(run, links, gone);
   else {
     await mapAll(links, async (link) => {
-      const isTried = await run.unlessPromised(link.digest, () => takeLinks(run, [link], gone));
-      if (!isTried) spareItems(run, "layerLink");
+      try {
+        const isTried = await run.unlessPromised(link.digest, () => takeLinks(run, [link], gone));
+        if (!isTried) spareItems(run, "layerLink");
+      } catch (error) {
+        run.ledger.addFailure(failureOf(link.path, error));
+      }
     });
   }
   run.ledger.deleted.layerLinks += gone.length;

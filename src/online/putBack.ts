@@ -43,13 +43,14 @@ export async function putBackBlobs(run: Run, isAgain = false): Promise<void> {
 async function bringBackLinks(run: Run, looks: readonly RepositoryLook[], attempts: Attempts): Promise<void> {
   const { aside } = run;
   if (aside === undefined) return;
-  const taken = looks.flatMap((look) => aside.layerLinksTakenFrom(look.repository.name).map((link) => ({ look, link })));
-  const needed = taken.filter(({ look, link: { link } }) => look.needsLayer(run.digests.add(link.digest)));
+  const needed = looks.flatMap((look) =>
+    aside.layerLinksTakenFrom(look.repository.name).filter(({ link }) => look.needsLayer(run.digests.add(link.digest))),
+  );
   const queue = new TaskQueue(run.settings.concurrency);
-  const bringBack = async (link: TakenLink) => {
-    if (await isStored(run, run.digests.add(link.link.target))) await writeTaken(run, run.driver, link);
+  const bringBack = async (taken: TakenLink) => {
+    if (await isStored(run, run.digests.add(taken.link.target))) await writeTaken(run, run.driver, taken);
   };
-  await inBatches(run, needed, (some) => queue.forEach(some, ({ link }) => attempts.at(link.link.path, () => bringBack(link))));
+  await inBatches(run, needed, (some) => queue.forEach(some, (taken) => attempts.at(taken.link.path, () => bringBack(taken))));
 }
 
 /** What can't be put back now must not keep the rest from its place: all is tried, and then the first failure is thrown. */

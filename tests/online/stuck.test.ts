@@ -1,6 +1,16 @@
 /** What can't be done in one place stops nothing elsewhere: links that stay, places that can't be written, what is left below `_gc`. */
 
-import { type GcOptions, type GcReport, heal, markAndSweep, openRegistry, purge, restore, type StorageDriver } from "oci-registry-gc";
+import {
+  type GcOptions,
+  type GcReport,
+  heal,
+  markAndSweep,
+  openRegistry,
+  purge,
+  restore,
+  type StorageDriver,
+  type WriteBarrier,
+} from "oci-registry-gc";
 import { type DriverCall, InterceptedDriver } from "oci-registry-gc/testing";
 import { describe, expect, test } from "vitest";
 import { contentOf, DAY } from "../support/stores.js";
@@ -170,6 +180,27 @@ describe("an abort", () => {
   });
 });
 
+describe("a barrier that fails", () => {
+  test("for one layer link is told, and the rest goes on", async () => {
+    const manifest = image(digestOf("a"), digestOf("b"));
+    const world = await oldWorld((put) => push(put, "app", manifest, ["a", "b"]));
+    const barrier: WriteBarrier = {
+      protect: async () => undefined,
+      removing: async (digest, removal) => {
+        const isAside = [...(await contentOf(world.driver)).keys()].some(
+          (path) => path.startsWith(GC) && path.includes(digest.slice(7)) && path.endsWith("/data"),
+        );
+        if (isAside && digest === digestOf("a")) throw new Error("no connection");
+        await removal();
+        return true;
+      },
+    };
+    const report = await world.collect({ barrier });
+    expect(report).toMatchObject({ status: "completed-with-failures", quarantined: { blobs: 3 }, deleted: { layerLinks: 1 } });
+    expect(report.failures).toMatchObject([{ path: layer("app", digestOf("a")), message: "no connection" }]);
+  });
+});
+
 describe("what is left below _gc", () => {
   test.each([
     ["a temporary", `${GC}/dead/blobs/sha256/.0f8fad5b-d9cb-469f-a165-70867728950e.tmp`],
@@ -273,6 +304,18 @@ describe("a readOnly run", () => {
       expect(await files(world)).toEqual(expect.arrayContaining([revision("x", digestOf(manifest)), blobPath(digestOf(manifest)), link]));
     },
   );
+
+  test.each([true, false])("foretells no repository as going that something aside belongs to: dry run %s", async (dryRun) => {
+    const world = await oldWorld(async (put) => {
+      await push(put, "x", image(digestOf("one")), ["one"]);
+      await push(put, "y", image(digestOf("live")), ["live"], "latest");
+    });
+    await world.collect();
+    await world.put(layer("x", digestOf("gone")), digestOf("gone"));
+    world.now += 2 * DAY;
+    const report = await world.collect({ readOnly: true, removeEmptyRepositories: true, dryRun });
+    expect(report).toMatchObject({ eligible: { repositories: 0, layerLinks: 1 }, deleted: { repositories: 0 }, status: "completed" });
+  });
 
   test("takes them once the manifest is gone for good", async () => {
     const world = await oldWorld(async (put) => {
