@@ -13,6 +13,8 @@ import {
 } from "oci-registry-gc";
 import { type DriverCall, InterceptedDriver } from "oci-registry-gc/testing";
 import { describe, expect, test } from "vitest";
+import { removeTakenLinks } from "../../src/online/moveAside.js";
+import { Run } from "../../src/run.js";
 import { contentOf, DAY } from "../support/stores.js";
 import { image, layer, type Put, push, revision } from "../support/tree.js";
 import { blobPath, digestOf, ROOT, World } from "../support/world.js";
@@ -115,6 +117,32 @@ describe("putting back", () => {
     expect(await world.heal({ removeUntagged: false })).toMatchObject({ returned: { blobs: 1 }, problems: [] });
   });
 
+  test("takes what a lagging look missed for there, where the move says so", async () => {
+    const { world, one } = await twoAside();
+    await world.put(blobPath(one), image(digestOf("layer one")));
+    const driver = new InterceptedDriver(world.driver, ({ method, paths: [path] }, proceed) => {
+      if (method === "stat" && path === blobPath(one)) throw Object.assign(new Error("not yet"), { code: "PATH_NOT_FOUND" });
+      return proceed();
+    });
+    const report = await heal({ clock: world.clock }, driver, openRegistry(driver), { removeUntagged: false });
+    expect(report).toMatchObject({ status: "completed", returned: { blobs: 3 } });
+  });
+
+  test("ends with an abort, which is told of no place as what went wrong there", async () => {
+    const { world } = await twoAside();
+    const controller = new AbortController();
+    const errors: string[] = [];
+    const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: (message: string) => void errors.push(message) };
+    const driver = new InterceptedDriver(world.driver, ({ method }, proceed) => {
+      if (method !== "move") return proceed();
+      controller.abort(new Error("stop"));
+      throw new Error("cut off");
+    });
+    const run = heal({ clock: world.clock, signal: controller.signal, logger }, driver, openRegistry(driver), {});
+    await expect(run).rejects.toThrow("stop");
+    expect(errors.filter((message) => message.startsWith("could not put back"))).toEqual([]);
+  });
+
   test("writes the other links where one can't be written", async () => {
     const { world } = await twoAside();
     const stuck = layer("app", digestOf("layer one"));
@@ -180,6 +208,54 @@ describe("an abort", () => {
   });
 });
 
+describe("layer links that go together", () => {
+  const made = () => oldWorld((put) => push(put, "app", image(digestOf("a"), digestOf("b")), ["a", "b"]));
+  const isRemoval = ({ method, paths }: DriverCall) => method === "deleteFiles" && paths[0]?.includes("/_layers/") === true;
+
+  test("are gone where the answer was lost", async () => {
+    const world = await made();
+    const driver = new InterceptedDriver(world.driver, async (call, proceed) => {
+      const answer = await proceed();
+      if (isRemoval(call)) throw new Error("lost");
+      return answer;
+    });
+    expect(await collect(world, driver)).toMatchObject({ status: "completed", failures: [], deleted: { layerLinks: 2 } });
+  });
+
+  test("count only where they are known to be gone, also when they are written anew", async () => {
+    const world = await made();
+    let state: "before" | "lost" | "failing" = "before";
+    const driver = new InterceptedDriver(world.driver, async (call, proceed) => {
+      if (state === "lost" && call.method === "stat" && call.paths[0]?.includes("/_layers/") === true) throw new Error("could not look");
+      if (state === "lost" && call.method === "list") state = "failing";
+      if (state === "failing" && call.method === "list") throw new Error("the look fails");
+      const answer = await proceed();
+      if (!isRemoval(call)) return answer;
+      state = "lost";
+      throw new Error("lost");
+    });
+    await expect(collect(world, driver)).rejects.toMatchObject({ report: { deleted: { layerLinks: 0 }, failureCount: 2 } });
+    expect(await files(world)).toEqual(expect.arrayContaining([layer("app", digestOf("a")), layer("app", digestOf("b"))]));
+  });
+
+  test("and an abort that cuts their removal short is told at once, and is no failure", async () => {
+    const world = await made();
+    const controller = new AbortController();
+    const driver = new InterceptedDriver(world.driver, (call, proceed) => {
+      if (!isRemoval(call)) return proceed();
+      controller.abort(new Error("stop"));
+      throw new Error("cut off");
+    });
+    const run = Run.begin({ clock: world.clock, signal: controller.signal }, driver, openRegistry(driver), {});
+    const links = ["a", "b"].map(digestOf).map((digest) => ({
+      ...{ kind: "layerLink" as const, repository: "app", digest, target: digest, path: layer("app", digest) },
+      ...{ time: world.now - 30 * DAY, taken: true },
+    }));
+    await expect(removeTakenLinks(run, links)).rejects.toThrow("stop");
+    expect(run.ledger.hasFailures).toBe(false);
+  });
+});
+
 describe("a barrier that fails", () => {
   test("for one layer link is told, and the rest goes on", async () => {
     const manifest = image(digestOf("a"), digestOf("b"));
@@ -217,6 +293,20 @@ describe("what is left below _gc", () => {
     expect(await below(world, `${GC}/dead`)).toEqual([path]);
     expect(await collect(world, world.driver)).toMatchObject({ status: "completed" });
     expect(await below(world, `${GC}/dead`)).toEqual([]);
+  });
+
+  test("and an abort while it is taken away aborts the run", async () => {
+    const { world } = await twoAside();
+    const path = `${GC}/dead/blobs/sha256/.0f8fad5b-d9cb-469f-a165-70867728950e.tmp`;
+    await world.put(path, "");
+    const controller = new AbortController();
+    const driver = new InterceptedDriver(world.driver, ({ method, paths }, proceed) => {
+      if (method !== "delete" || paths[0] !== path) return proceed();
+      controller.abort(new Error("stop"));
+      throw new Error("cut off");
+    });
+    const run = markAndSweep({ clock: world.clock, signal: controller.signal }, driver, openRegistry(driver), { removeUntagged: true });
+    await expect(run).rejects.toMatchObject({ message: "stop", report: { failures: [] } });
   });
 
   test("directories that somebody emptied go, and those that hold something stay", async () => {
