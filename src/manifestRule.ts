@@ -78,8 +78,8 @@ export function manifestRule({ crypto, digest: digestPattern, layout }: RulePart
   /** Keys that tell something, in any case. */
   const TELLING = /"(?:schemaversion|digest|blobsum|mediatype|subject|annotations)"/gi;
 
-  /** What may hide one: an escape, or a letter that is folded. Asked first, since there may be millions to count. */
-  const HIDING = /\\|[^\0-\x7f]/;
+  /** Room for a byte of flags and four counts, in hex. */
+  const HEADER = "00".repeat(17);
 
   // Characters as numbers: compared as strings they take twice as long.
   const SPACE = 0x20;
@@ -109,22 +109,33 @@ export function manifestRule({ crypto, digest: digestPattern, layout }: RulePart
    */
   function readUsual(text: string, content: unknown): ManifestDocument | undefined {
     const { schemaVersion, config, layers, manifests, subject } = membersOf(content);
-    if (schemaVersion !== 2 || HIDING.test(text)) return undefined;
+    if (schemaVersion !== 2 || hidesKeys(text)) return undefined;
     let unseen = (text.match(TELLING)?.length ?? 0) - 1;
-    const see = (value: unknown): NamedDigest[] => {
+    const see = (value: unknown): NamedDigest | undefined => {
       const { digest, mediaType, annotations } = membersOf(value);
       const isTyped = typeof mediaType === "string";
       if (isTyped) unseen--;
       if (annotations !== undefined) unseen--;
-      if (typeof digest !== "string" || !digestPattern.test(digest)) return [];
+      if (typeof digest !== "string" || !digestPattern.test(digest)) return undefined;
       unseen--;
-      return [{ digest, mayBeManifest: !isTyped || NO_TYPE.test(mediaType) || MANIFEST_TYPE.test(mediaType) }];
+      return { digest, mayBeManifest: !isTyped || NO_TYPE.test(mediaType) || MANIFEST_TYPE.test(mediaType) };
     };
-    const named = [config].concat(layers, manifests).flatMap(see);
+    const named: NamedDigest[] = [];
+    for (const values of [[config], layers, manifests]) {
+      for (const value of Array.isArray(values) ? values : []) {
+        const each = see(value);
+        if (each !== undefined) named.push(each);
+      }
+    }
     if (subject !== undefined) unseen--;
-    const subjects = see(subject).map(({ digest }) => digest);
-    if (see(content).length > 0 || unseen !== 0) return undefined;
-    return { named, subjects, isManifest: true, mayHaveSignatures: false, content };
+    const about = see(subject);
+    if (see(content) !== undefined || unseen !== 0) return undefined;
+    return { named, subjects: about === undefined ? [] : [about.digest], isManifest: true, mayHaveSignatures: false, content };
+  }
+
+  /** Whether a telling key may be hidden: by an escape, or a letter that is folded. Asked first, since there may be millions to count. */
+  function hidesKeys(text: string): boolean {
+    return text.includes("\\") || Buffer.byteLength(text, "utf8") !== text.length;
   }
 
   /** All that a run keeps of a manifest, packed. */
@@ -151,25 +162,17 @@ export function manifestRule({ crypto, digest: digestPattern, layout }: RulePart
     }
     let about = "";
     for (const subject of subjects) about += packedDigest(subject);
-    const flags = (isManifest ? layout.isManifest : 0) | (mayHaveSignatures ? layout.mayHaveSignatures : 0);
-    const counts = uint32(childCount) + uint32(named.length - childCount) + uint32(subjects.length);
-    const entry = Buffer.from(start + byte(flags) + uint32(size) + counts + children + blobs + about, "hex");
+    const entry = Buffer.from(start + HEADER + children + blobs + about, "hex");
+    const at = start.length / 2;
+    entry[at] = (isManifest ? layout.isManifest : 0) | (mayHaveSignatures ? layout.mayHaveSignatures : 0);
+    [size, childCount, named.length - childCount, subjects.length].forEach((count, i) => entry.writeUInt32LE(count, at + 1 + i * 4));
     return withFacts ? Buffer.concat([entry, Buffer.from(JSON.stringify(factsOf(document, size)))]) : entry;
   }
 
   /** The number of a digest's bytes, and these. */
   function packedDigest(digest: string): string {
     const hex = digest.slice(digest.indexOf(":") + 1);
-    return byte(hex.length / 2) + hex;
-  }
-
-  function byte(value: number): string {
-    return value < 16 ? `0${value.toString(16)}` : value.toString(16);
-  }
-
-  /** The lowest byte first. */
-  function uint32(value: number): string {
-    return byte(value & 255) + byte((value >>> 8) & 255) + byte((value >>> 16) & 255) + byte(value >>> 24);
+    return (hex.length / 2).toString(16) + hex;
   }
 
   function factsOf({ content, subjects }: ManifestDocument, size: number): ManifestFacts {
