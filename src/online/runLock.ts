@@ -227,9 +227,14 @@ async function refuseLiving(driver: StorageDriver, path: string, storageNow: () 
   if (modTime === null) return false;
   const age = modTime === undefined ? 0 : storageNow() - modTime.getTime();
   if (age > STALE_MS) return true;
-  throw new LockedError(
-    `another run holds the lock at ${path}: ${describe(content)}, last seen alive ${Math.round(age / 1000)} seconds ago. Wait for it; a lock that nobody keeps alive is taken over after five minutes`,
-  );
+  throw new LockedError(`another run holds the lock at ${path}: ${describe(content)}, ${lastSeen(age)}`);
+}
+
+function lastSeen(age: number): string {
+  const seconds = Math.abs(Math.round(age / 1000));
+  if (age < -STALE_MS)
+    return `written ${seconds} seconds from now by the storage's own clock, which must have been set back. If no run is alive, remove the file: it counts as kept alive until then`;
+  return `last seen alive ${seconds} seconds ago. Wait for it; a lock that nobody keeps alive is taken over after five minutes`;
 }
 
 /** `null` where nothing is there any more: it was given back at this moment. */

@@ -221,6 +221,14 @@ describe("the lock", () => {
     expect((await contentOf(world.driver)).has(LOCK)).toBe(false);
   });
 
+  test("of a time yet to come, by the storage's own clock, says so, and what to do", async () => {
+    const world = await new World().load("retag");
+    world.now += 365 * 24 * 3_600_000;
+    await world.put(LOCK, "{}");
+    world.now -= 365 * 24 * 3_600_000;
+    await expect(world.collect()).rejects.toThrow(/31536000 seconds from now .* set back\. If no run is alive, remove the file/);
+  });
+
   test("that was lost in the drain stops the run, which then leaves it alone", async () => {
     const world = await new World().load("retag");
     world.meanwhile = async () => world.put(LOCK, "another's");
