@@ -35,22 +35,27 @@ export async function lookAtRegistry(run: Run, phase: Phase, earlier?: RegistryL
   return lookAtRepositories(run, phase, { repositories, open: async (repository) => given(repository), seen });
 }
 
-/** Looks at one repository; a second time, where damage is seen that may be a write under way. `undefined` where it is gone by then. */
+/** Looks at one repository; again, where damage is seen that may be a write under way. `undefined` where it is gone by then. */
 export async function lookAtOne(run: Run, repository: Repository): Promise<RepositoryLook | undefined> {
-  let seen: Repository | undefined = repository;
-  for (let isLast = run.settings.readOnly; seen !== undefined; isLast = true) {
+  let fresh: Repository | undefined = repository;
+  let seen: ReadonlySet<string> = new Set();
+  for (let reading = run.settings.readOnly ? READINGS : 1; fresh !== undefined; reading++) {
     run.catalog.forgetMissing();
-    const view = await RepositoryView.read(run, seen);
+    const view = await RepositoryView.read(run, fresh);
     const look = await RepositoryLook.begin(run, view);
-    if (isLast || !view.isPassing) {
+    if (reading === READINGS || !view.mayPass(seen)) {
       await look.complete();
       for (const problem of view.problems) run.notices.damage(problem);
       return look;
     }
-    seen = await asItIsNow(run, seen);
+    seen = view.passing;
+    fresh = await asItIsNow(run, fresh);
   }
   return undefined;
 }
+
+/** Readings of a repository that is written to all the time, before damage is believed that the reading before it did not see. */
+const READINGS = 5;
 
 /** What was listed at once does not change: whoever looks again has to list again. */
 async function asItIsNow(run: Run, repository: Repository): Promise<Repository | undefined> {
@@ -63,6 +68,12 @@ function given(repository: Repository): Repository {
   throw new TypeError(`the registry's repositories() gave ${String(repository)} among its repositories`);
 }
 
+/** A repository that is to be read again, and the damage that may have been a write under way. */
+interface Unsettled {
+  readonly repository: Repository;
+  readonly damage: ReadonlySet<string>;
+}
+
 /** Repositories to look at, and what an earlier look of the run saw of them, by name; `undefined` in a first look. */
 export interface Looking<T> {
   readonly repositories: Iterable<T> | AsyncIterable<T>;
@@ -73,7 +84,8 @@ export interface Looking<T> {
 /** Looks at these repositories, all of them or a part. */
 export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositories, open, seen }: Looking<T>): Promise<RegistryLook> {
   const looks: RepositoryLook[] = [];
-  const again: Repository[] = [];
+  const again: Unsettled[] = [];
+  const begun = new Set<string>();
   // Strays that a first look has counted, a later one doesn't count again.
   const countsStrays = run.looks === 0;
   const names = new Set<string>();
@@ -81,11 +93,11 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
   run.catalog.forgetMissing();
 
   /** Whether the repository is done with: where it is not, damage was seen that may be a write under way. */
-  const settleOn = async (view: RepositoryView, isLast: boolean): Promise<boolean> => {
-    if (view.isPassing && !isLast) return false;
+  const settleOn = async (view: RepositoryView, isSettled: () => boolean): Promise<boolean> => {
+    if (!isSettled()) return false;
     const look = await RepositoryLook.begin(run, view, seen && (seen.get(view.repository.name) ?? UNSEEN));
     // Layer links are looked at where they matter: that somebody is writing them may show only by now.
-    if (view.isPassing && !isLast) return false;
+    if (!isSettled()) return false;
     await look.complete();
     if (look.matters) looks.push(look);
     names.add(view.repository.name);
@@ -102,13 +114,16 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
     repositories,
     async (each) => {
       const repository = await open(each);
-      if (repository === undefined) return;
+      // A listing that shifts while it is paged may name one twice.
+      if (repository === undefined || begun.has(repository.name)) return;
+      begun.add(repository.name);
       await run.telemetry.repositorySpan(repository.name, async () => {
         run.log.debug(`marking repository ${repository.name}`, { repository: repository.name });
         const view = await RepositoryView.read(run, repository);
         // One that is gone by now is not one that was seen empty.
         if (view.isBare && repository.again !== undefined && (await repository.again(run.look)) === undefined) return;
-        if (!(await settleOn(view, run.settings.readOnly))) again.push(repository);
+        const isSettled = () => run.settings.readOnly || !view.mayPass(new Set());
+        if (!(await settleOn(view, isSettled))) again.push({ repository, damage: view.passing });
       });
     },
     { signal: run.signal },
@@ -117,11 +132,19 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
   await untilAborted(looking, run.signal);
   run.looks++;
   run.catalog.forgetMissing();
-  const lookAgain = async (repository: Repository) => {
-    const fresh = await asItIsNow(run, repository);
-    if (fresh !== undefined) await settleOn(await RepositoryView.read(run, fresh), true);
+  const lookAgain = async ({ repository, damage }: Unsettled) => {
+    let known = damage;
+    for (let reading = 2; ; reading++) {
+      const fresh = await asItIsNow(run, repository);
+      if (fresh === undefined) return;
+      const view = await RepositoryView.read(run, fresh);
+      const before = known;
+      if (await settleOn(view, () => reading === READINGS || !view.mayPass(before))) return;
+      known = view.passing;
+      run.catalog.forgetMissing();
+    }
   };
-  for (const repository of again) await untilAborted(lookAgain(repository), run.signal);
+  for (const each of again) await untilAborted(lookAgain(each), run.signal);
   run.progress({ phase, done: counts.repositories, total: counts.repositories }, true);
   return { ...counts, looks, names };
 }

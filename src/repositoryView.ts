@@ -34,8 +34,8 @@ export class RepositoryView implements Graph {
   isDamaged = false;
   /** Whether something that may be needed can't be known from what was read. */
   hasUnknownNeeds = false;
-  /** Whether damage was seen that may have been a write under way. */
-  isPassing = false;
+  /** The damage seen that may have been a write under way. */
+  readonly passing = new Set<string>();
 
   readonly layers: LayerLinks;
   /** What these serve as manifests. */
@@ -217,13 +217,18 @@ export class RepositoryView implements Graph {
     this.damaged({ ...damage, message: `${damage.message}, and the manifest ${this.run.catalog.problem(number)?.message ?? ""}` }, digest);
   }
 
+  /** Whether some of the damage may pass: a reading before this one did not see it. */
+  mayPass(seen: ReadonlySet<string>): boolean {
+    return [...this.passing].some((damage) => !seen.has(damage));
+  }
+
   private damaged(damage: Damage, digest?: string): void {
     this.isDamaged = true;
     this.report(damage, digest);
   }
 
   private report({ kind, path, message }: Damage, digest?: string): void {
-    if (PASSING.has(kind)) this.isPassing = true;
+    if (PASSING.has(kind)) this.passing.add([kind, path, message].join(" "));
     this.problems.push({ kind, path, repository: this.repository.name, ...(digest === undefined ? {} : { digest }), message });
   }
 

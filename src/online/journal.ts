@@ -5,7 +5,7 @@
 
 import { isDigest } from "../digest.js";
 import { dirname, isPath, join, type StorageDriver } from "../driver.js";
-import { isObject, isPathNotFound } from "../errors.js";
+import { isObject } from "../errors.js";
 import { slicesOf } from "../internal/mapAll.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
@@ -80,7 +80,7 @@ export class Journal {
   /** Why it can't be believed, where it can't. */
   damage: string | undefined;
   /** Whether its first object is not there: it is the first to go when a journal is taken away. */
-  isHeadless = false;
+  isHeadless = true;
   private next = 0;
 
   constructor(
@@ -103,30 +103,30 @@ export class Journal {
   /** Reads a journal, and holds those of its items that are asked for. What is damaged or cut short is said in `damage`. */
   static async read(runId: string, driver: StorageDriver, directory: string, options: ReadOptions): Promise<Journal> {
     for (let reading = 1; ; reading++) {
-      try {
-        return await Journal.readOnce(runId, driver, directory, options);
-      } catch (error) {
-        // Listed a moment ago: another run takes the journal away.
-        if (!isPathNotFound(error) || reading === READINGS) throw error;
-      }
+      const journal = new Journal(runId, driver, directory, options.holds);
+      // Another run takes the journal away, or has: where listings lag, they go on to name what is not there any more.
+      if ((await journal.readAll(options)) || reading === READINGS) return journal;
     }
   }
 
-  private static async readOnce(runId: string, driver: StorageDriver, directory: string, options: ReadOptions): Promise<Journal> {
-    const { holds, reader = driver } = options;
-    const journal = new Journal(runId, driver, directory, holds);
-    const numbers = await objectNumbers(reader, directory, options);
-    for (const [i, number] of numbers.entries()) {
-      if (number !== i) journal.damage ??= `object ${i} of it is missing`;
-      const bytes = await readBounded(reader, journal.pathOf(number), { signal: options.signal, maxBytes: MAX_OBJECT_BYTES });
+  /** Whether every object was there that is listed; what is not there counts as not listed. */
+  private async readAll(options: ReadOptions): Promise<boolean> {
+    const { reader = this.driver, signal } = options;
+    const listed = await objectNumbers(reader, this.directory, options);
+    let count = 0;
+    for (const number of listed) {
+      const bytes = await unlessAbsent(() => readBounded(reader, this.pathOf(number), { signal, maxBytes: MAX_OBJECT_BYTES }));
+      if (bytes === undefined) continue;
+      if (number !== count) this.damage ??= `object ${count} of it is missing`;
+      if (count === 0) this.isHeadless = number !== 0;
+      count++;
+      this.next = number + 1;
       const records = parse(bytes);
-      if (typeof records === "string") journal.damage ??= `${journal.pathOf(number)} ${records}`;
-      else for (const record of records) journal.take(record);
+      if (typeof records === "string") this.damage ??= `${this.pathOf(number)} ${records}`;
+      else for (const record of records) this.take(record);
     }
-    if (numbers.length === 0 || journal.begunAt === undefined) journal.damage ??= "it has no beginning";
-    journal.isHeadless = numbers[0] !== 0;
-    journal.next = (numbers.at(-1) ?? -1) + 1;
-    return journal;
+    if (this.begunAt === undefined) this.damage ??= "it has no beginning";
+    return count === listed.length;
   }
 
   /** Writes records down; resolves when they are kept. */

@@ -26,8 +26,8 @@ const MAX_LOCK_BYTES = 4096;
 const ATTEMPTS = 3;
 
 export class RunLock {
-  private wallBeat: number;
-  private monotonicBeat: number;
+  /** The last heartbeat that succeeded: before the read that it began with. */
+  private beatAt: Moment;
   private lost: string | undefined;
   private beating: Promise<void> | undefined;
   private isBusy = false;
@@ -40,8 +40,7 @@ export class RunLock {
     private readonly content: Uint8Array,
     private readonly clock: Clock,
   ) {
-    this.wallBeat = clock.now();
-    this.monotonicBeat = performance.now();
+    this.beatAt = momentOf(clock);
     // A single call may take long; in a busy run the beat comes with the batches.
     this.timer = setInterval(() => this.touch(), TICK_MS).unref();
   }
@@ -60,17 +59,16 @@ export class RunLock {
    */
   static async take(driver: StorageDriver, path: string, text: string, clock: Clock, storageNow: () => number): Promise<RunLock> {
     const content = Buffer.from(text);
-    const begun = { wall: clock.now(), monotonic: performance.now() };
+    let begun: Moment;
     try {
-      await write(driver, path, content, clock, storageNow);
+      begun = await write(driver, path, content, clock, storageNow);
     } catch (error) {
       // What was written all the same would refuse every run for five minutes.
       await giveBack(driver, path, content).catch(() => undefined);
       throw error;
     }
     const lock = new RunLock(driver, path, content, clock);
-    lock.wallBeat = begun.wall;
-    lock.monotonicBeat = begun.monotonic;
+    lock.beatAt = begun;
     return lock;
   }
 
@@ -82,11 +80,15 @@ export class RunLock {
   /**
    * Holds a lock together with others: whoever makes a part of the run keeps it alive.
    *
-   * @throws LockedError where the lock is not this run's.
+   * @param storageNow - The storage's time now, where a lock that nobody has kept alive for five minutes is to be left dead: nobody knows
+   *   what clients have done meanwhile.
+   * @throws LockedError where the lock is not this run's, or is dead.
    */
-  static async share(driver: StorageDriver, path: string, content: string, clock: Clock): Promise<RunLock> {
+  static async share(driver: StorageDriver, path: string, content: string, clock: Clock, storageNow?: () => number): Promise<RunLock> {
     const lock = new RunLock(driver, path, Buffer.from(content), clock);
     try {
+      // First: once it is shown to be alive again, others believe it.
+      if (storageNow !== undefined) await refuseDead(driver, path, storageNow);
       await lock.beat(driver);
       await lock.check();
       return lock;
@@ -154,11 +156,10 @@ export class RunLock {
     // Its own calls ask for none.
     this.isBusy = true;
     try {
-      const begun = { wall: this.clock.now(), monotonic: performance.now() };
+      const begun = momentOf(this.clock);
       if (!(await this.isOurs(driver)) || this.age() > LOST_MS) return;
       await driver.putContent?.(this.path, this.content);
-      this.wallBeat = begun.wall;
-      this.monotonicBeat = begun.monotonic;
+      this.beatAt = begun;
     } finally {
       this.isBusy = false;
     }
@@ -166,7 +167,8 @@ export class RunLock {
 
   /** Milliseconds since the last heartbeat that succeeded, by the clock that says more. */
   private age(): number {
-    return Math.max(this.clock.now() - this.wallBeat, performance.now() - this.monotonicBeat);
+    const now = momentOf(this.clock);
+    return Math.max(now.wall - this.beatAt.wall, now.monotonic - this.beatAt.monotonic);
   }
 
   /** Gives the lock back; who has lost it leaves it to its holder. */
@@ -193,16 +195,29 @@ async function giveBack(driver: StorageDriver, path: string, content: Uint8Array
   if (present?.equals(content) === true) await removeFile(driver, path);
 }
 
-/** Writes the lock where there is none, or none that is kept alive. */
-async function write(driver: StorageDriver, path: string, content: Buffer, clock: Clock, storageNow: () => number): Promise<void> {
+/** By both clocks, in milliseconds: one counts a sleep of the machine, the other a change of its time. */
+interface Moment {
+  readonly wall: number;
+  readonly monotonic: number;
+}
+
+function momentOf(clock: Clock): Moment {
+  return { wall: clock.now(), monotonic: performance.now() };
+}
+
+/** Writes the lock where there is none, or none that is kept alive; when that was begun. */
+async function write(driver: StorageDriver, path: string, content: Buffer, clock: Clock, storageNow: () => number): Promise<Moment> {
   for (let attempt = 1; ; attempt++) {
+    const begun = momentOf(clock);
     const isWritten = await isWrittenWhereAbsent(driver, path, content);
-    if (isWritten === true) return;
-    const isStale = await refuseLiving(driver, path, storageNow);
+    if (isWritten === true) return begun;
+    const isStale = await refuseLiving(driver, path, clock, storageNow);
     // Given back at this moment: somebody else may be taking it, too.
     if (!isStale && isWritten === false && attempt < ATTEMPTS) continue;
+    const taken = momentOf(clock);
     await driver.putContent?.(path, content);
-    return confirm(driver, path, content, clock);
+    await confirm(driver, path, content, clock);
+    return taken;
   }
 }
 
@@ -220,21 +235,35 @@ async function isWrittenWhereAbsent(driver: StorageDriver, path: string, content
 }
 
 /** Whether a lock is there that nobody keeps alive; false where there is none any more. */
-async function refuseLiving(driver: StorageDriver, path: string, storageNow: () => number): Promise<boolean> {
+async function refuseLiving(driver: StorageDriver, path: string, clock: Clock, storageNow: () => number): Promise<boolean> {
   const content = await contentOf(driver, path);
   if (content === undefined) return false;
   const modTime = await timeOf(driver, path);
   if (modTime === null) return false;
   const age = modTime === undefined ? 0 : storageNow() - modTime.getTime();
   if (age > STALE_MS) return true;
-  throw new LockedError(`another run holds the lock at ${path}: ${describe(content)}, ${lastSeen(age)}`);
+  if (age < -STALE_MS && (await isLeftAlone(driver, path, clock, modTime))) return true;
+  const seen = age < -STALE_MS ? "and kept alive by it" : `last seen alive ${Math.max(0, Math.round(age / 1000))} seconds ago`;
+  throw new LockedError(
+    `another run holds the lock at ${path}: ${describe(content)}, ${seen}. Wait for it; a lock that nobody keeps alive is taken over after five minutes`,
+  );
 }
 
-function lastSeen(age: number): string {
-  const seconds = Math.abs(Math.round(age / 1000));
-  if (age < -STALE_MS)
-    return `written ${seconds} seconds from now by the storage's own clock, which must have been set back. If no run is alive, remove the file: it counts as kept alive until then`;
-  return `last seen alive ${seconds} seconds ago. Wait for it; a lock that nobody keeps alive is taken over after five minutes`;
+/** Of a time yet to come: the storage's clock was set back, so that only waiting tells whether anybody keeps the lock alive. */
+async function isLeftAlone(driver: StorageDriver, path: string, clock: Clock, modTime: Date | undefined): Promise<boolean> {
+  await clock.sleep(LOST_MS + BEAT_MS, NEVER);
+  return (await timeOf(driver, path))?.getTime() === modTime?.getTime();
+}
+
+/** What was planned that long ago may be in use by now. Where the storage gives no time, nobody can say that it is not. */
+async function refuseDead(driver: StorageDriver, path: string, storageNow: () => number): Promise<void> {
+  const modTime = await timeOf(driver, path);
+  const age = storageNow() - (modTime?.getTime() ?? Number.NaN);
+  if (modTime === null || age <= STALE_MS) return;
+  const since = Number.isNaN(age) ? "at a time that the storage does not tell" : `${Math.round(age / 1000)} seconds ago`;
+  throw new LockedError(
+    `this run's lock at ${path} was last kept alive ${since}: what the run planned may be in use by now, so nothing more was deleted. It is not gone on with; begin a new run, which puts back what this one left half done`,
+  );
 }
 
 /** `null` where nothing is there any more: it was given back at this moment. */

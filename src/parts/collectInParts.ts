@@ -17,7 +17,7 @@ import { Run } from "../run.js";
 import { VERSION } from "../version.js";
 import { WorkerRefusedError } from "./errors.js";
 import { type Execute, Lead, Suspension } from "./lead.js";
-import { piecesOf } from "./partRun.js";
+import { piecesOf, shareLock } from "./partRun.js";
 import { PartStore } from "./partStore.js";
 import { type PlannedOptions, type RunPlan, toPlanned, type WorkerHooks } from "./runPlan.js";
 import { collectParts } from "./story.js";
@@ -232,7 +232,7 @@ async function takeLock(run: Run, { store, plan }: Lead): Promise<void> {
     run.lock = await RunLock.take(run.lockDriver, path, plan.lock, run.clock, () => run.storageNow());
     return true;
   });
-  if (isTaken) run.lock ??= await RunLock.share(run.lockDriver, path, plan.lock, run.clock);
+  if (isTaken) run.lock ??= await shareLock(run, plan);
 }
 
 /** Nothing here is stopped by an abort, which may be why it is done. What fails, the next run does. */

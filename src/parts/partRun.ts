@@ -5,12 +5,14 @@ import { ASIDE, DOOMED, PRESENT } from "../marks.js";
 import type { Repository } from "../namespace.js";
 import { AsideStore } from "../online/asideStore.js";
 import type { JournalBlob, JournalLink } from "../online/journal.js";
+import { RunLock } from "../online/runLock.js";
 import type { RememberedLook } from "../rememberedLook.js";
 import { RepositoryLook } from "../repositoryLook.js";
 import type { Run } from "../run.js";
 import { type Merged, mergeRuns, type Source } from "./merge.js";
 import type { PartAttempt, PartOutput } from "./partAttempt.js";
 import type { PartStore } from "./partStore.js";
+import type { RunPlan } from "./runPlan.js";
 import { shardOf } from "./sortedRun.js";
 
 /** What the listing of what lies aside says, beside its copies. */
@@ -37,6 +39,17 @@ export interface PartRun {
   readonly parts: number;
   /** Another run of the same identity, which knows nothing yet. */
   readonly begin: () => Run;
+}
+
+/**
+ * Holds the run's lock together with whoever else works for it. What changes something must not be gone on with after a pause: what its
+ * looks saw is too old by then.
+ *
+ * @throws LockedError
+ */
+export function shareLock(run: Run, { lock }: RunPlan): Promise<RunLock> {
+  const storageNow = run.settings.dryRun ? undefined : () => run.storageNow();
+  return RunLock.share(run.lockDriver, run.registry.online?.lock ?? "", lock, run.clock, storageNow);
 }
 
 /** The pieces that a registry is told in. */

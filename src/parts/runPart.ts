@@ -1,13 +1,12 @@
 import type { GcContext } from "../context.js";
 import type { StorageDriver } from "../driver.js";
 import type { Namespace } from "../namespace.js";
-import { RunLock } from "../online/runLock.js";
 import { Run } from "../run.js";
 import { VERSION } from "../version.js";
 import { WorkerRefusedError } from "./errors.js";
 import { joinPart } from "./join.js";
 import { markPart, settlePart } from "./mark.js";
-import type { PartRun } from "./partRun.js";
+import { type PartRun, shareLock } from "./partRun.js";
 import { PartStore } from "./partStore.js";
 import { announcePart, planPart, recordsPart } from "./plan.js";
 import { purgePart, putBackLinksPart, putBackPart, unlinkPart } from "./purge.js";
@@ -108,7 +107,7 @@ async function openPart({ driver, registry, ctx = {}, hooks = {} }: PartWorker, 
   if (isDone) return undefined;
   if (!Object.hasOwn(PARTS, kind))
     throw new WorkerRefusedError(`run ${job.runId} has parts of the kind ${kind}, which this worker does not know`);
-  run.lock = await RunLock.share(run.lockDriver, registry.online?.lock ?? "", plan.lock, run.clock);
+  run.lock = await shareLock(run, plan);
   run.fence = async () => {
     if (await store.isClosed(job.stage)) throw new LateError(`stage ${job.stage} of run ${job.runId} is closed`);
   };

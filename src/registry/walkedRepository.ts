@@ -2,13 +2,13 @@
 
 import { isAlgorithm, isHexOf } from "../digest.js";
 import type { DigestIndex } from "../digestIndex.js";
-import { type FileInfo, isPath, type StorageDriver } from "../driver.js";
+import { type FileInfo, isPath, join, type StorageDriver } from "../driver.js";
 import { mapAll } from "../internal/mapAll.js";
 import type { Footprint, LayerLink, LookOptions, Repository, Revision, Signature, Tag, TagIndexEntry, Upload } from "../namespace.js";
 import { missingCurrentLink } from "./directoryRepository.js";
 import { LayoutRepository } from "./layoutRepository.js";
 import { listedMd5, md5OfLink, readLink } from "./links.js";
-import { unlessGone, walkBelow } from "./listing.js";
+import { isGone, unlessGone, walkBelow } from "./listing.js";
 import { digestOf, type Layout, REPOSITORY_PARTS } from "./paths.js";
 import { type Access, dateUpload, judgeLayerLink, judgeRevision } from "./repositoryParts.js";
 
@@ -172,7 +172,11 @@ export class WalkedRepository extends LayoutRepository implements Repository {
     const told = this.toldByMd5(listing.current, listing.index);
     if (told !== undefined) return { name, path, modTime: listing.current.modTime, digest: told };
     const content = await unlessGone(driver, path, options, () => readLink(driver, path, options));
-    return content && { name, path, modTime: listing.current.modTime, ...content };
+    if (content !== undefined) return { name, path, modTime: listing.current.modTime, ...content };
+    // Where the tag itself is there still, nothing tells what it names now.
+    return (await isGone(driver, join(this.paths.tags, name), options))
+      ? undefined
+      : { name, path, damage: missingCurrentLink(name, path) };
   }
 
   /** A current link holds a digest that the tag's index or the repository's revisions name: the one that has its MD5 need not be read. */
