@@ -9,7 +9,7 @@ import { areOwn } from "./internal/manyAtOnce.js";
 import { mapAll, slicesOf } from "./internal/mapAll.js";
 import { TaskQueue } from "./internal/taskQueue.js";
 import { type Turns, turn } from "./internal/turn.js";
-import { untilAborted } from "./internal/untilAborted.js";
+import { untilAborted, within } from "./internal/untilAborted.js";
 import { MAX_MANIFEST_BYTES, type ManifestDamage, manifestVisit, packManifest, readManifest } from "./manifest.js";
 import type { ManifestCatalog } from "./manifestCatalog.js";
 import { type FactsWanted, fromMemory, type KnownManifest, readEntry, toRemember } from "./manifestEntry.js";
@@ -26,6 +26,7 @@ type ManifestLook = LookOptions & { readonly maxBytes: number };
 const ASKED_TOGETHER = 256;
 /** Such questions under way: two for each of two threads. With one for each, dry runs took 3 to 5 per cent longer. */
 const QUESTIONS = 4;
+const MEMORY_PATIENCE_MS = 60_000;
 
 export class ManifestReader {
   private readonly reading = new Map<number, Reading>();
@@ -38,6 +39,7 @@ export class ManifestReader {
   /** Whether manifests are understood elsewhere, as far as is known. */
   private extracts: "unknown" | "sometimes" | "never" = "unknown";
   private readonly look: ManifestLook;
+  private memory: ReferenceCache | undefined;
 
   constructor(
     private readonly digests: DigestIndex,
@@ -67,6 +69,7 @@ export class ManifestReader {
     this.askedTogether = asksTogether ? ASKED_TOGETHER : this.heldTogether;
     this.facts = keepFacts ? "read" : memory !== undefined ? "packed" : "none";
     this.visit = manifestVisit(this.facts !== "none");
+    this.memory = memory;
     this.look = { ...options.look, maxBytes: MAX_MANIFEST_BYTES };
   }
 
@@ -106,12 +109,12 @@ export class ManifestReader {
   }
 
   private async readSome(repository: ManifestSource, reading: Reading): Promise<void> {
-    const { memory } = this.options;
+    const { memory } = this;
     const unknown = memory === undefined ? reading.manifests : await this.recall(reading.manifests, memory);
     const learnt: Learnt[] = [];
     const unread = await this.readExtracts(repository, unknown, learnt);
     for (const some of slicesOf(unread, this.heldTogether)) await mapAll(some, (manifest) => this.readOne(repository, manifest, learnt));
-    if (memory !== undefined) await mapAll(learnt, ({ digest, bytes }) => this.remember(memory, digest, bytes));
+    if (memory !== undefined) await this.unlessHanging(mapAll(learnt, ({ digest, bytes }) => this.remember(memory, digest, bytes)));
     for (const manifest of reading.manifests) this.reading.delete(manifest);
     reading.resolve();
   }
@@ -155,7 +158,9 @@ export class ManifestReader {
 
   /** Holds those that earlier runs have read, and returns the others. */
   private async recall(manifests: readonly number[], memory: ReferenceCache): Promise<number[]> {
-    const known = await mapAll(manifests, (manifest) => this.remembered(memory, this.digests.digest(manifest)));
+    const asked = mapAll(manifests, (manifest) => this.remembered(memory, this.digests.digest(manifest)));
+    const known = await this.unlessHanging(asked);
+    if (known === undefined) return [...manifests];
     const sizes = await this.options.listedSizes(manifests.filter((_, i) => known[i] !== undefined));
     return manifests.filter((manifest, i) => {
       const document = known[i];
@@ -163,6 +168,15 @@ export class ManifestReader {
       this.catalog.hold(manifest, document);
       return false;
     });
+  }
+
+  /** What a memory answers about some manifests. One that doesn't must not hold up the run, and its lock: it is asked no more. */
+  private async unlessHanging<T>(asked: Promise<T[]>): Promise<T[] | undefined> {
+    const answers = await within(asked, MEMORY_PATIENCE_MS);
+    if (answers !== undefined) return answers;
+    this.memory = undefined;
+    this.options.onMemoryFailure(new Error("it did not answer within a minute"));
+    return undefined;
   }
 
   private async remembered(memory: ReferenceCache, digest: string): Promise<KnownManifest | undefined> {
@@ -194,7 +208,7 @@ export class ManifestReader {
   private learn(manifest: number, entry: Uint8Array, learnt: Learnt[]): void {
     const known = readEntry(entry, this.digests, this.facts);
     this.catalog.hold(manifest, known);
-    if (this.options.memory === undefined || !known.isManifest) return;
+    if (this.memory === undefined || !known.isManifest) return;
     const digest = this.digests.digest(manifest);
     learnt.push({ digest, bytes: toRemember(digest, entry) });
   }

@@ -1,6 +1,7 @@
 /**
  * Remembers between runs what each manifest names, so that a later run reads only manifests that are new. What is remembered are bytes
- * that the collector makes and checks itself: a cache may lose them, and damage in them is noticed.
+ * that the collector makes and checks itself: a cache may lose them, and damage in them is noticed. One that fails, or gives no answer
+ * within a minute, ends no run: manifests are read instead.
  */
 export interface ReferenceCache {
   /** What was set for a digest last; `undefined` where that is nothing, or is lost. */

@@ -51,6 +51,38 @@ const caches: [string, () => ReferenceCache][] = [
   ["in a file", () => fileReferenceCache(join(folder, "made/for/it"))],
 ];
 
+describe("a cache that never answers", () => {
+  afterEach(() => void vi.useRealTimers());
+
+  test.each(["get", "set"] as const)("%s: after a minute it is asked no more, and manifests are read", async (silent) => {
+    const store = await layOut(vector("lists"), memoryStore());
+    const without = await collect(await layOut(vector("lists"), memoryStore()));
+    const inner = memoryReferenceCache();
+    const asked = { get: 0, set: 0 };
+    const hanging = new Promise<never>(() => undefined);
+    const cache: ReferenceCache = {
+      get: (digest) => {
+        asked.get++;
+        return silent === "get" ? hanging : inner.get(digest);
+      },
+      set: (digest, bytes) => {
+        asked.set++;
+        return silent === "set" ? hanging : inner.set(digest, bytes);
+      },
+    };
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const warnings: string[] = [];
+    const logger = { debug() {}, info() {}, warn: (message: string) => void warnings.push(message), error() {} };
+    const running = markAndSweep({ logger }, store.driver, openRegistry(store.driver), { ...OPTIONS, referenceCache: cache });
+    await vi.waitFor(() => expect(asked[silent]).toBeGreaterThan(0));
+    await vi.advanceTimersByTimeAsync(60_000);
+    const before = { ...asked };
+    expect(outcomeOf(await running)).toEqual(outcomeOf(without.report));
+    expect(asked).toEqual(before);
+    expect(warnings.filter((message) => message.includes("did not answer within a minute"))).toHaveLength(1);
+  });
+});
+
 describe.each(caches)("%s", (_, make) => {
   test.each([
     ["directories", memoryStore],

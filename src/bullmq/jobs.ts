@@ -21,7 +21,7 @@ export interface RunData {
   readonly start: string;
   readonly options: PlannedOptions;
   readonly shards?: number | undefined;
-  readonly needs: readonly (keyof WorkerHooks)[];
+  readonly needs?: readonly (keyof WorkerHooks)[] | undefined;
   readonly retry: Retry;
   readonly trace: TraceCarrier;
   /** How the run ended; written before it forgets what its parts left. */

@@ -3,7 +3,7 @@ import { context, SpanStatusCode, type TracerProvider, trace } from "@openteleme
 import { type ConnectionOptions, type Job, Queue } from "bullmq";
 import { messageOf } from "../errors.js";
 import type { PartedOptions, WorkerHooks } from "../parts/index.js";
-import { toPlanned } from "../parts/runPlan.js";
+import { refuseOthers, toPlanned } from "../parts/runPlan.js";
 import type { GcReport } from "../report.js";
 import { checkOptions } from "../settings.js";
 import { VERSION } from "../version.js";
@@ -22,7 +22,7 @@ export interface CollectionSettings {
   readonly signal?: AbortSignal | undefined;
   /**
    * Of a run to go on with, after a crash or a {@link QueueError}; one that has ended well is not made again, and its report comes. Letters,
-   * digits and hyphens, up to 60. A new one when absent.
+   * digits and hyphens, up to 56. A new one when absent. Options need not be given again; others than the run was begun with are refused.
    */
   readonly runId?: string | undefined;
   /** Into how many parts what concerns blobs is divided: a power of two, 1 to 65,536. Default 64. */
@@ -41,7 +41,7 @@ export interface CollectionSettings {
   readonly tracerProvider?: TracerProvider | undefined;
 }
 
-const RUN_ID = /^[A-Za-z0-9][A-Za-z0-9-]{0,59}$/;
+const RUN_ID = /^[A-Za-z0-9][A-Za-z0-9-]{0,55}$/;
 /** Runs stay for dashboards, and for whoever asks again how one ended. */
 const KEEP = { age: 7 * 86_400, count: 1000 };
 const CLOSE_MS = 1000;
@@ -67,6 +67,8 @@ export async function startCollection(settings: CollectionSettings, options: Par
         runs,
         runId,
         enlist: () => enlist(runs, { ...data, trace: carryTrace() }),
+        // One of another version is its workers' to refuse.
+        accept: (found) => found.version !== VERSION || refuseOthers(runId, found, data),
         signal,
         patienceMs,
         onProgress: options.onProgress,
@@ -81,9 +83,9 @@ export async function startCollection(settings: CollectionSettings, options: Par
 
 /** @throws TypeError that names the option. */
 function dataOf(settings: CollectionSettings & { readonly runId: string }, options: PartedOptions): RunData {
-  const { runId, shards, needs = [], attempts = 5, backoffMs = 1000 } = settings;
+  const { runId, shards, needs, attempts = 5, backoffMs = 1000 } = settings;
   checkOptions(options);
-  if (!RUN_ID.test(runId)) throw new TypeError(`runId is ${JSON.stringify(runId)}; expected letters, digits and hyphens, up to 60`);
+  if (!RUN_ID.test(runId)) throw new TypeError(`runId is ${JSON.stringify(runId)}; expected letters, digits and hyphens, up to 56`);
   if (!Number.isSafeInteger(attempts) || attempts < 1) throw new TypeError(`attempts is ${attempts}; expected a whole number, 1 or more`);
   if (!(backoffMs >= 0)) throw new TypeError(`backoffMs is ${backoffMs}; expected a number of milliseconds, 0 or more`);
   const retry = { attempts, backoffMs };

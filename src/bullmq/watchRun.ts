@@ -15,8 +15,10 @@ const LOOK_MS = 250;
 export interface Watch {
   readonly runs: Queue<RunData>;
   readonly runId: string;
-  /** Puts the run into the queue. */
+  /** Puts the run into the queue, or finds it there. */
   readonly enlist: () => Promise<Job<RunData>>;
+  /** Throws where that is another run than the one that is asked for. */
+  readonly accept: (found: RunData) => void;
   readonly signal: AbortSignal | undefined;
   readonly patienceMs: number;
   readonly onProgress: ((progress: Progress) => void) | undefined;
@@ -26,7 +28,7 @@ export interface Watch {
 
 export async function watchRun(watch: Watch): Promise<GcReport> {
   const { runs, runId, enlist, signal, patienceMs } = watch;
-  await reach(watch, enlist);
+  watch.accept((await reach(watch, enlist)).data);
   let isCancelled = false;
   let cancelledAt = 0;
   for (;;) {

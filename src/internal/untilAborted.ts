@@ -22,6 +22,19 @@ export async function withPatience<T>(work: Promise<T>, aborted: AbortSignal, ms
   }
 }
 
+/** What some work gives; `undefined` where that takes more than so many milliseconds: then nobody waits for it any more. */
+export async function within<T>(work: Promise<T>, ms: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, ms, undefined);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Waits for some work until an abort: then it rejects with the reason, at once. */
 export function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return work;

@@ -7,16 +7,17 @@ import { hostname } from "node:os";
 import { pid } from "node:process";
 import type { Clock } from "../clock.js";
 import type { StorageDriver } from "../driver.js";
-import { codeOf, isPathNotFound, LockedError } from "../errors.js";
+import { codeOf, LockedError } from "../errors.js";
 import { property } from "../internal/property.js";
 import { readBounded } from "../internal/readBounded.js";
-import { removeFile, unlessAbsent } from "./files.js";
+import { removeFile, timeOf, unlessAbsent } from "./files.js";
 
 const BEAT_MS = 30_000;
 /** How often it is looked whether a heartbeat is due: one that failed is tried again before the lock is lost. */
 const TICK_MS = 5_000;
 const LOST_MS = 60_000;
-const STALE_MS = 5 * 60_000;
+/** Who has not kept it alive for so long does not hold it any more. */
+export const STALE_MS = 5 * 60_000;
 /** Longer than a write that has begun takes to be seen. */
 const SETTLE_MS = 2_000;
 /** So short a wait is not worth an abort. */
@@ -80,15 +81,11 @@ export class RunLock {
   /**
    * Holds a lock together with others: whoever makes a part of the run keeps it alive.
    *
-   * @param storageNow - The storage's time now, where a lock that nobody has kept alive for five minutes is to be left dead: nobody knows
-   *   what clients have done meanwhile.
-   * @throws LockedError where the lock is not this run's, or is dead.
+   * @throws LockedError where the lock is not this run's.
    */
-  static async share(driver: StorageDriver, path: string, content: string, clock: Clock, storageNow?: () => number): Promise<RunLock> {
+  static async share(driver: StorageDriver, path: string, content: string, clock: Clock): Promise<RunLock> {
     const lock = new RunLock(driver, path, Buffer.from(content), clock);
     try {
-      // First: once it is shown to be alive again, others believe it.
-      if (storageNow !== undefined) await refuseDead(driver, path, storageNow);
       await lock.beat(driver);
       await lock.check();
       return lock;
@@ -238,11 +235,11 @@ async function isWrittenWhereAbsent(driver: StorageDriver, path: string, content
 async function refuseLiving(driver: StorageDriver, path: string, clock: Clock, storageNow: () => number): Promise<boolean> {
   const content = await contentOf(driver, path);
   if (content === undefined) return false;
-  const modTime = await timeOf(driver, path);
-  if (modTime === null) return false;
-  const age = modTime === undefined ? 0 : storageNow() - modTime.getTime();
+  const time = await timeOf(driver, path);
+  if (time === undefined) return false;
+  const age = Number.isNaN(time) ? 0 : storageNow() - time;
   if (age > STALE_MS) return true;
-  if (age < -STALE_MS && (await isLeftAlone(driver, path, clock, modTime))) return true;
+  if (age < -STALE_MS && (await isLeftAlone(driver, path, clock, time))) return true;
   const seen = age < -STALE_MS ? "and kept alive by it" : `last seen alive ${Math.max(0, Math.round(age / 1000))} seconds ago`;
   throw new LockedError(
     `another run holds the lock at ${path}: ${describe(content)}, ${seen}. Wait for it; a lock that nobody keeps alive is taken over after five minutes`,
@@ -250,30 +247,9 @@ async function refuseLiving(driver: StorageDriver, path: string, clock: Clock, s
 }
 
 /** Of a time yet to come: the storage's clock was set back, so that only waiting tells whether anybody keeps the lock alive. */
-async function isLeftAlone(driver: StorageDriver, path: string, clock: Clock, modTime: Date | undefined): Promise<boolean> {
+async function isLeftAlone(driver: StorageDriver, path: string, clock: Clock, time: number): Promise<boolean> {
   await clock.sleep(LOST_MS + BEAT_MS, NEVER);
-  return (await timeOf(driver, path))?.getTime() === modTime?.getTime();
-}
-
-/** What was planned that long ago may be in use by now. Where the storage gives no time, nobody can say that it is not. */
-async function refuseDead(driver: StorageDriver, path: string, storageNow: () => number): Promise<void> {
-  const modTime = await timeOf(driver, path);
-  const age = storageNow() - (modTime?.getTime() ?? Number.NaN);
-  if (modTime === null || age <= STALE_MS) return;
-  const since = Number.isNaN(age) ? "at a time that the storage does not tell" : `${Math.round(age / 1000)} seconds ago`;
-  throw new LockedError(
-    `this run's lock at ${path} was last kept alive ${since}: what the run planned may be in use by now, so nothing more was deleted. It is not gone on with; begin a new run, which puts back what this one left half done`,
-  );
-}
-
-/** `null` where nothing is there any more: it was given back at this moment. */
-async function timeOf(driver: StorageDriver, path: string): Promise<Date | undefined | null> {
-  try {
-    return (await driver.stat(path)).modTime;
-  } catch (error) {
-    if (isPathNotFound(error)) return null;
-    throw error;
-  }
+  return (await timeOf(driver, path)) === time;
 }
 
 /** Waits until whoever wrote at the same moment is seen, then looks who won. */

@@ -19,7 +19,7 @@ import { WorkerRefusedError } from "./errors.js";
 import { type Execute, Lead, Suspension } from "./lead.js";
 import { piecesOf, shareLock } from "./partRun.js";
 import { PartStore } from "./partStore.js";
-import { type PlannedOptions, type RunPlan, toPlanned, type WorkerHooks } from "./runPlan.js";
+import { DEFAULT_SHARDS, type PlannedOptions, type RunPlan, refuseOthers, toPlanned, type WorkerHooks } from "./runPlan.js";
 import { collectParts } from "./story.js";
 
 /** The options of a run in parts: those of `markAndSweep`, but for what only one process can know. */
@@ -67,14 +67,12 @@ export async function collectInParts(
   options: PartedOptions,
   parted: PartedRun,
 ): Promise<GcReport> {
-  const { shards = 64, runId = randomUUID(), needs = [] } = parted;
-  if (!Number.isInteger(Math.log2(shards)) || shards < 1 || shards > 0x10000)
-    throw new TypeError(`option shards is ${shards}; expected a power of two, 1 to 65536`);
-  if (!isRunId(runId) || runId.length > MAX_RUN_ID)
-    throw new TypeError(`option runId is ${JSON.stringify(runId)}; expected 1 to ${MAX_RUN_ID} letters, digits and hyphens`);
-  refuseHooks(options);
+  const { shards = DEFAULT_SHARDS, runId = randomUUID(), needs = [] } = parted;
+  const given = toPlanned(options);
+  checkParted(runId, shards);
   const { begun, freeId } = await findRun(driver, registry, runId);
-  const planned = begun?.plan.options ?? toPlanned(options);
+  if (begun !== undefined) refuseOthers(freeId, begun.plan, { options: given, shards: parted.shards, needs: parted.needs });
+  const planned = begun?.plan.options ?? given;
   const identity = begun?.plan ?? { runId: freeId, startedAt: (ctx.clock ?? systemClock).now(), storageOffset: 0 };
   const run = Run.begin(ctx, driver, registry, { ...planned, onProgress: options.onProgress }, identity);
   piecesOf(run);
@@ -102,14 +100,11 @@ export async function tidyUp(driver: StorageDriver, registry: Namespace, runId: 
 /** What names a run that is begun anew has a number more. */
 const MAX_RUN_ID = 56;
 
-const OF_WORKERS: readonly (keyof GcOptions)[] = ["keep", "onDeleted", "onItem", "referenceCache", "barrier"];
-
-/** Left out of the plan without a word, a `keep` would keep nothing. */
-function refuseHooks(options: GcOptions): void {
-  const wrong = OF_WORKERS.find((name) => options[name] !== undefined);
-  if (wrong === undefined) return;
-  const instead = wrong === "barrier" ? "only markAndSweep takes it" : "give it to the workers, and name it in `needs`";
-  throw new TypeError(`option ${wrong} can't be part of a plan that several processes carry out: ${instead}`);
+function checkParted(runId: string, shards: number): void {
+  if (!Number.isInteger(Math.log2(shards)) || shards < 1 || shards > 0x10000)
+    throw new TypeError(`option shards is ${shards}; expected a power of two, 1 to 65536`);
+  if (!isRunId(runId) || runId.length > MAX_RUN_ID)
+    throw new TypeError(`option runId is ${JSON.stringify(runId)}; expected 1 to ${MAX_RUN_ID} letters, digits and hyphens`);
 }
 
 function directoryOf(registry: Namespace, runId: string): string {

@@ -1,11 +1,12 @@
 /** What every part is made with: a run of its own that knows the whole run's plan, and what earlier stages left. */
 
-import { UnsupportedError } from "../errors.js";
+import { LockedError, UnsupportedError } from "../errors.js";
 import { ASIDE, DOOMED, PRESENT } from "../marks.js";
 import type { Repository } from "../namespace.js";
 import { AsideStore } from "../online/asideStore.js";
+import { timeOf } from "../online/files.js";
 import type { JournalBlob, JournalLink } from "../online/journal.js";
-import { RunLock } from "../online/runLock.js";
+import { RunLock, STALE_MS } from "../online/runLock.js";
 import type { RememberedLook } from "../rememberedLook.js";
 import { RepositoryLook } from "../repositoryLook.js";
 import type { Run } from "../run.js";
@@ -47,9 +48,21 @@ export interface PartRun {
  *
  * @throws LockedError
  */
-export function shareLock(run: Run, { lock }: RunPlan): Promise<RunLock> {
-  const storageNow = run.settings.dryRun ? undefined : () => run.storageNow();
-  return RunLock.share(run.lockDriver, run.registry.online?.lock ?? "", lock, run.clock, storageNow);
+export async function shareLock(run: Run, { lock }: RunPlan): Promise<RunLock> {
+  const path = run.registry.online?.lock ?? "";
+  // First: once it is shown to be alive again, others believe it.
+  const time = await timeOf(run.lockDriver, path);
+  if (time !== undefined && !run.settings.dryRun) refuseDead(path, run.storageNow() - time);
+  return RunLock.share(run.lockDriver, path, lock, run.clock);
+}
+
+/** Where the storage gives no time, nobody can say that a lock is not dead. */
+function refuseDead(path: string, age: number): void {
+  if (age <= STALE_MS) return;
+  const since = Number.isNaN(age) ? "at a time that the storage does not tell" : `${Math.round(age / 1000)} seconds ago`;
+  throw new LockedError(
+    `this run's lock at ${path} was last kept alive ${since}: what the run planned may be in use by now, so nothing more was deleted. It is not gone on with; begin a new run, which puts back what this one left half done`,
+  );
 }
 
 /** The pieces that a registry is told in. */

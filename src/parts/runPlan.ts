@@ -1,7 +1,7 @@
 /** What a run in parts is: fixed before its first part, and the same for all that make it. */
 
 import type { GcOptions } from "../options.js";
-import { givenOptions } from "../settings.js";
+import { checkOptions, givenOptions } from "../settings.js";
 
 /** What a worker brings itself: functions are in no plan. */
 export type WorkerHooks = Pick<GcOptions, "keep" | "onDeleted" | "onItem" | "referenceCache">;
@@ -9,11 +9,56 @@ export type WorkerHooks = Pick<GcOptions, "keep" | "onDeleted" | "onItem" | "ref
 /** The options that a plan holds. */
 export type PlannedOptions = Omit<GcOptions, keyof WorkerHooks | "onProgress" | "barrier">;
 
-/** JSON knows no infinity: a span of time for ever is 285,000 years. */
-export function toPlanned(options: PlannedOptions & Pick<GcOptions, "onProgress">): PlannedOptions {
+export const DEFAULT_SHARDS = 64;
+
+const OF_WORKERS: readonly (keyof GcOptions)[] = ["keep", "onDeleted", "onItem", "referenceCache", "barrier"];
+
+/**
+ * Options as a plan holds them. JSON knows no infinity: a span of time for ever is 285,000 years.
+ *
+ * @throws TypeError where one can be in no plan: left out of it without a word, a `keep` would keep nothing.
+ */
+export function toPlanned(options: GcOptions): PlannedOptions {
+  const wrong = OF_WORKERS.find((name) => options[name] !== undefined);
+  if (wrong !== undefined) {
+    const instead = wrong === "barrier" ? "only markAndSweep takes it" : "give it to the workers, and name it in `needs`";
+    throw new TypeError(`option ${wrong} can't be part of a plan that several processes carry out: ${instead}`);
+  }
   const finite = (value: unknown) => (value === Number.POSITIVE_INFINITY ? Number.MAX_SAFE_INTEGER : value);
   const planned = Object.entries(givenOptions(options)).filter(([name]) => name !== "onProgress");
   return Object.fromEntries(planned.map(([name, value]) => [name, finite(value)]));
+}
+
+/** What a run is asked for; what is left out is as the run was begun. */
+export interface Asked {
+  readonly options: PlannedOptions;
+  readonly shards?: number | undefined;
+  readonly needs?: readonly (keyof WorkerHooks)[] | undefined;
+}
+
+/**
+ * Checks that a run that was begun is what is asked for: whoever asks for a dry run must not be given a real one.
+ *
+ * @throws TypeError that names what differs.
+ */
+export function refuseOthers(runId: string, begun: Asked, asked: Asked): void {
+  const had = membersOf(begun);
+  const wanted = membersOf({
+    options: { ...begun.options, ...asked.options },
+    shards: asked.shards ?? begun.shards,
+    needs: asked.needs ?? begun.needs,
+  });
+  for (const [name, value] of Object.entries(wanted)) {
+    if (JSON.stringify(value) === JSON.stringify(had[name])) continue;
+    throw new TypeError(
+      `run ${runId} was begun with ${name}: ${JSON.stringify(had[name])}, not ${JSON.stringify(value)}: a run that is gone on with keeps its options. Leave them out; or begin another run, without this runId`,
+    );
+  }
+}
+
+/** With what is left out as it is then. */
+function membersOf({ options, shards = DEFAULT_SHARDS, needs = [] }: Asked): Readonly<Record<string, unknown>> {
+  return { ...checkOptions(options), shards, needs: [...needs].sort() };
 }
 
 export interface RunPlan {

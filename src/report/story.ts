@@ -2,6 +2,7 @@
 
 import type { GcReport, SweepCounts } from "../index.js";
 import { count, duration, size } from "./numbers.js";
+import { printable } from "./printable.js";
 
 /** How a sentence is to be taken. */
 export type Tone = "plain" | "good" | "note" | "warning" | "bad";
@@ -74,7 +75,7 @@ export function story(report: GcReport): readonly Sentence[] {
 }
 
 function remarks({ remarks = [] }: GcReport): readonly Sentence[] {
-  return remarks.map((remark) => ({ tone: "note", text: `${remark.charAt(0).toUpperCase()}${remark.slice(1)}.` }));
+  return remarks.map(printable).map((remark) => ({ tone: "note", text: `${remark.charAt(0).toUpperCase()}${remark.slice(1)}.` }));
 }
 
 function ending({ status, eligible }: GcReport): readonly Sentence[] {
@@ -117,7 +118,7 @@ function kept({ kept, unrecognized }: GcReport): readonly Sentence[] {
   if (kept.young > 0)
     say(
       "note",
-      `Kept because of the grace period: ${count(kept.young, "blob")} that nothing needs. They go once they are older than gracePeriodMs (by default a day); readOnly takes them now, if nothing writes to the registry.`,
+      `Kept because of the grace period: ${count(kept.young, "blob")} that nothing needs. They go once they are older than gracePeriodMs (by default a day), and those that were pushed again since a run took them once that run is purged; readOnly takes them now, if nothing writes to the registry.`,
     );
   if (kept.protected > 0)
     say(

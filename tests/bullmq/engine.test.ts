@@ -7,7 +7,16 @@ import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-ho
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";
 import { Queue, UnrecoverableError, Worker } from "bullmq";
 import fc from "fast-check";
-import { type GcReport, LockedError, markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
+import {
+  createWriteBarrier,
+  type GcOptions,
+  type GcReport,
+  LockedError,
+  markAndSweep,
+  memoryReferenceCache,
+  openRegistry,
+  type StorageDriver,
+} from "oci-registry-gc";
 import {
   type CollectionSettings,
   type CollectionWorker,
@@ -102,11 +111,31 @@ describeRedis("a run on BullMQ", () => {
     const report = await start(UNTAGGED, { runId });
     expect(report.deleted.blobs).toBe(3);
     expect(await start(UNTAGGED, { runId })).toEqual(report);
+    // Who only asks how it ended need not know what it was.
+    expect(await start({}, { runId })).toEqual(report);
+    const other = start({ ...UNTAGGED, dryRun: true }, { runId });
+    await expect(other).rejects.toThrow(/was begun with dryRun: false, not true/);
   });
+
+  test.each(["keep", "onDeleted", "onItem", "referenceCache", "barrier"])(
+    "the option %s is refused: no queue can hold it",
+    async (name) => {
+      const hooks = {
+        keep: () => true,
+        onDeleted() {},
+        onItem() {},
+        referenceCache: memoryReferenceCache(),
+        barrier: createWriteBarrier(),
+      };
+      const options: GcOptions = { [name]: hooks[name as keyof typeof hooks] };
+      await expect(start(options)).rejects.toThrow(new RegExp(`^option ${name} can't be part of a plan`));
+    },
+  );
 
   test("options are looked at before anything is begun", async () => {
     await expect(start({ drainMs: -1 })).rejects.toThrow(TypeError);
     await expect(start({}, { runId: "a/b" })).rejects.toThrow("runId");
+    await expect(start({}, { runId: "a".repeat(57) })).rejects.toThrow("up to 56");
     await expect(start({}, { attempts: 0 })).rejects.toThrow("attempts");
     await expect(start({}, { backoffMs: Number.NaN })).rejects.toThrow("backoffMs");
   });

@@ -178,5 +178,6 @@ export const HOSTILE: GcReport = {
   repositories: MARKUP.map((name) => ({ name, manifests: 1, layerLinks: 1, tagIndexEntries: 1, bytes: 10 })),
   problems: MARKUP.map((text) => ({ kind: text, path: text, repository: text, digest: text, message: text })),
   failures: MARKUP.map((text) => ({ path: text, code: text, message: text })),
+  remarks: MARKUP,
   storageCalls: Object.fromEntries(MARKUP.map((name) => [name, 5])),
 };

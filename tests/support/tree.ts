@@ -1,7 +1,7 @@
 /** A registry's tree by hand: single links and images, wherever a test wants them. */
 
 import { createHash } from "node:crypto";
-import type { Repository, StorageDriver } from "oci-registry-gc";
+import type { Namespace, Repository, StorageDriver } from "oci-registry-gc";
 import { blobPath, digestOf, ROOT } from "./world.js";
 
 export type Put = (path: string, content: string) => Promise<unknown>;
@@ -36,7 +36,7 @@ export async function push(put: Put, name: string, manifest: string, layers: rea
 }
 
 /** A driver, or a repository, with some members of one's own. */
-export function changed<T extends Repository | StorageDriver = StorageDriver>(of: T, members: Partial<T>): T {
+export function changed<T extends Namespace | Repository | StorageDriver = StorageDriver>(of: T, members: Partial<T>): T {
   return new Proxy(of, {
     get(target, member) {
       if (member in members) return members[member as keyof T];

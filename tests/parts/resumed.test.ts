@@ -1,0 +1,125 @@
+/** A run in parts that is taken up again: after a pause, or by somebody who asks for something else. */
+
+import { randomUUID } from "node:crypto";
+import { type GcOptions, openRegistry } from "oci-registry-gc";
+import { MemoryDriver } from "oci-registry-gc/drivers/memory";
+import { collectInParts, type PartedRun, type PartJob, runPart, Suspension } from "oci-registry-gc/parts";
+import { type Descriptor, RegistryBuilder } from "oci-registry-gc/testing";
+import { beforeEach, describe, expect, test } from "vitest";
+import { contentOf } from "../support/stores.js";
+
+const MINUTE = 60_000;
+const DAY = 86_400_000;
+const LOCK = "/docker/registry/lockfiles/gc-in-progress";
+
+let now: number;
+let driver: MemoryDriver;
+let builder: RegistryBuilder;
+let old: Descriptor;
+beforeEach(async () => {
+  now = Date.UTC(2026, 0, 1);
+  driver = new MemoryDriver({ now: () => now });
+  builder = new RegistryBuilder(driver);
+  old = await builder.layer("old");
+  await builder.layerLink("a", old.digest);
+  await builder.image("a", { layers: [await builder.layer("kept")], tag: "t" });
+  now += 10 * DAY;
+});
+
+const clock = { now: () => now, sleep: async () => undefined };
+
+async function make(jobs: readonly PartJob[]): Promise<void> {
+  for (const job of jobs) await runPart({ driver, registry: openRegistry(driver), ctx: { clock } }, job);
+}
+
+function lead(options: GcOptions, parted: Partial<PartedRun>) {
+  return collectInParts({ clock }, driver, openRegistry(driver), options, { shards: 2, execute: make, ...parted });
+}
+
+/** Makes all parts until a stage of this kind comes, and lets go of the run then. */
+const until = (stage: string) => async (jobs: readonly PartJob[]) => {
+  if (jobs[0]?.stage.startsWith(stage) === true) throw new Suspension("nobody is left");
+  await make(jobs);
+};
+
+const DEGREES: readonly [string, GcOptions, string][] = [
+  ["readOnly", { readOnly: true }, "sweep."],
+  ["grace", { quarantine: false }, "sweep."],
+  ["quarantine, at once", { quarantineMs: 0 }, "purge"],
+];
+
+describe.each(DEGREES)("%s: whoever takes up a run that nobody has kept alive", (_, degree, stage) => {
+  const options = { removeUntagged: true, maxDeleteRatio: 1, drainMs: 0, ...degree };
+
+  test("for more than five minutes is refused: its plan may be of yesterday", async () => {
+    const runId = randomUUID();
+    await expect(lead(options, { runId, execute: until(stage) })).rejects.toBeInstanceOf(Suspension);
+    const before = await contentOf(driver);
+    // A client has been told that the layer is there, and puts an image that needs it.
+    await builder.image("a", { layers: [old], tag: "new" });
+    now += 5 * MINUTE + 1;
+    const refused = lead(options, { runId });
+    await expect(refused).rejects.toMatchObject({ code: "LOCKED" });
+    await expect(refused).rejects.toThrow(/was last kept alive 300 seconds ago: .* begin a new run/);
+    const after = await contentOf(driver);
+    expect([...before.keys()].filter((path) => !after.has(path))).toEqual([]);
+  });
+
+  test("is refused each of its parts, too, by a queue that still holds them", async () => {
+    const runId = randomUUID();
+    const held: PartJob[] = [];
+    const execute = async (jobs: readonly PartJob[]) => {
+      if (jobs[0]?.stage.startsWith(stage) !== true) return make(jobs);
+      held.push(...jobs);
+      throw new Suspension("nobody is left");
+    };
+    await expect(lead(options, { runId, execute })).rejects.toBeInstanceOf(Suspension);
+    expect(held.length).toBeGreaterThan(0);
+    now += DAY;
+    const before = await contentOf(driver);
+    for (const job of held) await expect(make([job])).rejects.toMatchObject({ code: "LOCKED" });
+    expect(await contentOf(driver)).toEqual(before);
+  });
+
+  test("for less than that goes on", async () => {
+    const runId = randomUUID();
+    await expect(lead(options, { runId, execute: until(stage) })).rejects.toBeInstanceOf(Suspension);
+    now += 4 * MINUTE;
+    expect(await lead(options, { runId })).toMatchObject({ status: "completed", deleted: { blobs: 1 } });
+    expect((await contentOf(driver)).has(LOCK)).toBe(false);
+  });
+});
+
+test("where the storage tells no times, nobody knows how old a lock is: a run that is taken up is refused", async () => {
+  const runId = randomUUID();
+  await expect(lead({ readOnly: true }, { runId, execute: until("sweep.") })).rejects.toBeInstanceOf(Suspension);
+  const { stat } = driver;
+  driver.stat = async (...args) => ({ ...(await stat.apply(driver, args)), modTime: undefined });
+  await expect(lead({ readOnly: true }, { runId })).rejects.toThrow(/kept alive at a time that the storage does not tell/);
+});
+
+test("a dry run changes nothing, and is gone on with however late", async () => {
+  const runId = randomUUID();
+  await expect(lead({ dryRun: true }, { runId, execute: until("mark") })).rejects.toBeInstanceOf(Suspension);
+  now += DAY;
+  expect(await lead({}, { runId })).toMatchObject({ status: "completed", dryRun: true });
+});
+
+describe("asked for with other options than it was begun with", () => {
+  test.each([
+    [{ dryRun: true }, /was begun with dryRun: false, not true/],
+    [{ removeUntagged: false }, /was begun with removeUntagged: true, not false/],
+    [{ gracePeriodMs: 5 }, /was begun with gracePeriodMs: 0, not 5/],
+  ])("%j, a run is refused, and nothing goes", async (other, message) => {
+    const runId = randomUUID();
+    await expect(lead({ readOnly: true, removeUntagged: true }, { runId, execute: until("sweep.") })).rejects.toBeInstanceOf(Suspension);
+    const before = await contentOf(driver);
+    await expect(lead(other, { runId })).rejects.toThrow(TypeError);
+    await expect(lead(other, { runId })).rejects.toThrow(message);
+    expect(await contentOf(driver)).toEqual(before);
+    await expect(lead({}, { runId, shards: 4 })).rejects.toThrow(/was begun with shards: 2, not 4/);
+    await expect(lead({}, { runId, needs: ["keep"] })).rejects.toThrow(/was begun with needs: \[\], not \["keep"\]/);
+    // The same, in other words.
+    expect(await lead({ removeUntagged: true, dryRun: false }, { runId })).toMatchObject({ status: "completed", deleted: { blobs: 1 } });
+  });
+});
