@@ -85,7 +85,6 @@ export interface Looking<T> {
 export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositories, open, seen }: Looking<T>): Promise<RegistryLook> {
   const looks: RepositoryLook[] = [];
   const again: Unsettled[] = [];
-  const begun = new Set<string>();
   // Strays that a first look has counted, a later one doesn't count again.
   const countsStrays = run.looks === 0;
   const names = new Set<string>();
@@ -114,9 +113,7 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
     repositories,
     async (each) => {
       const repository = await open(each);
-      // A listing that shifts while it is paged may name one twice.
-      if (repository === undefined || begun.has(repository.name)) return;
-      begun.add(repository.name);
+      if (repository === undefined) return;
       await run.telemetry.repositorySpan(repository.name, async () => {
         run.log.debug(`marking repository ${repository.name}`, { repository: repository.name });
         const view = await RepositoryView.read(run, repository);

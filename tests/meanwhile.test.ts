@@ -1,6 +1,15 @@
 /** What happens to a repository while a look reads it: what is damaged by then is, and what only looked so for a moment is not. */
 
-import { type GcOptions, type GcReport, listRuns, markAndSweep, type Namespace, openRegistry, type StorageDriver } from "oci-registry-gc";
+import {
+  type GcOptions,
+  type GcReport,
+  listRuns,
+  markAndSweep,
+  type Namespace,
+  openRegistry,
+  type Repository,
+  type StorageDriver,
+} from "oci-registry-gc";
 import { type DriverCall, InterceptedDriver } from "oci-registry-gc/testing";
 import { describe, expect, test } from "vitest";
 import { contentOf, DAY, flatStore, memoryStore, STORES } from "./support/stores.js";
@@ -79,20 +88,35 @@ describe.each([
   });
 });
 
-test("a listing that names a repository twice counts it once", async () => {
+test("a repository that a namespace tells in two halves of one name needs what either names", async () => {
   const store = memoryStore();
-  await push(store.put, "app", image(digestOf("a layer")), ["a layer"]);
+  await push(store.put, "app", image(digestOf("one")), ["one"], "t");
+  await push(store.put, "app", image(digestOf("two")), ["two"], "u");
   const registry = openRegistry(store.driver);
-  const twice = changed<Namespace>(registry, {
+  const half = (repository: Repository, manifest: string) =>
+    changed<Repository>(repository, {
+      async *revisions(options) {
+        for await (const page of repository.revisions(options)) yield page.filter(({ digest }) => digest === digestOf(manifest));
+      },
+      async *tags(options) {
+        for await (const page of repository.tags(options)) yield page.filter(({ digest }) => digest === digestOf(manifest));
+      },
+      async *layerLinks() {
+        yield [];
+      },
+    });
+  const halves = changed<Namespace>(registry, {
     async *repositories(options) {
       for await (const repository of registry.repositories(options)) {
-        yield repository;
-        yield repository;
+        yield half(repository, image(digestOf("one")));
+        yield half(repository, image(digestOf("two")));
       }
     },
   });
-  const report = await markAndSweep({}, store.driver, twice, { readOnly: true, removeUntagged: true });
-  expect(report).toMatchObject({ marked: { repositories: 1 }, deleted: { manifests: 1, layerLinks: 1 }, repositories: [{ name: "app" }] });
+  const before = await contentOf(store.driver);
+  await markAndSweep({}, store.driver, halves, { readOnly: true });
+  const files = [...(await contentOf(store.driver)).keys()];
+  expect([...before.keys()].filter((path) => path.includes("/blobs/") && !files.includes(path))).toEqual([]);
 });
 
 test("a journal that is gone, and that listings go on to name, is gone", async () => {
