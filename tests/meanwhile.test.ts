@@ -119,6 +119,29 @@ test("a repository that a namespace tells in two halves of one name needs what e
   expect([...before.keys()].filter((path) => path.includes("/blobs/") && !files.includes(path))).toEqual([]);
 });
 
+test.each(["first", "last"])(
+  "a journal of which only the %s object can't be found is damaged: nothing is purged, nothing written over",
+  async (which) => {
+    const world = await new World().load("retag");
+    await world.collect();
+    world.now += 8 * DAY;
+    const journals = [...(await contentOf(world.driver))].filter(([path]) => path.includes("/journal/"));
+    expect(journals.length).toBeGreaterThan(1);
+    const hidden = journals.at(which === "first" ? 0 : -1)![0];
+    const lagging = new InterceptedDriver(world.driver, ({ method, paths }, proceed) => {
+      if (method !== "list" && paths[0] === hidden) throw Object.assign(new Error("no such file"), { code: "PATH_NOT_FOUND" });
+      return proceed();
+    });
+    const dataIn = async () => [...(await contentOf(world.driver)).keys()].filter((path) => path.endsWith("/data")).length;
+    const data = await dataIn();
+    const report = await markAndSweep({ clock: world.clock }, lagging, openRegistry(lagging), { removeUntagged: true, drainMs: 0 });
+    expect(report).toMatchObject({ purged: { blobs: 0 }, problems: [{ kind: "damaged-journal" }] });
+    expect(await dataIn()).toBe(data);
+    const after = await contentOf(world.driver);
+    for (const [path, content] of journals) expect(after.get(path)).toBe(content);
+  },
+);
+
 test("a journal that is gone, and that listings go on to name, is gone", async () => {
   const world = await new World().load("retag");
   expect((await world.collect()).quarantined.blobs).toBeGreaterThan(0);

@@ -109,7 +109,7 @@ export class Journal {
     }
   }
 
-  /** Whether every object was there that is listed; what is not there counts as not listed. */
+  /** Whether every object was there that is listed; where none is, they count as not listed. */
   private async readAll(options: ReadOptions): Promise<boolean> {
     const { reader = this.driver, signal } = options;
     const listed = await objectNumbers(reader, this.directory, options);
@@ -120,13 +120,22 @@ export class Journal {
       if (number !== count) this.damage ??= `object ${count} of it is missing`;
       if (count === 0) this.isHeadless = number !== 0;
       count++;
-      this.next = number + 1;
-      const records = parse(bytes);
-      if (typeof records === "string") this.damage ??= `${this.pathOf(number)} ${records}`;
-      else for (const record of records) this.take(record);
+      this.takeObject(number, bytes);
+    }
+    // Taken away are all of them: of one alone that can't be found nobody knows what it says.
+    if (count > 0 && count < listed.length) {
+      this.damage ??= "an object of it is listed, and can't be found";
+      this.isHeadless = false;
     }
     if (this.begunAt === undefined) this.damage ??= "it has no beginning";
+    this.next = (listed.at(-1) ?? -1) + 1;
     return count === listed.length;
+  }
+
+  private takeObject(number: number, bytes: Uint8Array): void {
+    const records = parse(bytes);
+    if (typeof records === "string") this.damage ??= `${this.pathOf(number)} ${records}`;
+    else for (const record of records) this.take(record);
   }
 
   /** Writes records down; resolves when they are kept. */
