@@ -172,7 +172,7 @@ export class ManifestReader {
 
   /** What a memory answers about some manifests. One that doesn't must not hold up the run, and its lock: it is asked no more. */
   private async unlessHanging<T>(asked: Promise<T[]>): Promise<T[] | undefined> {
-    const answers = await within(asked, MEMORY_PATIENCE_MS);
+    const answers = await within(untilAborted(asked, this.look.signal), MEMORY_PATIENCE_MS);
     if (answers !== undefined) return answers;
     this.memory = undefined;
     this.options.onMemoryFailure(new Error("it did not answer within a minute"));
@@ -181,7 +181,7 @@ export class ManifestReader {
 
   private async remembered(memory: ReferenceCache, digest: string): Promise<KnownManifest | undefined> {
     try {
-      const bytes = await untilAborted((async () => memory.get(digest))(), this.look.signal);
+      const bytes = await memory.get(digest);
       const entry = bytes ? fromMemory(digest, bytes) : undefined;
       // Read at once: the bytes are the cache's own, and may be others by the time of its next answer.
       return entry && readEntry(entry, this.digests, this.facts);
@@ -193,7 +193,7 @@ export class ManifestReader {
 
   private async remember(memory: ReferenceCache, digest: string, bytes: Uint8Array): Promise<void> {
     try {
-      await untilAborted((async () => memory.set(digest, bytes))(), this.look.signal);
+      await memory.set(digest, bytes);
     } catch (error) {
       this.options.onMemoryFailure(error);
     }
