@@ -156,6 +156,8 @@ describe("options", () => {
     ["clock", Date, "ctx.clock must be an object, got a function"],
     ["clock", {}, "ctx.clock.now must be a function, got undefined"],
     ["clock", { now: () => 0 }, "ctx.clock.sleep must be a function, got undefined"],
+    ["clock", { now: () => Number.NaN, sleep: async () => undefined }, "ctx.clock.now() must give milliseconds since 1970, got NaN"],
+    ["clock", { now: () => new Date(), sleep: async () => undefined }, "ctx.clock.now() must give milliseconds since 1970, got an object"],
     ["tracerProvider", {}, "ctx.tracerProvider.getTracer must be a function, got undefined"],
     ["meterProvider", {}, "ctx.meterProvider.getMeter must be a function, got undefined"],
   ])("ctx.%s that is none is refused", async (name, value, message) => {
@@ -188,6 +190,12 @@ describe("options", () => {
     await expect(refused).rejects.toBeInstanceOf(TypeError);
     await expect(refused).rejects.toThrow(`driver.${member} must be a`);
     expect(calls).toEqual([]);
+  });
+
+  test.each(["walk", "move", "visitMany"])("a driver whose %s is no function is refused", async (member) => {
+    const driver = untouched();
+    const refused = markAndSweep({}, Object.assign(driver, { [member]: 5 }), openRegistry(new MemoryDriver()));
+    await expect(refused).rejects.toThrow(new TypeError(`driver.${member} must be a function, got number`));
   });
 
   test.each(["repositories", "blobs"])("a registry without %s is refused", async (member) => {
