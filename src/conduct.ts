@@ -4,12 +4,13 @@ import { isObject, isRegistryGcError, messageOf } from "./errors.js";
 import { closeSession } from "./online/session.js";
 import type { GcReport, RunStatus } from "./report.js";
 import type { Run } from "./run.js";
+import type { Operation } from "./telemetry.js";
 
 const REFUSALS: ReadonlySet<string> = new Set(["DATABASE_IN_USE", "EMPTY_MARK", "DELETE_RATIO", "DAMAGED", "LOCKED", "CLOCK_SKEW"]);
 
 /** Leads a run, and reports. What it rejects with carries the report, where it is an object. */
-export function conduct(run: Run, story: (run: Run) => Promise<void>): Promise<GcReport> {
-  return run.telemetry.span("run", async () => {
+export function conduct(run: Run, story: (run: Run) => Promise<void>, operation: Operation = "collect"): Promise<GcReport> {
+  return run.telemetry.run(operation, async () => {
     try {
       await story(run);
       await closeSession(run);
@@ -26,10 +27,10 @@ export function conduct(run: Run, story: (run: Run) => Promise<void>): Promise<G
 }
 
 /** Leads what only reads, and has no report. After an abort it rejects with the signal's reason, whatever that broke. */
-export async function inquire<T>(run: Run, inquiry: () => Promise<T>): Promise<T> {
+export async function inquire<T>(run: Run, name: "explain" | "list_runs", inquiry: () => Promise<T>): Promise<T> {
   try {
     run.signal.throwIfAborted();
-    return await inquiry();
+    return await run.telemetry.span(name, inquiry);
   } catch (error) {
     run.signal.throwIfAborted();
     throw error;

@@ -54,7 +54,7 @@ export async function explain(
 ): Promise<Explanation> {
   if (!isDigest(digest)) throw new InvalidDigestError(digest);
   const run = Run.begin(ctx, driver, registry, { ...checkOptions(options), dryRun: true });
-  return inquire(run, async () => {
+  return inquire(run, "explain", async () => {
     const number = run.digests.add(digest);
     const watch = new WayWatch(number);
     run.watched = watch;

@@ -3,7 +3,7 @@
  * the API is used, looked up when a run begins. Names live under `registry_gc.*`, a namespace of our own; docs/telemetry.md lists them.
  */
 
-import { type Attributes, context, metrics, type Span, SpanStatusCode, type Tracer, trace } from "@opentelemetry/api";
+import { type Attributes, type Context, context, metrics, type Span, SpanStatusCode, type Tracer, trace } from "@opentelemetry/api";
 import type { GcContext } from "./context.js";
 import { codeOf, messageOf } from "./errors.js";
 import type { GcReport, SweepCounts } from "./report.js";
@@ -16,9 +16,15 @@ const MAX_REPOSITORY_SPANS = 500;
 /** What SDKs keep of one span's events by default. */
 const MAX_EVENTS = 128;
 
+/** What a run is for. */
+export type Operation = "collect" | "heal" | "purge" | "restore";
+
 export class Telemetry {
   private readonly tracer: Tracer | undefined;
   private readonly common: Attributes;
+  private operation: Operation = "collect";
+  /** The spans under way, the innermost last: a run's phases come one after the other. No context manager may be there to tell. */
+  private readonly open: (Span | undefined)[] = [];
   private repositorySpans = 0;
   private unspanned = 0;
   private readonly events = new WeakMap<Span, number>();
@@ -32,16 +38,46 @@ export class Telemetry {
     this.common = { "registry_gc.driver": driver, "registry_gc.dry_run": dryRun };
   }
 
-  /** A span around some work, ended whatever happens; an error that leaves it is said on it. */
-  async span<T>(name: string, work: () => Promise<T>, attributes: Attributes = {}): Promise<T> {
-    const span = attempt(() => this.tracer?.startSpan(`registry_gc.${name}`, { attributes: { ...this.common, ...attributes } }));
-    if (span === undefined) return work();
+  /** The span of a whole run. */
+  run<T>(operation: Operation, work: () => Promise<T>): Promise<T> {
+    this.operation = operation;
+    return this.span("run", work, { "registry_gc.operation": operation });
+  }
+
+  /** A span around some work, in which the next ones are; ended whatever happens, and an error that leaves it is said on it. */
+  span<T>(name: string, work: () => Promise<T>, attributes: Attributes = {}): Promise<T> {
+    return this.within(name, attributes, async (span) => {
+      this.open.push(span);
+      try {
+        return await work();
+      } finally {
+        this.open.splice(this.open.lastIndexOf(span), 1);
+      }
+    });
+  }
+
+  /** A span for one repository, as long as there are few; there are several side by side. */
+  repositorySpan<T>(repository: string, work: () => Promise<T>): Promise<T> {
+    if (this.repositorySpans >= MAX_REPOSITORY_SPANS) {
+      this.unspanned++;
+      return work();
+    }
+    this.repositorySpans++;
+    return this.within("mark_repository", { "registry_gc.repository": repository }, work);
+  }
+
+  private async within<T>(name: string, attributes: Attributes, work: (span: Span | undefined) => Promise<T>): Promise<T> {
+    const parent = this.parent();
+    const span = attempt(() => this.tracer?.startSpan(`registry_gc.${name}`, { attributes: { ...this.common, ...attributes } }, parent));
+    if (span === undefined) return work(undefined);
     try {
-      return await context.with(trace.setSpan(context.active(), span), work);
+      return await context.with(trace.setSpan(parent, span), () => work(span));
     } catch (error) {
       attempt(() => {
-        span.setAttribute("error.type", codeOf(error) ?? (error instanceof Error ? error.name : "_OTHER"));
+        span.setAttribute("error.type", typeOf(error));
         span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
+        // Once, where it leaves the library.
+        if (this.open.length === 0) span.recordException(error instanceof Error ? error : messageOf(error));
       });
       throw error;
     } finally {
@@ -49,19 +85,14 @@ export class Telemetry {
     }
   }
 
-  /** A span for one repository, as long as there are few. */
-  repositorySpan<T>(repository: string, work: () => Promise<T>): Promise<T> {
-    if (this.repositorySpans >= MAX_REPOSITORY_SPANS) {
-      this.unspanned++;
-      return work();
-    }
-    this.repositorySpans++;
-    return this.span("mark_repository", work, { "registry_gc.repository": repository });
+  private parent(): Context {
+    const inner = this.open.findLast((span) => span !== undefined);
+    return inner === undefined ? context.active() : trace.setSpan(context.active(), inner);
   }
 
-  /** An event on the span that is active now. */
+  /** An event on the innermost span under way. */
   event(name: string, attributes: Attributes): void {
-    const span = trace.getSpan(context.active());
+    const span = this.open.at(-1);
     if (span === undefined) return;
     const count = (this.events.get(span) ?? 0) + 1;
     this.events.set(span, count);
@@ -72,20 +103,22 @@ export class Telemetry {
   }
 
   /**
-   * What a run ended with, on the span that is active now and in the metrics. `phases`: the milliseconds of those that there were; `error`
+   * What a run ended with, on its span and in the metrics. `phases`: the milliseconds of those that there were; `error`
    * where it failed.
    */
   finish(report: GcReport, phases: Readonly<Record<string, number>>, error?: unknown): void {
-    const failed: Attributes = error === undefined ? {} : { "error.type": codeOf(error) ?? "_OTHER" };
-    const span = trace.getSpan(context.active());
-    span?.setAttributes({
-      "registry_gc.run_id": report.runId,
-      "registry_gc.status": report.status,
-      "registry_gc.safety": report.safety,
-      "registry_gc.blobs.eligible": report.eligible.blobs,
-      "registry_gc.blobs.deleted": report.deleted.blobs,
-      "registry_gc.repositories.unspanned": this.unspanned,
-    });
+    const failed: Attributes = error === undefined ? {} : { "error.type": typeOf(error) };
+    const run = this.open.at(-1);
+    attempt(() =>
+      run?.setAttributes({
+        "registry_gc.run_id": report.runId,
+        "registry_gc.status": report.status,
+        "registry_gc.safety": report.safety,
+        "registry_gc.blobs.eligible": report.eligible.blobs,
+        "registry_gc.blobs.deleted": report.deleted.blobs,
+        "registry_gc.repositories.unspanned": this.unspanned,
+      }),
+    );
 
     const meter = (this.ctx.meterProvider ?? metrics).getMeter(NAME, VERSION);
     const count = (name: string, unit: string, description: string, values: readonly (readonly [number, Attributes])[]) => {
@@ -117,8 +150,18 @@ export class Telemetry {
     for (const [phase, ms] of Object.entries(phases)) durations.record(ms / 1000, { ...this.common, "registry_gc.phase": phase });
     meter
       .createHistogram("registry_gc.run.duration", { unit: "s", description: "How long a run took" })
-      .record(report.durationsMs.total / 1000, { ...this.common, "registry_gc.status": report.status, ...failed });
+      .record(report.durationsMs.total / 1000, {
+        ...this.common,
+        "registry_gc.operation": this.operation,
+        "registry_gc.status": report.status,
+        ...failed,
+      });
   }
+}
+
+/** Our code, or the class of what others threw. */
+function typeOf(error: unknown): string {
+  return codeOf(error) ?? attempt(() => (error instanceof Error ? error.name : undefined)) ?? "_OTHER";
 }
 
 /** What is done is done: nothing is to be lost for a span's sake. */

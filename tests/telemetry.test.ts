@@ -1,6 +1,6 @@
 /** Spans and metrics, told to the real OpenTelemetry SDK. */
 
-import { context } from "@opentelemetry/api";
+import { context, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import {
   AggregationTemporality,
@@ -10,7 +10,7 @@ import {
   PeriodicExportingMetricReader,
 } from "@opentelemetry/sdk-metrics";
 import { BasicTracerProvider, InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";
-import { type GcOptions, markAndSweep, openRegistry } from "oci-registry-gc";
+import { explain, type GcContext, type GcOptions, heal, listRuns, markAndSweep, openRegistry, purge, restore } from "oci-registry-gc";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { memoryStore, type Store } from "./support/stores.js";
 import { layOut, vector } from "./support/vectors.js";
@@ -23,15 +23,18 @@ afterAll(() => context.disable());
 const UNTAGGED: GcOptions = { readOnly: true, removeUntagged: true };
 
 async function observe(store: Store, options: GcOptions) {
+  return exported((ctx) => markAndSweep(ctx, store.driver, openRegistry(store.driver), options));
+}
+
+/** What work told the SDK. */
+async function exported(work: (ctx: GcContext) => Promise<unknown>) {
   const spanExporter = new InMemorySpanExporter();
   const metricExporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
   const tracerProvider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spanExporter)] });
   const meterProvider = new MeterProvider({
     readers: [new PeriodicExportingMetricReader({ exporter: metricExporter, exportIntervalMillis: 1e8 })],
   });
-  const outcome = await markAndSweep({ tracerProvider, meterProvider }, store.driver, openRegistry(store.driver), options).catch(
-    (error: unknown) => error,
-  );
+  const outcome = await work({ tracerProvider, meterProvider }).catch((error: unknown) => error);
   await meterProvider.forceFlush();
   const spans = spanExporter.getFinishedSpans();
   const metrics = metricExporter.getMetrics().flatMap(({ scopeMetrics }) => scopeMetrics.flatMap(({ metrics: each }) => each));
@@ -46,6 +49,76 @@ function points(metric: MetricData | undefined) {
 const named = (spans: readonly ReadableSpan[], name: string) => spans.filter((span) => span.name === name);
 
 describe("spans", () => {
+  test.each([true, false])("a run's hang together and tell all, with a context manager: %s", async (isManaged) => {
+    const store = await layOut(vector("siblings"), memoryStore());
+    if (!isManaged) context.disable();
+    const { spans } = await observe(store, UNTAGGED).finally(() => {
+      if (!isManaged) context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+    });
+    const nameOf = new Map(spans.map((span) => [span.spanContext().spanId, span.name]));
+    const parents = spans.map((span) => `${nameOf.get(span.parentSpanContext?.spanId ?? "") ?? "nothing"} > ${span.name}`);
+    expect(new Set(parents)).toEqual(
+      new Set([
+        "nothing > registry_gc.run",
+        ...["inventory", "mark", "sweep"].map((phase) => `registry_gc.run > registry_gc.${phase}`),
+        "registry_gc.mark > registry_gc.mark_repository",
+      ]),
+    );
+    expect(named(spans, "registry_gc.run")[0]!.attributes).toMatchObject({
+      "registry_gc.operation": "collect",
+      "registry_gc.status": "completed",
+      "registry_gc.blobs.deleted": 3,
+      "registry_gc.run_id": expect.any(String) as string,
+    });
+    expect(named(spans, "registry_gc.sweep")[0]!.attributes["registry_gc.batches"]).toBeGreaterThan(0);
+  });
+
+  test("each command says which it is, on its span and in the metrics; what only reads has a span of its own", async () => {
+    const store = await layOut(vector("retag"), memoryStore());
+    const registry = openRegistry(store.driver);
+    const digest = "sha256:".padEnd(71, "0");
+    const options: GcOptions = { drainMs: 0 };
+    const told: unknown[] = [];
+    for (const ask of [
+      (ctx: GcContext) => heal(ctx, store.driver, registry, options),
+      (ctx: GcContext) => purge(ctx, store.driver, registry, options),
+      (ctx: GcContext) => restore(ctx, store.driver, registry),
+      (ctx: GcContext) => explain(ctx, store.driver, registry, digest),
+      (ctx: GcContext) => listRuns(ctx, store.driver, registry),
+    ]) {
+      const { spans, values } = await exported(ask);
+      const [top] = spans.filter((span) => span.parentSpanContext === undefined);
+      expect(spans.every((span) => span === top || span.parentSpanContext !== undefined)).toBe(true);
+      const [duration] = values("registry_gc.run.duration");
+      told.push([top!.name, top!.attributes["registry_gc.operation"], duration?.attributes["registry_gc.operation"]]);
+    }
+    expect(told).toEqual([
+      ["registry_gc.run", "heal", "heal"],
+      ["registry_gc.run", "purge", "purge"],
+      ["registry_gc.run", "restore", "restore"],
+      ["registry_gc.explain", undefined, undefined],
+      ["registry_gc.list_runs", undefined, undefined],
+    ]);
+  });
+
+  test("where a tracer throws, nothing of ours is put on the caller's span", async () => {
+    const exporter = new InMemorySpanExporter();
+    const callers = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });
+    const { driver } = await layOut(vector("retag"), memoryStore());
+    const tracerProvider = {
+      getTracer: () => {
+        throw new Error("no tracer");
+      },
+    };
+    const span = callers.getTracer("caller").startSpan("caller");
+    const report = await context.with(trace.setSpan(context.active(), span), () =>
+      markAndSweep({ tracerProvider }, driver, openRegistry(driver), UNTAGGED),
+    );
+    span.end();
+    expect(report.deleted.blobs).toBe(4);
+    expect(exporter.getFinishedSpans()).toMatchObject([{ name: "caller", attributes: {}, events: [] }]);
+  });
+
   test("one for the run, a child for each phase, and below the mark one for each repository", async () => {
     const { spans } = await observe(await layOut(vector("siblings"), memoryStore()), UNTAGGED);
     const [run] = named(spans, "registry_gc.run");
@@ -95,6 +168,7 @@ describe("spans", () => {
     const [run] = named(spans, "registry_gc.run");
     expect(run!.attributes).toMatchObject({ "error.type": "EMPTY_MARK", "registry_gc.status": "refused" });
     expect(run!.status.code).toBe(2);
+    expect(spans.flatMap(({ name, events }) => events.map((event) => [name, event.name]))).toEqual([["registry_gc.run", "exception"]]);
     expect(named(spans, "registry_gc.inventory")[0]!.attributes["error.type"]).toBeUndefined();
   });
 

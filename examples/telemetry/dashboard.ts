@@ -13,7 +13,7 @@ export const DASHBOARD: readonly Panel[] = [
   },
   {
     title: "Alert: no run has ended well for two days",
-    query: 'absent(increase(registry_gc_run_duration_count{registry_gc_status="completed"}[2d]) > 0)',
+    query: 'absent(increase(registry_gc_run_duration_count{registry_gc_operation="collect",registry_gc_status="completed"}[2d]) > 0)',
   },
   {
     title: "How long a run takes, at worst",
@@ -45,7 +45,7 @@ export const DASHBOARD: readonly Panel[] = [
   {
     title: "Blobs in use, as the day's runs saw them",
     query:
-      'sum(increase(registry_gc_items_marked_total{registry_gc_item_kind="blobs"}[1d])) / sum(increase(registry_gc_run_duration_count[1d]))',
+      'sum(increase(registry_gc_items_marked_total{registry_gc_item_kind="blobs"}[1d])) / sum(increase(registry_gc_run_duration_count{registry_gc_operation!="restore"}[1d]))',
   },
   { title: "Deletes that failed, by the storage's code", query: "sum by (error_type) (increase(registry_gc_failures_total[1d]))" },
   {

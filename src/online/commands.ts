@@ -20,12 +20,13 @@ import { beginSession } from "./session.js";
  * @throws as `markAndSweep` does.
  */
 export async function heal(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions = {}): Promise<GcReport> {
-  return conduct(Run.begin(ctx, driver, registry, options), async (run) => {
+  const story = async (run: Run) => {
     await beginSession(run);
     if (run.aside === undefined || run.settings.dryRun) return onlyLook(run);
     await endBrokenPurges(run, run.aside);
     await account(run, await lookAndPutBack(run));
-  });
+  };
+  return conduct(Run.begin(ctx, driver, registry, options), story, "heal");
 }
 
 /**
@@ -35,14 +36,15 @@ export async function heal(ctx: GcContext, driver: StorageDriver, registry: Name
  * @throws as `markAndSweep` does.
  */
 export async function purge(ctx: GcContext, driver: StorageDriver, registry: Namespace, options: GcOptions = {}): Promise<GcReport> {
-  return conduct(Run.begin(ctx, driver, registry, options), async (run) => {
+  const story = async (run: Run) => {
     await beginSession(run);
     if (run.aside === undefined || run.settings.dryRun) return onlyLook(run);
     await goOnInterrupted(run);
     const found = await settleAndPurge(run, run.aside, { drains: run.aside.copies.size > 0 });
     if (found !== undefined) await account(run, found);
     sayWhatIsLeft(run);
-  });
+  };
+  return conduct(Run.begin(ctx, driver, registry, options), story, "purge");
 }
 
 function sayWhatIsLeft(run: Run): void {

@@ -31,7 +31,7 @@ export interface QuarantinedRun {
  */
 export async function listRuns(ctx: GcContext, driver: StorageDriver, registry: Namespace): Promise<readonly QuarantinedRun[]> {
   const run = Run.begin(ctx, driver, registry, { dryRun: true });
-  return inquire(run, async () => {
+  return inquire(run, "list_runs", async () => {
     await openAside(run);
     const { aside } = run;
     if (aside === undefined) return [];

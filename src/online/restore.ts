@@ -49,7 +49,7 @@ export async function restore(
   const report = { blobs: 0, bytes: 0, links: 0, missing: [] as string[], failures: [] as Failure[] };
   const run = Run.begin(ctx, driver, registry, {});
   const wanted = what.digest === undefined ? undefined : run.digests.add(what.digest);
-  await conduct(run, async () => {
+  const story = async () => {
     await beginSession(run);
     if (run.aside === undefined) return;
     if (what.runId !== undefined && !run.aside.journals.has(what.runId)) {
@@ -66,7 +66,8 @@ export async function restore(
       const message = `the journal of run ${runId} can't be read: ${damage}. The layer links that it took did not come back`;
       report.failures.push({ path: run.aside.runDirectory(runId), code: "DAMAGED", message });
     }
-  });
+  };
+  await conduct(run, story, "restore");
   return report;
 }
 

@@ -83,7 +83,7 @@ export async function collectInParts(
     return new Lead(run, store.through(run.settlingDriver), plan, parted.execute);
   };
   // A run that is let go of has not failed: its span must not say so.
-  const outcome = await run.telemetry.span("run", () => leadRun(run, open, parted));
+  const outcome = await run.telemetry.run("collect", () => leadRun(run, open, parted));
   if (outcome instanceof Suspension) throw outcome;
   return outcome;
 }
