@@ -1,6 +1,6 @@
 /**
- * What hangs on manifests of a repository that nothing keeps, beside its revisions: manifests that layer links serve, to any depth. A
- * process that keeps one of them after all, and did not look itself, has to follow that as well.
+ * What hangs on manifests of a repository that nothing keeps, as src/hanging.ts reads it: a process that keeps one of them after all, and
+ * did not look itself, has to follow that as well.
  */
 
 import type { Reach } from "../mark.js";
@@ -16,20 +16,6 @@ export interface Looked {
   readonly doomed: ReadonlyMap<number, unknown>;
   /** Layer links that nothing reaches. */
   readonly loose: ReadonlyMap<number, unknown>;
-}
-
-/** Reads what hangs on doomed revisions. None of it is judged: whoever follows it does that. */
-export async function readHanging({ catalog }: Run, { view, doomed }: Looked): Promise<void> {
-  const asked = new Set<number>();
-  for (let level = [...doomed.keys()]; level.length > 0; ) {
-    const open = new Set<number>();
-    for (const manifest of level) {
-      for (const child of catalog.references(manifest).children) if (!asked.has(child) && view.mayServe(child)) open.add(child);
-    }
-    for (const child of open) asked.add(child);
-    await view.served.read([...open]);
-    level = [...open].map((child) => view.served.by(child)).filter((blob) => blob !== undefined);
-  }
 }
 
 /** What was read of it, for another process; and what of all that is named there the repository keeps. */

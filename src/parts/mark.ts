@@ -1,11 +1,11 @@
 /** Parts `mark` and `settle`: what some repositories keep. Every look is a mark. */
 
+import { readHanging } from "../hanging.js";
 import { lookAtRepositories } from "../look.js";
 import { keepLinksToLivingManifests } from "../plan.js";
 import { recallTime } from "../rememberedLook.js";
 import type { EarlierLook, RepositoryLook } from "../repositoryLook.js";
 import { ASKED, LEASED, LEASED_IF_AWAY } from "./flags.js";
-import { readHanging } from "./hanging.js";
 import {
   adoptAnswers,
   listed,

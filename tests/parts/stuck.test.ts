@@ -1,30 +1,11 @@
 /** A sweep in parts of which a link can't be removed: everything that its manifest reaches stays, in the chapters that others make, too. */
 
-import type { StorageDriver } from "oci-registry-gc";
 import { type PartedOptions, runPart } from "oci-registry-gc/parts";
 import { describe, expect, test } from "vitest";
 import { DAY } from "../support/stores.js";
-import { changed, IMAGE, layer, linkOf, push, repo, revision } from "../support/tree.js";
+import { IMAGE, layer, linkOf, push, repo, revision, unable } from "../support/tree.js";
 import { blobPath, digestOf, World } from "../support/world.js";
 import { collectParted, collectSingle, countsOf, image, leftOf, type Make } from "./attackers.js";
-
-/** A driver that can't delete this path. */
-function unable({ driver }: World, stuck: string): StorageDriver {
-  const failure = { path: stuck, code: "EPERM", message: "no" };
-  return changed(driver, {
-    delete: async (path, options) => {
-      if (path === stuck) throw Object.assign(new Error("no"), { code: "EPERM" });
-      return driver.delete(path, options);
-    },
-    deleteFiles: async (paths, options) => {
-      const left = await driver.deleteFiles(
-        paths.filter((path) => path !== stuck),
-        options,
-      );
-      return paths.includes(stuck) ? [...left, failure] : left;
-    },
-  });
-}
 
 const CHILD = image("l 1", "l 2");
 const TOP = JSON.stringify({ schemaVersion: 2, manifests: [{ mediaType: IMAGE, digest: digestOf(CHILD) }] });
@@ -70,8 +51,8 @@ describe.each(STUCK)("of an index, %s can't be removed", (_, stuck) => {
   ])("and what it reaches stays with its layer links%s", async (__, isAliveElsewhere, options, make = runPart) => {
     const [single, parted] = [await lay(isAliveElsewhere), await lay(isAliveElsewhere)];
     const chosen = { maxDeleteRatio: 1, ...options };
-    const driver = unable(parted, stuck);
-    const expected = await collectSingle(single, chosen, unable(single, stuck));
+    const driver = unable(parted.driver, stuck);
+    const expected = await collectSingle(single, chosen, unable(single.driver, stuck));
     const report = await collectParted(parted, chosen, { driver, make });
 
     const files = await parted.files();

@@ -45,3 +45,18 @@ export function changed<T extends Namespace | Repository | StorageDriver = Stora
     },
   });
 }
+
+/** A driver that can't delete these paths. */
+export function unable(driver: StorageDriver, ...stuck: readonly string[]): StorageDriver {
+  return changed(driver, {
+    delete: async (path, options) => {
+      if (stuck.includes(path)) throw Object.assign(new Error("no"), { code: "EPERM" });
+      return driver.delete(path, options);
+    },
+    deleteFiles: async (paths, options) => {
+      const can = paths.filter((path) => !stuck.includes(path));
+      const left = (await driver.deleteFiles?.(can, options)) ?? [];
+      return [...left, ...paths.filter((path) => stuck.includes(path)).map((path) => ({ path, code: "EPERM", message: "no" }))];
+    },
+  });
+}
