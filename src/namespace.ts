@@ -21,6 +21,11 @@ export interface LookOptions extends AbortOptions {
   readonly onDamage?: ((damage: Damage) => unknown) | undefined;
   /** To be told of each directory within a repository, and of each link, that is a symbolic link: other repositories may share it. */
   readonly onLinkedDirectory?: ((path: string) => unknown) | undefined;
+  /**
+   * Where a listing goes on naming what is not there: waits for it to catch up, longer with each attempt (from 0 on), and resolves with
+   * whether to look again. What is still named then could not be looked at.
+   */
+  readonly awaitListing?: ((attempt: number) => Promise<boolean>) | undefined;
 }
 
 /** Content that was read and is wrong. A call that failed is no damage: it rejects. */

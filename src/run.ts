@@ -33,6 +33,11 @@ const PROGRESS_EVERY_MS = 100;
 /** Looks whose driver heeds an abort end at once. */
 const LOOKS_PATIENCE_MS = 1000;
 
+/** Waits for listings: each twice as long as the one before, and none so long that the lock would be lost. */
+function napMs(attempt: number): number {
+  return Math.min(1000 * 2 ** attempt, 30_000);
+}
+
 /** Who a run is, of which this process makes a part. */
 export interface RunIdentity {
   readonly runId: string;
@@ -132,6 +137,7 @@ export class Run {
       signal: this.signal,
       through: (each) => this.calls.through(each),
       onLinkedDirectory: (path) => this.shareDirectory(path),
+      awaitListing: (attempt) => this.awaitListing(attempt),
     };
 
     this.startedAt = identity?.startedAt ?? this.clock.now();
@@ -266,6 +272,17 @@ export class Run {
     await withPatience(looks, this.signal, LOOKS_PATIENCE_MS).catch(() => undefined);
     await this.calls.idle();
     this.ctx.signal?.removeEventListener("abort", this.abort);
+  }
+
+  /** Listings lag no longer than the drain: who drains waits as long for them. */
+  private async awaitListing(attempt: number): Promise<boolean> {
+    const { drainMs, dryRun } = this.settings;
+    let waited = 0;
+    for (let earlier = 0; earlier < attempt; earlier++) waited += napMs(earlier);
+    if (!this.quarantines || dryRun || waited >= drainMs) return false;
+    await this.clock.sleep(Math.min(napMs(attempt), drainMs - waited), this.signal);
+    await this.lock?.keepAlive();
+    return true;
   }
 
   private shareDirectory(path: string): void {

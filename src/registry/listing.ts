@@ -35,8 +35,13 @@ export async function* children(driver: StorageDriver, path: string, options: Lo
   }
 }
 
-/** Listings of one directory, each of which finds nothing where a listing of the parent names it: then it is no write under way. */
+/** Looks at once, each of which finds nothing where a listing of the parent names it: then it is no write under way. */
 const ATTEMPTS = 3;
+
+/** Whether to look again after so many looks: at once, and then where listings may lag behind. */
+async function mayLookAgain(attempt: number, { awaitListing }: LookOptions): Promise<boolean> {
+  return attempt < ATTEMPTS || (await awaitListing?.(attempt - ATTEMPTS)) === true;
+}
 
 /** The pages of a listing; none where the directory is gone, or is a plain file: a stray one never stops a run. */
 async function* presentPages(driver: StorageDriver, path: string, options: LookOptions): AsyncIterable<readonly FileInfo[]> {
@@ -57,7 +62,7 @@ async function* presentPages(driver: StorageDriver, path: string, options: LookO
       }
       if (await isGone(driver, path, options)) return;
       // Somebody may have made the directory between the two listings. What was told already can't be told again.
-      if (pages > 0 || attempt === ATTEMPTS) throw denied(driver, path, "listed", error);
+      if (pages > 0 || !(await mayLookAgain(attempt, options))) throw denied(driver, path, "listed", error);
     }
   }
 }
@@ -178,7 +183,7 @@ export async function unlessGone<T>(
     } catch (error) {
       if (!isPathNotFound(error)) throw error;
       if (await isGone(driver, path, options)) return undefined;
-      if (attempt === ATTEMPTS) throw denied(driver, path, "found", error);
+      if (!(await mayLookAgain(attempt, options))) throw denied(driver, path, "found", error);
     }
   }
 }
