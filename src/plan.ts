@@ -145,9 +145,12 @@ export async function planRepository(run: Run, look: RepositoryLook): Promise<Re
   return items > 0 || plan.isEmptied || leavesLinks(run, look) ? plan : undefined;
 }
 
-/** Whether links stay to blobs that are put aside: a journal must name them, or a later look takes them for a push's. */
+/**
+ * Whether links stay to blobs that go: these count as the repository's; and where they go aside a journal must name the links, or a later
+ * look takes them for a push's.
+ */
 function leavesLinks(run: Run, { loose }: RepositoryLook): boolean {
-  if (run.settings.removeLayerLinks || !run.quarantines) return false;
+  if (run.settings.removeLayerLinks) return false;
   return [...loose.values()].some(({ blob }) => run.marks.has(blob, DOOMED));
 }
 

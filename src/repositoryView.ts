@@ -141,17 +141,22 @@ export class RepositoryView implements Graph {
 
   private async judgeManifests(): Promise<void> {
     const { catalog, digests, marks, settings } = this.run;
+    const unlinked: number[] = [];
     for (const number of this.revisions.keys()) {
       if (this.run.turns.isLong()) await turn();
       const problem = catalog.problem(number);
       if (problem !== undefined) {
         const digest = digests.digest(number);
-        this.hasUnknownNeeds = true;
         // A directory told its name, and there is nothing in it.
         if (problem.kind === "missing-manifest") {
           marks.remove(number, PRESENT);
           marks.add(number, ABSENT);
+          if (await this.isUnlinked(digest)) {
+            unlinked.push(number);
+            continue;
+          }
         }
+        this.hasUnknownNeeds = true;
         this.damaged(
           {
             ...problem,
@@ -169,7 +174,14 @@ export class RepositoryView implements Graph {
         }
       }
     }
+    for (const number of unlinked) this.revisions.delete(number);
     await this.findSignatures([...this.revisions.keys()]);
+  }
+
+  /** Whether a revision whose manifest is not there has gone with it, as another run takes it away: then it is none any more. */
+  private async isUnlinked(digest: string): Promise<boolean> {
+    if (this.repository.lookAtRevision === undefined) return false;
+    return (await this.repository.lookAtRevision(digest, this.look)) === undefined;
   }
 
   private async findSignatures(manifests: readonly number[]): Promise<void> {

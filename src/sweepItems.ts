@@ -1,5 +1,6 @@
 /** The items of a plan: each thing that is to go, why, and all the paths that go with it. */
 
+import { PRESENT } from "./marks.js";
 import type { Footprint } from "./namespace.js";
 import type { ItemKind, PlannedItem, Reason } from "./options.js";
 import type { Plan, RepositoryPlan } from "./plan.js";
@@ -71,9 +72,10 @@ export function* signatureItems(run: Run, { look, manifests }: RepositoryPlan): 
 export function* doomedLayerLinks(run: Run, { look, layerLinks }: RepositoryPlan): Iterable<number> {
   // In the degree "grace" links to living blobs stay, also to those that a revision needs which could not be removed.
   const isGrace = !run.settings.readOnly && !run.quarantines;
+  const isAlive = (blob: number) => run.marks.isKept(blob) && run.marks.has(blob, PRESENT);
   for (const number of layerLinks) {
     const loose = look.loose.get(number);
-    if (loose !== undefined && !(isGrace && run.marks.isKept(loose.blob))) yield number;
+    if (loose !== undefined && !(isGrace && isAlive(loose.blob))) yield number;
   }
 }
 

@@ -237,13 +237,18 @@ async function refuseLiving(driver: StorageDriver, path: string, clock: Clock, s
   if (content === undefined) return false;
   const time = await timeOf(driver, path);
   if (time === undefined) return false;
-  const age = Number.isNaN(time) ? 0 : storageNow() - time;
+  const age = storageNow() - time;
   if (age > STALE_MS) return true;
   if (age < -STALE_MS && (await isLeftAlone(driver, path, clock, time))) return true;
+  throw new LockedError(`another run holds the lock at ${path}: ${describe(content)}, ${adviceFor(age, path)}`);
+}
+
+/** What is known of a lock's holder, and what to do; `age` (milliseconds): of its last sign of life, NaN where the store tells no times. */
+function adviceFor(age: number, path: string): string {
+  if (Number.isNaN(age))
+    return `and this storage tells no times: whether it is alive can't be seen. Wait for it; where no run is under way any more, remove ${path}`;
   const seen = age < -STALE_MS ? "and kept alive by it" : `last seen alive ${Math.max(0, Math.round(age / 1000))} seconds ago`;
-  throw new LockedError(
-    `another run holds the lock at ${path}: ${describe(content)}, ${seen}. Wait for it; a lock that nobody keeps alive is taken over after five minutes`,
-  );
+  return `${seen}. Wait for it; a lock that nobody keeps alive is taken over after five minutes`;
 }
 
 /** Of a time yet to come: the storage's clock was set back, so that only waiting tells whether anybody keeps the lock alive. */

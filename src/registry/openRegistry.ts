@@ -134,11 +134,13 @@ function isPart(name: string): boolean {
 async function* walkedRepositories(driver: StorageDriver, layout: Layout, access: Access): AsyncIterable<Repository> {
   const digests = new DigestIndex();
   const found = new Map<string, WalkedRepository>();
+  const odd: { readonly name: string; readonly rest: readonly string[] }[] = [];
   for await (const page of walkBelow(access.driver, layout.repositories, access.options)) {
     for (const info of page) {
       const key = splitKey(info.path.slice(layout.repositories.length + 1));
       if (key === undefined || !isPath(info.path)) {
         access.options.onUnrecognized?.(info.path);
+        if (key !== undefined) odd.push(key);
         continue;
       }
       const repository = found.get(key.name) ?? new WalkedRepository(key.name, driver, layout, digests);
@@ -146,6 +148,7 @@ async function* walkedRepositories(driver: StorageDriver, layout: Layout, access
       repository.take(key.rest, info);
     }
   }
+  for (const { name, rest } of odd) found.get(name)?.takeOdd(rest);
   for (const [name, repository] of found) {
     found.delete(name);
     yield repository;

@@ -77,6 +77,8 @@ export class WalkedRepository extends LayoutRepository implements Repository {
   private readonly tagListings = new Map<string, TagListing>();
   private readonly signatureLinks = new Map<string, Signature[]>();
   private readonly uploadFiles = new Map<string, FileInfo[]>();
+  /** Uploads with a file that no path of ours can name: nobody knows how old that is. */
+  private readonly undatedUploads = new Set<string>();
   private readonly strays: string[] = [];
   private revisionsByMd5: Map<string, string> | undefined;
 
@@ -93,7 +95,14 @@ export class WalkedRepository extends LayoutRepository implements Repository {
 
   /** Takes a file that the walk named; `rest` is its path below the repository, in parts. */
   take(rest: readonly string[], info: FileInfo): void {
-    if (!isPath(info.path) || !this.isKnown(rest, info)) this.strays.push(info.path);
+    if (isPath(info.path) && this.isKnown(rest, info)) return;
+    this.strays.push(info.path);
+    this.takeOdd(rest);
+  }
+
+  /** Takes the path of a file that is none of ours. */
+  takeOdd([part, id]: readonly string[]): void {
+    if (part === "_uploads" && id !== undefined) this.undatedUploads.add(id);
   }
 
   private isKnown([part, ...rest]: readonly string[], info: FileInfo): boolean {
@@ -208,7 +217,10 @@ export class WalkedRepository extends LayoutRepository implements Repository {
 
   async *uploads(options: LookOptions = {}): AsyncIterable<readonly Upload[]> {
     const access = this.access(options);
-    for (const [id, files] of this.uploadFiles) yield [await dateUpload(access, `${this.paths.uploads}/${id}`, files)];
+    for (const [id, files] of this.uploadFiles) {
+      const upload = await dateUpload(access, `${this.paths.uploads}/${id}`, files);
+      yield [this.undatedUploads.has(id) ? { ...upload, newest: undefined } : upload];
+    }
   }
 
   /** The same repository by a walk of its own parts: a walk of its whole directory would meet repositories that are nested in it. */
