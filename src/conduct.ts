@@ -69,6 +69,9 @@ export function end(run: Run, status: RunStatus, error?: unknown): GcReport {
 
 export function attachReport(error: unknown, report: GcReport): void {
   if (!isObject(error)) return;
-  // One that takes no property is rejected with all the same.
-  Reflect.defineProperty(error, "report", { value: report, configurable: true, enumerable: false, writable: true });
+  try {
+    Reflect.defineProperty(error, "report", { value: report, configurable: true, enumerable: false, writable: true });
+  } catch {
+    // One that takes no property is rejected with all the same.
+  }
 }

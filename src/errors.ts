@@ -37,15 +37,19 @@ export class RegistryGcError extends Error {
     Object.defineProperty(this, BRAND, { value: true });
   }
 
-  /** True for errors of any copy of this package, so that `instanceof` works between its ESM and its CommonJS build. */
+  /** True for errors of any copy of this package, too, so that `instanceof` works between its ESM and its CommonJS build. */
   static override [Symbol.hasInstance](value: unknown): boolean {
-    if (!isBranded(value)) return false;
-    return this === RegistryGcError || value.name === this.name;
+    return isBranded(value) && (super[Symbol.hasInstance](value) || this === RegistryGcError || value.name === this.name);
   }
 }
 
 function isBranded(value: unknown): value is Error & { code: ErrorCode } {
-  return isObject(value) && BRAND in value && value instanceof Error;
+  try {
+    return isObject(value) && BRAND in value && value instanceof Error;
+  } catch {
+    // A proxy: what can't be asked is none of ours.
+    return false;
+  }
 }
 
 /** Whether a value is an error of this package, or of another copy of it. */

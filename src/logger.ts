@@ -1,3 +1,5 @@
+import { isObject } from "./errors.js";
+
 /** A logger of the caller's: `console` and winston fit as they are, pino and bunyan through {@link fromPino}. */
 export interface Logger {
   debug(message: string, fields?: LogFields): void;
@@ -28,9 +30,9 @@ export function fromPino(logger: PinoLike): Logger {
   return { debug: adapt("debug"), info: adapt("info"), warn: adapt("warn"), error: adapt("error") };
 }
 
-/** Handles a rejection of what a caller's function returned, should that be a promise in spite of its type. */
+/** Handles a rejection of what a caller's function returned, should that be a promise in spite of its type: anybody's, of any realm. */
 export function onRejection(result: unknown, handle: (error: unknown) => void): void {
-  if (result instanceof Promise) result.catch(handle);
+  if (isObject(result)) Promise.resolve(result).catch(handle);
 }
 
 /** A logger with the same fields in every line, that never breaks a run: silent where there is none, and where it throws. */

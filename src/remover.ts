@@ -94,6 +94,7 @@ export class Remover {
     for (const some of slicesOf(paths, BATCH_PATHS)) {
       try {
         const left = await this.driver.deleteFiles(some, { signal: options.signal });
+        if (!isArray(left)) throw new TypeError("deleteFiles must give an array of failures");
         const asked = new Set(some);
         const strange = left.find(({ path }) => !asked.has(path));
         // Which of them is still there, if not this one?
@@ -149,6 +150,10 @@ export class Remover {
       }
     }
   }
+}
+
+function isArray(value: unknown): boolean {
+  return Array.isArray(value);
 }
 
 export function failureOf(path: string, error: unknown): Failure {

@@ -266,9 +266,9 @@ export class Run {
     }
   }
 
-  /** Waits until no call of this run is under way any more. A namespace that heeds no abort is not waited for. */
+  /** Waits until no call of this run is under way any more. A namespace or a look-up that heeds no abort is waited for a moment only. */
   async settle(): Promise<void> {
-    const looks = Promise.all([this.repositories.idle(), this.manifests.idle()]);
+    const looks = Promise.all([this.repositories.idle(), this.manifests.idle(), this.calls.leftOver()]);
     await withPatience(looks, this.signal, LOOKS_PATIENCE_MS).catch(() => undefined);
     await this.calls.idle();
     this.ctx.signal?.removeEventListener("abort", this.abort);

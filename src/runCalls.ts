@@ -17,6 +17,8 @@ export class RunCalls {
   private readonly lockCalls = new TaskQueue(LOCK_CALLS);
   private readonly metered = new Map<StorageDriver, StorageDriver>();
   private readonly meteredGets = new Map<StorageDriver, StorageDriver>();
+  /** Look-ups that an abort has left under way. */
+  private readonly left: Promise<unknown>[] = [];
 
   constructor(
     { concurrency, maxParallelManifestGets }: Settings,
@@ -48,13 +50,20 @@ export class RunCalls {
     return meteredDriver(driver, { queue: this.lockCalls, signal: undefined, patience: this.signal, count: this.count });
   }
 
-  /** Resolves when no call is under way any more. */
+  /** Resolves when those look-ups have ended that an abort left under way; of a driver that heeds no abort that may be never. */
+  async leftOver(): Promise<void> {
+    await Promise.allSettled(this.left);
+  }
+
+  /** Resolves when no other call is under way any more. */
   async idle(): Promise<void> {
     await Promise.all([this.calls.idle(), this.gets.idle(), this.lockCalls.idle()]);
   }
 
   private meter(driver: StorageDriver, known: Map<StorageDriver, StorageDriver>, queue: TaskQueue): StorageDriver {
-    const metered = known.get(driver) ?? meteredDriver(driver, { queue, signal: this.signal, turns: this.turns, count: this.count });
+    const onLeft = (work: Promise<unknown>) => void this.left.push(work);
+    const { signal, turns, count } = this;
+    const metered = known.get(driver) ?? meteredDriver(driver, { queue, signal, turns, onLeft, count });
     known.set(driver, metered);
     return metered;
   }

@@ -1,7 +1,6 @@
 /** The options of a run, checked once at the door, and its defaults. */
 
 import { property, requireMembers, show } from "./arguments.js";
-import { isObject } from "./errors.js";
 import type { GcOptions } from "./options.js";
 
 /** The options of a run, with every default filled in. */
@@ -126,6 +125,6 @@ const CHECKS: Readonly<Record<keyof GcOptions, Check>> = {
   },
   barrier: {
     expected: "what createWriteBarrier() gives",
-    holds: (value) => isObject(value) && "protect" in value && "removing" in value,
+    holds: (value) => typeof property(value, "protect") === "function" && typeof property(value, "removing") === "function",
   },
 };

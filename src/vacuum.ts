@@ -1,5 +1,6 @@
 /** The deleting half alone: it removes exactly what it is told, by names and digests that are checked before anything goes. */
 
+import { checkDriver } from "./context.js";
 import { isDigest } from "./digest.js";
 import type { AbortOptions, Failure, StorageDriver } from "./driver.js";
 import { InvalidDigestError } from "./errors.js";
@@ -43,12 +44,13 @@ export class Vacuum {
   private readonly looks: TaskQueue;
   private readonly remover: Remover;
 
-  /** @throws TypeError where an option is not what it must be. */
+  /** @throws TypeError where the driver or an option is not what it must be. */
   constructor(
     private readonly driver: StorageDriver,
     options: VacuumOptions = {},
   ) {
     const { root = DEFAULT_ROOT, concurrency = 16 } = options;
+    checkDriver(driver);
     checkOption("concurrency", concurrency);
     this.layout = new Layout(root);
     this.looks = new TaskQueue(concurrency);

@@ -194,8 +194,12 @@ describe("options", () => {
 
   test.each(["walk", "move", "visitMany"])("a driver whose %s is no function is refused", async (member) => {
     const driver = untouched();
-    const refused = markAndSweep({}, Object.assign(driver, { [member]: 5 }), openRegistry(new MemoryDriver()));
-    await expect(refused).rejects.toThrow(new TypeError(`driver.${member} must be a function, got number`));
+    for (const value of [5, null]) {
+      const wrong = Object.assign(driver, { [member]: value });
+      const message = `driver.${member} must be a function, got ${typeof value}`;
+      await expect(markAndSweep({}, wrong, openRegistry(new MemoryDriver()))).rejects.toThrow(new TypeError(message));
+      expect(() => openRegistry(wrong)).toThrow(new TypeError(message));
+    }
   });
 
   test.each(["repositories", "blobs"])("a registry without %s is refused", async (member) => {

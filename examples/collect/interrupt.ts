@@ -1,6 +1,6 @@
-/** Ctrl-C and `kill`: the first asks the run to stop in order, another one a moment later ends the program. */
+/** Ctrl-C, `kill`, a terminal that is closed: the first asks the run to stop in order, another one a moment later ends the program. */
 
-const CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+const CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 /** npm and tsx pass a signal on that the terminal has sent to us already. */
 const SAME_MS = 1000;

@@ -11,6 +11,10 @@ export class UsageError extends Error {}
  * why; anything else is a bug, and is shown whole.
  */
 export async function runProgram(name: string, main: (argv: readonly string[]) => Promise<number>): Promise<void> {
+  // Whoever reads no further, as `head` does, is no reason to break off.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
   try {
     process.exitCode = await main(process.argv.slice(2));
   } catch (error) {

@@ -1,6 +1,7 @@
 import { type ConnectionOptions, Queue } from "bullmq";
 import { bounded } from "./bounded.js";
 import { markCancelled } from "./cancel.js";
+import { checkConnection } from "./connection.js";
 import { QueueError } from "./errors.js";
 import { DEFAULT_QUEUE, type RunData, runJobId } from "./jobs.js";
 
@@ -28,6 +29,7 @@ export async function cancelCollection({
   runId,
   patienceMs = 60_000,
 }: CancelSettings): Promise<void> {
+  checkConnection(connection);
   const runs = new Queue<RunData>(queue, { connection, ...(prefix !== undefined && { prefix }) });
   runs.on("error", () => undefined);
   try {

@@ -5,6 +5,8 @@ import { messageOf } from "../errors.js";
 import { safeLogger } from "../logger.js";
 import type { Namespace } from "../namespace.js";
 import type { WorkerHooks } from "../parts/index.js";
+import { checkOption } from "../settings.js";
+import { checkConnection } from "./connection.js";
 import { DEFAULT_QUEUE, type PartData, partsQueueOf, type RunData } from "./jobs.js";
 import { processPart } from "./processPart.js";
 import { processRun } from "./processRun.js";
@@ -43,10 +45,16 @@ const LOCK_MS = 30_000;
 const STALLS = 10;
 const DISCONNECT_MS = 5000;
 
-/** Begins to make runs and parts, as they come. */
+/**
+ * Begins to make runs and parts, as they come.
+ *
+ * @throws TypeError where a setting is not what it must be, before anything is asked of Redis.
+ */
 export function createWorker(settings: WorkerSettings): CollectionWorker {
   const { connection, queue = DEFAULT_QUEUE, driver, registry, hooks, ctx = {}, concurrency = 1, bullmq = {} } = settings;
+  checkConnection(connection);
   checkParts(ctx, driver, registry);
+  checkOption("concurrency", concurrency);
   const log = safeLogger(ctx.logger, () => ({ queue }));
   const common = { connection, ...(settings.prefix !== undefined && { prefix: settings.prefix }) };
   const runs = new Queue<RunData>(queue, common);

@@ -3,11 +3,12 @@ import { context, SpanStatusCode, type TracerProvider, trace } from "@openteleme
 import { type ConnectionOptions, type Job, Queue } from "bullmq";
 import { messageOf } from "../errors.js";
 import type { PartedOptions, WorkerHooks } from "../parts/index.js";
-import { refuseOthers, toPlanned } from "../parts/runPlan.js";
+import { checkNeeds, refuseOthers, toPlanned } from "../parts/runPlan.js";
 import type { GcReport } from "../report.js";
 import { checkOptions } from "../settings.js";
 import { VERSION } from "../version.js";
 import { bounded } from "./bounded.js";
+import { checkConnection } from "./connection.js";
 import { DEFAULT_QUEUE, type RunData, runJobId } from "./jobs.js";
 import { carryTrace } from "./trace.js";
 import { watchRun } from "./watchRun.js";
@@ -84,7 +85,9 @@ export async function startCollection(settings: CollectionSettings, options: Par
 /** @throws TypeError that names the option. */
 function dataOf(settings: CollectionSettings & { readonly runId: string }, options: PartedOptions): RunData {
   const { runId, shards, needs, attempts = 5, backoffMs = 1000 } = settings;
+  checkConnection(settings.connection);
   checkOptions(options);
+  checkNeeds(needs);
   if (!RUN_ID.test(runId)) throw new TypeError(`runId is ${JSON.stringify(runId)}; expected letters, digits and hyphens, up to 56`);
   if (!Number.isSafeInteger(attempts) || attempts < 1) throw new TypeError(`attempts is ${attempts}; expected a whole number, 1 or more`);
   if (!(backoffMs >= 0)) throw new TypeError(`backoffMs is ${backoffMs}; expected a number of milliseconds, 0 or more`);

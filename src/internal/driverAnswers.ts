@@ -3,6 +3,7 @@
 import { types } from "node:util";
 import type { FileInfo } from "../driver.js";
 import { isObject } from "../errors.js";
+import { onRejection } from "../logger.js";
 
 /** What a driver says is at this path: whatever path it names itself. */
 export function fileInfoIn(path: string, answer: FileInfo): FileInfo {
@@ -44,7 +45,7 @@ export function streamIn<S>(answer: S): S {
 
 export function pagesIn(method: string, answer: AsyncIterable<readonly FileInfo[]>): AsyncIterable<readonly FileInfo[]> {
   // Of a promise of pages, too: its failure must not end the process.
-  if (answer instanceof Promise) answer.catch(() => undefined);
+  onRejection(answer, () => undefined);
   const isIterable = isObject(answer) && Symbol.asyncIterator in answer;
   return must(`${method} must give an async iterable of pages`, isIterable, answer);
 }

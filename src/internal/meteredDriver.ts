@@ -28,6 +28,8 @@ export interface Meter {
   readonly patience?: AbortSignal;
   /** Of a run: what answers faster than it works does not hold up the event loop. */
   readonly turns?: Turns;
+  /** Told of look-ups that an abort leaves under way. */
+  readonly onLeft?: (work: Promise<unknown>) => void;
   /** Counts a call of this method, or several. Of questions that go in one call, each counts. */
   count(method: string, calls?: number): void;
 }
@@ -58,7 +60,7 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
     });
   /** A look-up that never comes back must not keep an aborted run from ending; a change is always waited for. */
   const look = <T>(method: string, path: string, work: () => Promise<T>): Promise<T> =>
-    call(method, path, () => untilAborted(work(), meter.signal));
+    call(method, path, () => untilAborted(work(), meter.signal, meter.onLeft));
 
   async function* pages(
     method: "list" | "walk",
@@ -72,7 +74,7 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
         const step = await meter.queue.run(async () => {
           meter.signal?.throwIfAborted();
           try {
-            const step = await untilAborted(iterator.next(), meter.signal);
+            const step = await untilAborted(iterator.next(), meter.signal, meter.onLeft);
             if (step.done !== true) checkPage(method, step.value);
             return step;
           } catch (error) {
@@ -124,10 +126,10 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
 }
 
 /** A driver's threads may answer faster than this one works: Node takes up to a thousand messages in one turn of the event loop. */
-function askMany<A>({ queue, signal, turns }: Meter, ask: () => Promise<A>): Promise<A> {
+function askMany<A>({ queue, signal, turns, onLeft }: Meter, ask: () => Promise<A>): Promise<A> {
   return queue.run(async () => {
     signal?.throwIfAborted();
-    const answers = await untilAborted(ask(), signal);
+    const answers = await untilAborted(ask(), signal, onLeft);
     if (turns?.isLong() === true) await turn();
     return answers;
   });

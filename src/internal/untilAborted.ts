@@ -35,11 +35,18 @@ export async function within<T>(work: Promise<T>, ms: number): Promise<T | undef
   }
 }
 
-/** Waits for some work until an abort: then it rejects with the reason, at once. */
-export function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+/** Waits for some work until an abort: then it rejects with the reason, at once, and `onLeft` is told of the work that nobody awaits. */
+export function untilAborted<T>(
+  work: Promise<T>,
+  signal: AbortSignal | undefined,
+  onLeft: (work: Promise<unknown>) => void = () => undefined,
+): Promise<T> {
   if (signal === undefined) return work;
   return new Promise<T>((resolve, reject) => {
-    const stop = () => reject(signal.reason as Error);
+    const stop = () => {
+      onLeft(work);
+      reject(signal.reason as Error);
+    };
     signal.addEventListener("abort", stop, { once: true });
     // Begun by now: it may have aborted the run itself.
     if (signal.aborted) stop();

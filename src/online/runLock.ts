@@ -5,6 +5,8 @@
 
 import { hostname } from "node:os";
 import { pid } from "node:process";
+// Node's own, whatever a test has put in their place.
+import { clearInterval, setInterval } from "node:timers";
 import type { Clock } from "../clock.js";
 import type { StorageDriver } from "../driver.js";
 import { codeOf, LockedError } from "../errors.js";

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { show } from "../arguments.js";
 import { systemClock } from "../clock.js";
 import { attachReport, end, isRefusal } from "../conduct.js";
 import type { GcContext } from "../context.js";
@@ -19,7 +20,7 @@ import { WorkerRefusedError } from "./errors.js";
 import { type Execute, Lead, Suspension } from "./lead.js";
 import { piecesOf, shareLock } from "./partRun.js";
 import { PartStore } from "./partStore.js";
-import { DEFAULT_SHARDS, type PlannedOptions, type RunPlan, refuseOthers, toPlanned, type WorkerHooks } from "./runPlan.js";
+import { checkNeeds, DEFAULT_SHARDS, type PlannedOptions, type RunPlan, refuseOthers, toPlanned, type WorkerHooks } from "./runPlan.js";
 import { collectParts } from "./story.js";
 
 /** The options of a run in parts: those of `markAndSweep`, but for what only one process can know. */
@@ -69,7 +70,7 @@ export async function collectInParts(
 ): Promise<GcReport> {
   const { shards = DEFAULT_SHARDS, runId = randomUUID(), needs = [] } = parted;
   const given = toPlanned(options);
-  checkParted(runId, shards);
+  checkParted({ ...parted, runId, shards, needs });
   const { begun, freeId } = await findRun(driver, registry, runId);
   if (begun !== undefined) refuseOthers(freeId, begun.plan, { options: given, shards: parted.shards, needs: parted.needs });
   const planned = begun?.plan.options ?? given;
@@ -100,10 +101,20 @@ export async function tidyUp(driver: StorageDriver, registry: Namespace, runId: 
 /** What names a run that is begun anew has a number more. */
 const MAX_RUN_ID = 56;
 
-function checkParted(runId: string, shards: number): void {
+function checkParted({
+  runId,
+  shards,
+  needs,
+  execute,
+  confirm,
+  ended,
+}: PartedRun & { readonly runId: string; readonly shards: number }): void {
+  checkNeeds(needs);
+  for (const [name, value] of Object.entries({ execute, ...(confirm && { confirm }), ...(ended && { ended }) }))
+    if (typeof value !== "function") throw new TypeError(`option ${name} is ${show(value)}; expected a function`);
   if (!Number.isInteger(Math.log2(shards)) || shards < 1 || shards > 0x10000)
     throw new TypeError(`option shards is ${shards}; expected a power of two, 1 to 65536`);
-  if (!isRunId(runId) || runId.length > MAX_RUN_ID)
+  if (typeof runId !== "string" || !isRunId(runId) || runId.length > MAX_RUN_ID)
     throw new TypeError(`option runId is ${JSON.stringify(runId)}; expected 1 to ${MAX_RUN_ID} letters, digits and hyphens`);
 }
 

@@ -11,7 +11,15 @@ export type PlannedOptions = Omit<GcOptions, keyof WorkerHooks | "onProgress" | 
 
 export const DEFAULT_SHARDS = 64;
 
-const OF_WORKERS: readonly (keyof GcOptions)[] = ["keep", "onDeleted", "onItem", "referenceCache", "barrier"];
+const HOOKS: readonly (keyof WorkerHooks)[] = ["keep", "onDeleted", "onItem", "referenceCache"];
+
+const OF_WORKERS: readonly (keyof GcOptions)[] = [...HOOKS, "barrier"];
+
+/** @throws TypeError where these are no hooks that a run can need. */
+export function checkNeeds(needs: unknown): void {
+  if (needs === undefined || (Array.isArray(needs) && needs.every((need) => HOOKS.some((hook) => hook === need)))) return;
+  throw new TypeError(`needs is ${JSON.stringify(needs)}; expected an array of ${HOOKS.join(", ")}`);
+}
 
 /**
  * Options as a plan holds them. JSON knows no infinity: a span of time for ever is 285,000 years.

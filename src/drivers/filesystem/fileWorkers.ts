@@ -8,6 +8,8 @@
  */
 
 import { availableParallelism } from "node:os";
+// Node's own: where a test has put others in their place, as one for a browser does, these may know no `unref`.
+import { clearTimeout, setTimeout } from "node:timers";
 import { Worker } from "node:worker_threads";
 import { WORKER_SOURCE } from "./workerSource.js";
 

@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { types } from "node:util";
 import type { FileInfo, StorageDriver } from "../../driver.js";
 import { codeOf } from "../../errors.js";
 import { all, type ConformanceCheck, type MakeCheck, type Place } from "./check.js";
@@ -272,7 +273,7 @@ function kindOf({ isDirectory }: FileInfo): string {
 }
 
 function isTime(time: unknown): time is Date {
-  return time instanceof Date && !Number.isNaN(time.getTime());
+  return types.isDate(time) && !Number.isNaN(time.getTime());
 }
 
 /** Stores tell the same time in more or fewer digits. */

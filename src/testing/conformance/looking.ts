@@ -1,5 +1,6 @@
 /** Checks of what a namespace tells: everything that is there, each once, every time, and with the right content. */
 
+import { types } from "node:util";
 import type { Damage } from "../../namespace.js";
 import { isDigest } from "../manifestFacts.js";
 import {
@@ -168,7 +169,7 @@ function thingsOf({ repositories, blobs }: Look): Thing[] {
 }
 
 function isTime(time: unknown): boolean {
-  return time === undefined || (time instanceof Date && !Number.isNaN(time.getTime()));
+  return time === undefined || (types.isDate(time) && !Number.isNaN(time.getTime()));
 }
 
 function isSize(size: unknown): boolean {

@@ -1,6 +1,7 @@
 /** Checks of what writes: `putContent`, `move`, and the times that writes leave. */
 
 import { setTimeout as sleep } from "node:timers/promises";
+import { types } from "node:util";
 import { codeOf } from "../../errors.js";
 import { everyByte, LARGE, sameBytes } from "./bytes.js";
 import type { ConformanceCheck, DriverWith, MakeCheck, Place } from "./check.js";
@@ -140,10 +141,7 @@ function moveChecks(check: MakeCheck): ConformanceCheck[] {
 /** Milliseconds since 1970. */
 async function timeOf(place: Place, name: string): Promise<number> {
   const { modTime } = await place.stat(name);
-  holds(
-    modTime instanceof Date && !Number.isNaN(modTime.getTime()),
-    `stat of a file: expected modTime to be a Date, got ${String(modTime)}`,
-  );
+  holds(types.isDate(modTime) && !Number.isNaN(modTime.getTime()), `stat of a file: expected modTime to be a Date, got ${String(modTime)}`);
   return modTime.getTime();
 }
 
