@@ -1,13 +1,27 @@
 /** What hangs on manifests of a repository that nothing keeps, beside its revisions: manifests that layer links serve, to any depth. */
 
+import { messageOf } from "./errors.js";
 import type { RepositoryView } from "./repositoryView.js";
 import type { Run } from "./run.js";
 
+interface Looked {
+  readonly view: RepositoryView;
+  /** Revisions that nothing keeps. */
+  readonly doomed: ReadonlyMap<number, unknown>;
+}
+
+/** The same for whoever only asks what goes first: garbage that can't be read must not keep the rest from going. */
+export async function readHangingIfPossible(run: Run, looked: Looked): Promise<void> {
+  try {
+    await readHanging(run, looked);
+  } catch (error) {
+    run.signal.throwIfAborted();
+    run.log.debug(`what hangs on garbage can't be read: ${messageOf(error)}`, { error });
+  }
+}
+
 /** Reads what hangs on doomed revisions. None of it is judged: whoever follows it does that. */
-export async function readHanging(
-  { catalog }: Run,
-  { view, doomed }: { readonly view: RepositoryView; readonly doomed: ReadonlyMap<number, unknown> },
-): Promise<void> {
+export async function readHanging({ catalog }: Run, { view, doomed }: Looked): Promise<void> {
   const asked = new Set<number>();
   for (let level = [...doomed.keys()]; level.length > 0; ) {
     const open = new Set<number>();

@@ -140,22 +140,13 @@ export class RepositoryView implements Graph {
   }
 
   private async judgeManifests(): Promise<void> {
-    const { catalog, digests, marks, settings } = this.run;
-    const unlinked: number[] = [];
+    const { catalog, digests, settings } = this.run;
+    await this.judgeMissing();
     for (const number of this.revisions.keys()) {
       if (this.run.turns.isLong()) await turn();
       const problem = catalog.problem(number);
       if (problem !== undefined) {
         const digest = digests.digest(number);
-        // A directory told its name, and there is nothing in it.
-        if (problem.kind === "missing-manifest") {
-          marks.remove(number, PRESENT);
-          marks.add(number, ABSENT);
-          if (await this.isUnlinked(digest)) {
-            unlinked.push(number);
-            continue;
-          }
-        }
         this.hasUnknownNeeds = true;
         this.damaged(
           {
@@ -174,14 +165,24 @@ export class RepositoryView implements Graph {
         }
       }
     }
-    for (const number of unlinked) this.revisions.delete(number);
     await this.findSignatures([...this.revisions.keys()]);
   }
 
-  /** Whether a revision whose manifest is not there has gone with it, as another run takes it away: then it is none any more. */
-  private async isUnlinked(digest: string): Promise<boolean> {
-    if (this.repository.lookAtRevision === undefined) return false;
-    return (await this.repository.lookAtRevision(digest, this.look)) === undefined;
+  /** A revision whose manifest is not there may have gone with it, as another run takes it away: then it is none any more. */
+  private async judgeMissing(): Promise<void> {
+    const { repository } = this;
+    const { catalog, digests, marks, turns } = this.run;
+    const missing = await turns.filter(this.revisions.keys(), (number) => catalog.problem(number)?.kind === "missing-manifest");
+    for (const number of missing) {
+      // A directory told its name, and there is nothing in it.
+      marks.remove(number, PRESENT);
+      marks.add(number, ABSENT);
+    }
+    if (repository.lookAtRevision === undefined) return;
+    const links = await mapAll(missing, async (number) => repository.lookAtRevision?.(digests.digest(number), this.look));
+    missing.forEach((number, i) => {
+      if (links[i] === undefined) this.revisions.delete(number);
+    });
   }
 
   private async findSignatures(manifests: readonly number[]): Promise<void> {

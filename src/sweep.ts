@@ -6,9 +6,11 @@
 
 import type { Failure } from "./driver.js";
 import { NumberSet } from "./internal/numberMap.js";
+import { writeIfAbsent } from "./online/files.js";
 import type { DeletedItem } from "./options.js";
 import { parentsFirst } from "./parentsFirst.js";
 import type { Plan, RepositoryPlan } from "./plan.js";
+import { failureOf } from "./remover.js";
 import { countItem } from "./report.js";
 import type { Run } from "./run.js";
 import {
@@ -77,8 +79,7 @@ class Sweep {
     switch (chapter) {
       case "revisions":
         await this.removeOrKeep(each(plan, (repository) => tagIndexItems(run, repository)));
-        await this.removeOrKeep(each(plan, (repository) => signatureItems(run, repository), isStillDoomed));
-        for (const level of levels(run, plan)) await this.removeOrKeep(level.filter(isStillDoomed));
+        for (const level of levels(run, plan)) await this.removeRevisions(level.filter(isStillDoomed));
         return;
       case "layerLinks":
         await this.removeUnlessPromised(each(plan, (repository) => layerLinkItems(run, repository)));
@@ -135,6 +136,24 @@ class Sweep {
     );
     await keepFor(stuck);
     if (promised.length > 0) await this.spare(promised);
+  }
+
+  /** Revision links, each after its signatures: by the link a later run finds these. What stays gets them back. */
+  private async removeRevisions(revisions: readonly SweepItem[]): Promise<void> {
+    await this.removeOrKeep(revisions.flatMap((revision) => [...signatureItems(this.of, revision)]));
+    const doomed = revisions.filter(isStillDoomed);
+    await this.removeOrKeep(doomed);
+    for (const revision of doomed) if (!isStillDoomed(revision)) await this.writeSignatures(revision);
+  }
+
+  private async writeSignatures({ look, number = -1 }: SweepItem): Promise<void> {
+    for (const { digest, file } of look?.signaturesOf(number) ?? []) {
+      try {
+        await writeIfAbsent(this.of.settlingDriver, file, digest);
+      } catch (error) {
+        this.of.ledger.addFailure(failureOf(file, error));
+      }
+    }
   }
 
   /** What belongs to promised manifests leaves the plan, with all that they reach: that is no failure. */

@@ -59,13 +59,11 @@ export function* manifestItems(run: Run, { look }: RepositoryPlan, manifests: re
 }
 
 /** The signatures beside a manifest: one that is stuck keeps the manifest's link, by which a later run finds it. */
-export function* signatureItems(run: Run, { look, manifests }: RepositoryPlan): Iterable<SweepItem> {
-  for (const number of manifests) {
-    const files = look.signaturesOf(number).map(({ file }) => file);
-    if (files.length === 0) continue;
-    const about = { digest: run.digests.digest(number), repository: look.repository.name };
-    yield { ...item("manifest", { files }, about), look, number, isPart: true };
-  }
+export function* signatureItems(run: Run, { look, number = -1 }: SweepItem): Iterable<SweepItem> {
+  const files = look?.signaturesOf(number).map(({ file }) => file) ?? [];
+  if (look === undefined || files.length === 0) return;
+  const about = { digest: run.digests.digest(number), repository: look.repository.name };
+  yield { ...item("manifest", { files }, about), look, number, isPart: true };
 }
 
 /** The layer links of a plan that are to go as things are now. */

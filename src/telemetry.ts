@@ -68,7 +68,9 @@ export class Telemetry {
 
   private async within<T>(name: string, attributes: Attributes, work: (span: Span | undefined) => Promise<T>): Promise<T> {
     const parent = this.parent();
-    const span = attempt(() => this.tracer?.startSpan(`registry_gc.${name}`, { attributes: { ...this.common, ...attributes } }, parent));
+    const start = () => this.tracer?.startSpan(`registry_gc.${name}`, { attributes: { ...this.common, ...attributes } }, parent);
+    // A tracer in JavaScript may give anything.
+    const span = attempt(start) ?? undefined;
     if (span === undefined) return work(undefined);
     try {
       return await context.with(trace.setSpan(parent, span), () => work(span));

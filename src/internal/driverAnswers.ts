@@ -44,9 +44,9 @@ export function streamIn<S>(answer: S): S {
 }
 
 export function pagesIn(method: string, answer: AsyncIterable<readonly FileInfo[]>): AsyncIterable<readonly FileInfo[]> {
-  // Of a promise of pages, too: its failure must not end the process.
-  onRejection(answer, () => undefined);
   const isIterable = isObject(answer) && Symbol.asyncIterator in answer;
+  // A promise of pages is none, and its failure must not end the process.
+  if (!isIterable) onRejection(answer, () => undefined);
   return must(`${method} must give an async iterable of pages`, isIterable, answer);
 }
 

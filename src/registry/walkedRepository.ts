@@ -100,9 +100,10 @@ export class WalkedRepository extends LayoutRepository implements Repository {
     this.takeOdd(rest);
   }
 
-  /** Takes the path of a file that is none of ours. */
-  takeOdd([part, id]: readonly string[]): void {
-    if (part === "_uploads" && id !== undefined) this.undatedUploads.add(id);
+  /** Takes the path of a file that is none of ours. What some stores put in the place of a directory is as good as none. */
+  takeOdd([part, id, ...rest]: readonly string[]): void {
+    const isMarker = rest.length === 0 || rest.at(-1) === "";
+    if (part === "_uploads" && id !== undefined && !isMarker) this.undatedUploads.add(id);
   }
 
   private isKnown([part, ...rest]: readonly string[], info: FileInfo): boolean {

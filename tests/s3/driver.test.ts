@@ -286,15 +286,18 @@ describe("moves", () => {
     expect(s3.counts).toEqual({ ListObjectsV2: 1, CopyObject: 21, DeleteObject: 20 });
   });
 
-  test.each([{ ignoresConditions: true }, { refusesConditions: true }])("never overwrite where a store %j", async (weak) => {
-    const { s3, driver } = s3World();
-    s3.weak = weak;
-    for (const key of ["a", "b", "taken"]) s3.put(key, key);
-    await driver.move("/a", "/moved");
-    await expect(driver.move("/b", "/taken")).rejects.toMatchObject({ code: "DRIVER_ERROR" });
-    expect(s3.objects.get("taken")!.bytes.toString()).toBe("taken");
-    expect([...s3.objects.keys()].sort()).toEqual(["b", "moved", "taken"]);
-  });
+  test.each([{ ignoresConditions: true }, { refusesConditions: 501 }, { refusesConditions: 400 }, { refusesConditions: 405 }] as const)(
+    "never overwrite where a store %j",
+    async (weak) => {
+      const { s3, driver } = s3World();
+      s3.weak = weak;
+      for (const key of ["a", "b", "taken"]) s3.put(key, key);
+      await driver.move("/a", "/moved");
+      await expect(driver.move("/b", "/taken")).rejects.toMatchObject({ code: "DRIVER_ERROR" });
+      expect(s3.objects.get("taken")!.bytes.toString()).toBe("taken");
+      expect([...s3.objects.keys()].sort()).toEqual(["b", "moved", "taken"]);
+    },
+  );
 
   test("a 200 whose body is an error is an error: nothing is deleted", async () => {
     const { s3, driver } = s3World({ retryBudgetMs: 500 });

@@ -20,7 +20,8 @@ function setUp(file: string, weak: Weaknesses = {}) {
 
 describe.each<[string, Weaknesses]>([
   ["S3", {}],
-  ["a store without conditions", { refusesConditions: true }],
+  ["a store without conditions", { refusesConditions: 501 }],
+  ["a store that calls conditions wrong", { refusesConditions: 400 }],
   ["a store that ignores conditions", { ignoresConditions: true }],
   ["a store that wants Content-MD5 and no other checksum", { needsContentMd5: true, refusesChecksums: true }],
   ["a store without DeleteObjects", { hasNoDeleteObjects: true }],

@@ -48,8 +48,8 @@ export interface Weaknesses {
   /** MalformedXML for more keys in one DeleteObjects. */
   readonly mostDeletes?: number;
   readonly ignoresConditions?: boolean;
-  /** 501 to a condition. */
-  readonly refusesConditions?: boolean;
+  /** What a condition is answered with. */
+  readonly refusesConditions?: 501 | 400 | 405;
   readonly ignoresStartAfter?: boolean;
   readonly pageSize?: number;
   /** Deletes leave a marker. */
@@ -172,7 +172,10 @@ export class S3StandIn {
       return fault(501, "NotImplemented", "A header you provided implies functionality that is not implemented.");
     }
     const condition = request.headers["if-none-match"];
-    if (condition !== undefined && weak.refusesConditions === true) return fault(501, "NotImplemented", "If-None-Match");
+    if (condition !== undefined && weak.refusesConditions !== undefined) {
+      if (weak.refusesConditions === 501) return fault(501, "NotImplemented", "If-None-Match");
+      return fault(weak.refusesConditions, "InvalidRequest", "Unsupported header 'if-none-match' received for this API call.");
+    }
     if (condition !== undefined && weak.ignoresConditions !== true && this.objects.has(request.key))
       return fault(412, "PreconditionFailed");
     switch (request.operation) {

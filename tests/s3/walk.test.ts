@@ -178,6 +178,23 @@ describe("a walk fails, and is never short", () => {
     await expect(walked(driver.walk("/blobs"))).rejects.toMatchObject({ code: "DRIVER_ERROR", path: "/blobs" });
   });
 
+  test.each([1, 4, 15])("where page %i says that it is the last, and gives a token: nothing is left out", async (wrong) => {
+    const { s3, driver } = setUp();
+    s3.interrupt = ({ nth }, truth) =>
+      nth === wrong ? without(truth(), /<IsTruncated>true<\/IsTruncated>/, "<IsTruncated>false</IsTruncated>") : undefined;
+    expect(await walked(driver.walk("/blobs"))).toHaveLength(3000);
+  });
+
+  test("where the last page gives a token: what that leads to tells", async () => {
+    const { s3, driver } = setUp();
+    const last = "<IsTruncated>false</IsTruncated><NextContinuationToken>more</NextContinuationToken>";
+    s3.interrupt = ({ query }, truth) =>
+      query.get("continuation-token") === "more"
+        ? xml("ListBucketResult", last)
+        : without(truth(), /<IsTruncated>false<\/IsTruncated>/, last);
+    expect(await walked(driver.walk("/blobs"))).toHaveLength(3000);
+  });
+
   test("where the same page comes again", async () => {
     const { s3, driver } = setUp();
     let page: S3Answer | undefined;

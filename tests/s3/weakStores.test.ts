@@ -138,17 +138,20 @@ describe("writes where nothing is", () => {
     expect(s3.objects.get("a")!.bytes.toString()).toBe("x");
   });
 
-  test.each([{ ignoresConditions: true }, { refusesConditions: true }])("are refused where a store %j, and leave nothing", async (weak) => {
-    const { s3, driver } = s3World();
-    s3.weak = weak;
-    const unsupported = { code: "UNSUPPORTED", message: expect.stringContaining('"bucket"') as unknown };
-    s3.put("there", "theirs");
-    expect(await driver.putContent("/there", Buffer.from("x"), { ifAbsent: true })).toBe(false);
-    await expect(driver.putContent("/a", Buffer.from("x"), { ifAbsent: true })).rejects.toMatchObject(unsupported);
-    await expect(driver.putContent("/there", Buffer.from("x"), { ifAbsent: true })).rejects.toMatchObject(unsupported);
-    expect([...s3.objects].map(([key, { bytes }]) => `${key} ${bytes.toString()}`)).toEqual(["there theirs"]);
-    expect(await driver.putContent("/a", Buffer.from("x"))).toBe(true);
-  });
+  test.each([{ ignoresConditions: true }, { refusesConditions: 501 }, { refusesConditions: 400 }, { refusesConditions: 405 }] as const)(
+    "are refused where a store %j, and leave nothing",
+    async (weak) => {
+      const { s3, driver } = s3World();
+      s3.weak = weak;
+      const unsupported = { code: "UNSUPPORTED", message: expect.stringContaining('"bucket"') as unknown };
+      s3.put("there", "theirs");
+      expect(await driver.putContent("/there", Buffer.from("x"), { ifAbsent: true })).toBe(false);
+      await expect(driver.putContent("/a", Buffer.from("x"), { ifAbsent: true })).rejects.toMatchObject(unsupported);
+      await expect(driver.putContent("/there", Buffer.from("x"), { ifAbsent: true })).rejects.toMatchObject(unsupported);
+      expect([...s3.objects].map(([key, { bytes }]) => `${key} ${bytes.toString()}`)).toEqual(["there theirs"]);
+      expect(await driver.putContent("/a", Buffer.from("x"))).toBe(true);
+    },
+  );
 
   test("an answer that was lost is found again by the content, and only by that", async () => {
     const { s3, driver } = s3World();

@@ -184,5 +184,5 @@ async function removeUnfinished(file: string): Promise<void> {
 async function cannot(root: Root, verb: string, path: string, error: unknown): Promise<Error> {
   const failure = await root.failure(verb, path, error);
   if (!isPathNotFound(failure)) return failure;
-  return root.error(path, `cannot ${verb} ${path}: ${messageOf(error)}. Is the disk full?`, error);
+  return root.error(path, `cannot ${verb} ${path}: ${messageOf(error)}. Is the disk full, or mounted read-only?`, error);
 }

@@ -9,7 +9,7 @@ import {
   UploadPartCopyCommand,
 } from "@aws-sdk/client-s3";
 import { DriverError } from "../../errors.js";
-import { type S3Failure, UnsoundAnswer } from "./failures.js";
+import { refusesCondition, type S3Failure, UnsoundAnswer } from "./failures.js";
 import type { Requests } from "./requests.js";
 
 /** `maybeOurs`: taken, perhaps by an earlier try whose answer was lost. `tooLarge`: for one request. */
@@ -44,10 +44,11 @@ export function copyObject(requests: Requests, copy: Copy, { ifAbsent }: { reado
   return requests.send("CopyObject", make, { path, signal, read, answer: (failure, tries) => outcomeOf(failure, tries, ifAbsent) });
 }
 
-function outcomeOf({ code, status, message }: S3Failure, tries: number, ifAbsent: boolean): CopyOutcome | undefined {
+function outcomeOf(failure: S3Failure, tries: number, ifAbsent: boolean): CopyOutcome | undefined {
+  const { code, status, message } = failure;
   if (code === "NoSuchKey") return "absent";
   if (ifAbsent && status === 412) return tries > 1 ? "maybeOurs" : "taken";
-  if (status === 501 && ifAbsent) return "unsupported";
+  if (ifAbsent && refusesCondition(failure)) return "unsupported";
   const isTooLarge =
     /^(InvalidRequest|EntityTooLarge|InvalidArgument|CopySourceTooLarge)$/.test(code) && /larg|size/i.test(`${code} ${message}`);
   return isTooLarge ? "tooLarge" : undefined;

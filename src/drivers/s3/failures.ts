@@ -87,6 +87,12 @@ export function refusesChecksums({ code, status, message }: S3Failure): boolean 
   return (status === 400 || status === 411) && /md5|checksum|digest/i.test(`${code} ${message}`);
 }
 
+/** Whether the store refuses to write only where nothing is. */
+export function refusesCondition({ code, status, message }: S3Failure): boolean {
+  if (status === 501) return true;
+  return status >= 400 && status < 500 && (/^(NotImplemented|UnsupportedHeader)$/.test(code) || /if-none-match/i.test(message));
+}
+
 const ADVICE: readonly (readonly [RegExp, (bucket: string, region: string | undefined) => string])[] = [
   [/^NoSuchBucket$/, (bucket) => `there is no bucket ${bucket}: check the bucket's name and the client's endpoint and region`],
   [

@@ -85,10 +85,13 @@ export class Progress {
       }
       this.lastPrefix = prefix;
     }
-    if (!isTruncated) return undefined;
-    if (token === undefined || token === "") throw this.broken("has more to tell, and gave no continuation token");
+    const isEmpty = objects.length + prefixes.length === 0;
+    const hasToken = token !== undefined && token !== "";
+    // One that is at its end and gives a token contradicts itself: what that leads to tells.
+    if (!isTruncated && (!hasToken || isEmpty)) return undefined;
+    if (!hasToken) throw this.broken("has more to tell, and gave no continuation token");
     if (this.tokens.has(token)) throw this.broken("gave the same continuation token again");
-    if (objects.length + prefixes.length > 0) this.tokens.clear();
+    if (!isEmpty) this.tokens.clear();
     this.tokens.add(token);
     return token;
   }

@@ -3,7 +3,7 @@
 import { PutObjectCommand } from "@aws-sdk/client-s3";
 import { UnsupportedError } from "../../errors.js";
 import type { Deleter } from "./deleting.js";
-import type { S3Failure } from "./failures.js";
+import { refusesCondition, type S3Failure } from "./failures.js";
 import { fetchPage } from "./pages.js";
 import { Proof } from "./proof.js";
 import { readBytes } from "./reading.js";
@@ -83,9 +83,9 @@ export class Writer {
         ContentLength: bytes.length,
         ...(ifAbsent && { IfNoneMatch: "*" }),
       });
-    const answer = ({ status }: S3Failure, tries: number): Outcome | undefined => {
-      if (ifAbsent && status === 412) return tries > 1 ? "maybeOurs" : "taken";
-      return ifAbsent && status === 501 ? "unsupported" : undefined;
+    const answer = (failure: S3Failure, tries: number): Outcome | undefined => {
+      if (ifAbsent && failure.status === 412) return tries > 1 ? "maybeOurs" : "taken";
+      return ifAbsent && refusesCondition(failure) ? "unsupported" : undefined;
     };
     return this.requests.send("PutObject", make, { path, signal, read: (): Outcome => "written", answer, checksums: true });
   }
