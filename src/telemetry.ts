@@ -5,7 +5,7 @@
 
 import { type Attributes, type Context, context, metrics, type Span, SpanStatusCode, type Tracer, trace } from "@opentelemetry/api";
 import type { GcContext } from "./context.js";
-import { codeOf, messageOf } from "./errors.js";
+import { codeOf, isObject, messageOf } from "./errors.js";
 import type { GcReport, SweepCounts } from "./report.js";
 import { VERSION } from "./version.js";
 
@@ -70,8 +70,8 @@ export class Telemetry {
     const parent = this.parent();
     const start = () => this.tracer?.startSpan(`registry_gc.${name}`, { attributes: { ...this.common, ...attributes } }, parent);
     // A tracer in JavaScript may give anything.
-    const span = attempt(start) ?? undefined;
-    if (span === undefined) return work(undefined);
+    const span = attempt(start);
+    if (!isObject(span)) return work(undefined);
     try {
       return await context.with(trace.setSpan(parent, span), () => work(span));
     } catch (error) {

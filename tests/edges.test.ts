@@ -42,6 +42,23 @@ describe.each(Object.entries(STORES))("%s", (_, makeStore) => {
     expect(left).not.toContain(`${upload}/without/startedat`);
   });
 
+  test.each(["", "hashstates/sha256/"])("what a store puts in the place of an upload's directory dates nothing: %j", async (marker) => {
+    const store = makeStore();
+    await pushLive(store);
+    const upload = `${repo("app")}/_uploads/one`;
+    await store.put(`${upload}/startedat`, new Date(MONTH_AGO).toISOString());
+    const { walk } = store.driver;
+    const marked = {
+      async *walk(path: string) {
+        yield* walk?.call(store.driver, path) ?? [];
+        const info = { path: `${upload}/${marker}`, isDirectory: false, size: 0, modTime: new Date(MONTH_AGO) };
+        if (info.path.startsWith(`${path}/`)) yield [info];
+      },
+    };
+    const driver = changed(store.driver, walk === undefined ? {} : marked);
+    expect(await collect(driver, { readOnly: true, removeUploadsOlderThanMs: DAY })).toMatchObject({ deleted: { uploads: 1 } });
+  });
+
   test("in the degree grace a link to a blob that is gone goes, though a damaged repository names it, too", async () => {
     const store = makeStore();
     await pushLive(store);

@@ -1,6 +1,7 @@
 /** What a revision needs whose link can't be removed stays, however it leads there: by layer links, by other digests, round in a circle. */
 
 import { markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
+import { InterceptedDriver } from "oci-registry-gc/testing";
 import { describe, expect, test } from "vitest";
 import { collectParted } from "./parts/attackers.js";
 import { DAY } from "./support/stores.js";
@@ -67,6 +68,27 @@ const DEGREES: Readonly<Record<string, Degree>> = {
   },
   "a sweep in parts": (world, driver) => collectParted(world, { readOnly: true, removeUntagged: true }, { driver }),
 };
+
+test("garbage that can't be read stops neither a run nor a purge", async () => {
+  const world = new World();
+  const put: Put = (path, content) => world.put(path, content);
+  const now = world.now;
+  world.now -= 60 * DAY;
+  await push(put, "app", image(digestOf("live")), ["live"], "latest");
+  await push(put, "app", CHILD, ["one", "two"]);
+  await serve(put, MIDDLE);
+  await push(put, "app", index([digestOf(MIDDLE)]), []);
+  world.now = now;
+  const driver = new InterceptedDriver(world.driver, ({ method, paths }, proceed) => {
+    if (method === "getContent" && paths[0]?.includes(digestOf(MIDDLE).slice(7)) === true) throw new Error("EIO");
+    return proceed();
+  });
+  const collect = () =>
+    markAndSweep({ clock: world.clock }, driver, openRegistry(driver), { removeUntagged: true, quarantineMs: DAY, maxDeleteRatio: 1 });
+  expect(await collect()).toMatchObject({ status: "completed", quarantined: { manifests: 2, blobs: 5 } });
+  world.now += 2 * DAY;
+  expect(await collect()).toMatchObject({ status: "completed", purged: { manifests: 2, blobs: 5 } });
+});
 
 describe.each(Object.entries(DEGREES))("%s", (_, collect) => {
   test.each(Object.entries(WAYS))("keeps what is %s", async (_, lay) => {

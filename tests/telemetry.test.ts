@@ -101,6 +101,13 @@ describe("spans", () => {
     ]);
   });
 
+  test.each([null, undefined, 5])("a tracer that gives %j ends no run", async (nothing) => {
+    const { driver } = await layOut(vector("retag"), memoryStore());
+    const tracerProvider = { getTracer: () => ({ startSpan: () => nothing as never, startActiveSpan: () => nothing as never }) };
+    const report = await markAndSweep({ tracerProvider }, driver, openRegistry(driver), UNTAGGED);
+    expect(report).toMatchObject({ status: "completed", deleted: { blobs: 4 } });
+  });
+
   test("where a tracer throws, nothing of ours is put on the caller's span", async () => {
     const exporter = new InMemorySpanExporter();
     const callers = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });
