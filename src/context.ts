@@ -54,8 +54,12 @@ const ACCELERATORS = [
   ...(["statMany", "listMany", "visitMany"] as const),
 ];
 
-/** @throws TypeError that names the member that is missing, or is none. */
+/** @throws TypeError that names the member that is missing. */
 export function checkDriver(driver: StorageDriver): void {
   requireMembers("driver", driver, { name: "string", stat: "function", list: "function", reader: "function", delete: "function" });
+}
+
+/** @throws TypeError that names the accelerator that is none. */
+export function checkAccelerators(driver: StorageDriver): void {
   for (const name of ACCELERATORS) if (driver[name] !== undefined) requireMembers("driver", driver, { [name]: "function" });
 }

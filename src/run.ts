@@ -3,7 +3,7 @@
 import { setMaxListeners } from "node:events";
 import { listedSizes } from "./blobFacts.js";
 import { type Clock, systemClock } from "./clock.js";
-import { checkParts, type GcContext } from "./context.js";
+import { checkAccelerators, checkParts, type GcContext } from "./context.js";
 import { DigestIndex } from "./digestIndex.js";
 import type { StorageDriver } from "./driver.js";
 import type { DamagedRegistryError } from "./errors.js";
@@ -117,6 +117,7 @@ export class Run {
   ) {
     const driver = callersDriver;
     this.settings = checkOptions(options);
+    checkAccelerators(driver);
     this.clock = ctx.clock ?? systemClock;
     this.log = safeLogger(ctx.logger, () => ({ stage: this.stage, driver: driver.name, dry_run: this.settings.dryRun }));
     this.signal = this.controller.signal;

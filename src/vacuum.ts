@@ -1,6 +1,6 @@
 /** The deleting half alone: it removes exactly what it is told, by names and digests that are checked before anything goes. */
 
-import { checkDriver } from "./context.js";
+import { requireMembers } from "./arguments.js";
 import { isDigest } from "./digest.js";
 import type { AbortOptions, Failure, StorageDriver } from "./driver.js";
 import { InvalidDigestError } from "./errors.js";
@@ -50,7 +50,7 @@ export class Vacuum {
     options: VacuumOptions = {},
   ) {
     const { root = DEFAULT_ROOT, concurrency = 16 } = options;
-    checkDriver(driver);
+    requireMembers("driver", driver, {});
     checkOption("concurrency", concurrency);
     this.layout = new Layout(root);
     this.looks = new TaskQueue(concurrency);

@@ -124,7 +124,7 @@ describe("what is not what it is called is refused before any call", () => {
     },
   );
 
-  test.each([undefined, null, {}, { name: "x" }])("the driver of a Vacuum: %j", (driver) => {
+  test.each([undefined, null, "x"])("the driver of a Vacuum: %j", (driver) => {
     expect(() => new Vacuum(driver as never)).toThrow(TypeError);
   });
 

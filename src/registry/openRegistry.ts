@@ -28,7 +28,7 @@ export function openRegistry(driver: StorageDriver, options: { readonly root?: s
 
   const whole: Pick<Namespace, "repositories" | "blobs"> = {
     repositories: (look = {}) =>
-      driver.walk === undefined ? directoryRepositories(driver, layout, access(look)) : walkedRepositories(driver, layout, access(look)),
+      walks(driver) ? walkedRepositories(driver, layout, access(look)) : directoryRepositories(driver, layout, access(look)),
     blobs: (look = {}) => listBlobs(access(look), layout),
   };
   return {
@@ -45,9 +45,7 @@ export function openRegistry(driver: StorageDriver, options: { readonly root?: s
       surveyRoots: (look = {}) => surveyRoots(access(look), layout),
       survey: (piece, look = {}) => survey(driver, layout, access(look), piece),
       repository: (name) =>
-        driver.walk === undefined
-          ? new DirectoryRepository(name, driver, layout, true)
-          : new WalkedRepository(name, driver, layout, new DigestIndex()),
+        walks(driver) ? new WalkedRepository(name, driver, layout, new DigestIndex()) : new DirectoryRepository(name, driver, layout, true),
       blobsBetween: (from, to, look = {}) => blobsBetween(access(look), layout, from, to),
     },
   };
@@ -67,7 +65,7 @@ async function guard({ driver, options }: Access, layout: Layout): Promise<reado
 
 /** A flat walk is one piece; else each directory at the top is. Strays among these are told here. */
 async function surveyRoots({ driver, options }: Access, layout: Layout): Promise<readonly string[]> {
-  if (driver.walk !== undefined) return [""];
+  if (walks(driver)) return [""];
   const roots: string[] = [];
   for (const { name, info } of await allChildren(driver, layout.repositories, options)) {
     if (info.isDirectory && !name.startsWith("_")) roots.push(name);
@@ -79,7 +77,7 @@ async function surveyRoots({ driver, options }: Access, layout: Layout): Promise
 async function* survey(driver: StorageDriver, layout: Layout, access: Access, root: string): AsyncIterable<readonly SurveyedRepository[]> {
   // Links tell what they are when the repository is looked at.
   const options = { ...access.options, onUnrecognized: undefined, onLinkedDirectory: undefined };
-  if (driver.walk === undefined) {
+  if (!walks(driver)) {
     for await (const { name } of directoryRepositories(driver, layout, access, root)) {
       let revisions = 0;
       for await (const page of children(access.driver, join(layout.repository(name).revisions, "sha256"), options))
@@ -125,6 +123,11 @@ async function* directoryRepositories(driver: StorageDriver, layout: Layout, acc
   } finally {
     await listings.end();
   }
+}
+
+/** What a driver in JavaScript calls `null` it hasn't: a walk that finds nothing would make every repository invisible. */
+function walks(driver: StorageDriver): boolean {
+  return typeof driver.walk === "function";
 }
 
 function isPart(name: string): boolean {
