@@ -1,6 +1,5 @@
 /** What hangs on manifests of a repository that nothing keeps, beside its revisions: manifests that layer links serve, to any depth. */
 
-import { messageOf } from "./errors.js";
 import type { RepositoryView } from "./repositoryView.js";
 import type { Run } from "./run.js";
 
@@ -8,16 +7,6 @@ interface Looked {
   readonly view: RepositoryView;
   /** Revisions that nothing keeps. */
   readonly doomed: ReadonlyMap<number, unknown>;
-}
-
-/** The same for whoever only asks what goes first: garbage that can't be read must not keep the rest from going. */
-export async function readHangingIfPossible(run: Run, looked: Looked): Promise<void> {
-  try {
-    await readHanging(run, looked);
-  } catch (error) {
-    run.signal.throwIfAborted();
-    run.log.debug(`what hangs on garbage can't be read: ${messageOf(error)}`, { error });
-  }
 }
 
 /** Reads what hangs on doomed revisions. None of it is judged: whoever follows it does that. */

@@ -5,7 +5,7 @@
  */
 
 import { lookAtBlobs } from "./blobFacts.js";
-import { readHangingIfPossible } from "./hanging.js";
+import { readHanging } from "./hanging.js";
 import { slicesOf } from "./internal/mapAll.js";
 import type { NumberSet } from "./internal/numberMap.js";
 import { TaskQueue } from "./internal/taskQueue.js";
@@ -127,7 +127,7 @@ export async function planRepository(run: Run, look: RepositoryLook): Promise<Re
   // What lies aside already is not named again.
   const manifests = [...look.doomed.keys()].filter((number) => run.marks.has(number, PRESENT) || !run.marks.has(number, ASIDE));
   // By it tells who carries the plan out what keeps what.
-  await readHangingIfPossible(run, look);
+  await readHanging(run, look);
   const restorable = await reachOfAside(run, look);
   const layerLinks = removeLayerLinks ? await run.turns.filter(look.loose, (link) => mayGo(run, look, link, restorable)) : [];
   const isAllPlanned = manifests.length === look.doomed.size && layerLinks.length === look.loose.size;

@@ -138,8 +138,17 @@ class Sweep {
     if (promised.length > 0) await this.spare(promised);
   }
 
-  /** Revision links, each after its signatures: by the link a later run finds these. What stays gets them back. */
+  /**
+   * Revision links, each after its signatures: by the link a later run finds these. What stays gets them back; on a store where nothing can
+   * be written they go last.
+   */
   private async removeRevisions(revisions: readonly SweepItem[]): Promise<void> {
+    if (this.of.driver.putContent === undefined) {
+      await this.removeOrKeep(revisions.map(linkAlone));
+      const signed = revisions.filter((each) => each.footprint.files.length > 1 && isStillDoomed(each));
+      await this.removeUnlessPromised(signed.map((each) => ({ ...each, isPart: true })));
+      return;
+    }
     await this.removeOrKeep(revisions.flatMap((revision) => [...signatureItems(this.of, revision)]));
     const doomed = revisions.filter(isStillDoomed);
     await this.removeOrKeep(doomed);
@@ -266,6 +275,12 @@ function ignore(): void {}
 /** Keeps the manifests that these belong to, and all that they reach. */
 async function keepFor(items: readonly SweepItem[]): Promise<void> {
   for (const { look, number } of items) if (number !== undefined) await look?.keep([number]);
+}
+
+/** A revision without its signatures: its link stands behind them. */
+function linkAlone(revision: SweepItem): SweepItem {
+  const { footprint } = revision;
+  return { ...revision, footprint: { ...footprint, files: footprint.files.slice(-1) } };
 }
 
 function isStillDoomed({ look, number }: SweepItem): boolean {

@@ -1,6 +1,6 @@
 /** What a revision needs whose link can't be removed stays, however it leads there: by layer links, by other digests, round in a circle. */
 
-import { markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
+import { markAndSweep, openRegistry, purge, type StorageDriver } from "oci-registry-gc";
 import { InterceptedDriver } from "oci-registry-gc/testing";
 import { describe, expect, test } from "vitest";
 import { collectParted } from "./parts/attackers.js";
@@ -69,25 +69,39 @@ const DEGREES: Readonly<Record<string, Degree>> = {
   "a sweep in parts": (world, driver) => collectParted(world, { readOnly: true, removeUntagged: true }, { driver }),
 };
 
-test("garbage that can't be read stops neither a run nor a purge", async () => {
+test("where a layer-linked manifest below garbage can't be read, nothing goes: what goes first is not known", async () => {
   const world = new World();
   const put: Put = (path, content) => world.put(path, content);
   const now = world.now;
   world.now -= 60 * DAY;
   await push(put, "app", image(digestOf("live")), ["live"], "latest");
   await push(put, "app", CHILD, ["one", "two"]);
+  for (const name of ["a", "z"]) await push(put, name, image(digestOf(name)), [name]);
   await serve(put, MIDDLE);
   await push(put, "app", index([digestOf(MIDDLE)]), []);
   world.now = now;
+  let isBroken = true;
   const driver = new InterceptedDriver(world.driver, ({ method, paths }, proceed) => {
-    if (method === "getContent" && paths[0]?.includes(digestOf(MIDDLE).slice(7)) === true) throw new Error("EIO");
+    if (isBroken && method === "getContent" && paths[0]?.includes(digestOf(MIDDLE).slice(7)) === true) throw new Error("EIO");
     return proceed();
   });
   const collect = () =>
     markAndSweep({ clock: world.clock }, driver, openRegistry(driver), { removeUntagged: true, quarantineMs: DAY, maxDeleteRatio: 1 });
-  expect(await collect()).toMatchObject({ status: "completed", quarantined: { manifests: 2, blobs: 5 } });
+  const before = await world.files();
+  await expect(collect()).rejects.toMatchObject({ code: "DRIVER_ERROR" });
+  expect(await world.files()).toEqual(before);
+
+  isBroken = false;
+  expect(await collect()).toMatchObject({ status: "completed", quarantined: { manifests: 4, blobs: 9 } });
   world.now += 2 * DAY;
-  expect(await collect()).toMatchObject({ status: "completed", purged: { manifests: 2, blobs: 5 } });
+  isBroken = true;
+  const aside = await world.files();
+  const ended = purge({ clock: world.clock }, driver, openRegistry(driver), { removeUntagged: true, quarantineMs: DAY });
+  await expect(ended).rejects.toMatchObject({ code: "DRIVER_ERROR" });
+  expect(await world.files()).toEqual(aside);
+
+  isBroken = false;
+  expect(await collect()).toMatchObject({ status: "completed", purged: { manifests: 4, blobs: 9 } });
 });
 
 describe.each(Object.entries(DEGREES))("%s", (_, collect) => {

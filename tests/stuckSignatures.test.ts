@@ -5,13 +5,17 @@ import { RegistryBuilder } from "oci-registry-gc/testing";
 import { describe, expect, test } from "vitest";
 import { collectParted } from "./parts/attackers.js";
 import { DAY } from "./support/stores.js";
-import { currentLink, revision, unable } from "./support/tree.js";
+import { changed, currentLink, revision, unable } from "./support/tree.js";
 import { blobPath, World } from "./support/world.js";
 
 type Degree = (world: World, driver: StorageDriver) => Promise<unknown>;
 
 const DEGREES: Readonly<Record<string, Degree>> = {
   readOnly: ({ clock }, driver) => markAndSweep({ clock }, driver, openRegistry(driver), { readOnly: true, removeUntagged: true }),
+  "readOnly where nothing can be written": ({ clock }, driver) => {
+    const readable = changed(driver, { putContent: undefined as never });
+    return markAndSweep({ clock }, readable, openRegistry(readable), { readOnly: true, removeUntagged: true });
+  },
   grace: ({ clock }, driver) => markAndSweep({ clock }, driver, openRegistry(driver), { quarantine: false, removeUntagged: true }),
   purge: async (world, driver) => {
     await world.collect({ quarantineMs: DAY });

@@ -7,6 +7,7 @@
 import { dirname } from "../driver.js";
 import { messageOf } from "../errors.js";
 import { refuseDamage } from "../guards.js";
+import { readHanging } from "../hanging.js";
 import { addTo } from "../internal/addTo.js";
 import { mapAll } from "../internal/mapAll.js";
 import { untilAborted } from "../internal/untilAborted.js";
@@ -171,7 +172,13 @@ export async function unlinkDying(
   { journal, dying, looks, isAgain = false }: Unlinking,
 ): Promise<Map<string, readonly number[]>> {
   const left = new Map<string, readonly number[]>();
-  for (const [name, manifests] of dyingManifests(run, journal, dying)) {
+  const byRepository = dyingManifests(run, journal, dying);
+  // By it is told what goes first. All of it before anything goes: where one look fails nothing is purged.
+  for (const name of byRepository.keys()) {
+    const look = looks.get(name);
+    if (look !== undefined) await readHanging(run, look);
+  }
+  for (const [name, manifests] of byRepository) {
     const look = looks.get(name);
     // In a repository that is gone, or of which nothing may go, there is no link to remove.
     const stuck = look === undefined ? [] : await unlinkManifests(run, manifests, look, { counts: countsOf(run, journal), isAgain });

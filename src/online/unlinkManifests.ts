@@ -3,7 +3,6 @@
  * that the journal names, and a look whether the manifest is back. What is not gone for good is as it was.
  */
 
-import { readHangingIfPossible } from "../hanging.js";
 import { addTo } from "../internal/addTo.js";
 import { mapAll } from "../internal/mapAll.js";
 import type { DeletedItem } from "../options.js";
@@ -62,7 +61,6 @@ export async function unlinkManifests(
   unlinking: Unlinking,
 ): Promise<number[]> {
   const left: number[] = [];
-  await readHangingIfPossible(run, look);
   for (const level of parentsFirst(run, { look, manifests: [...manifests.keys()] })) {
     const dying = level.filter((number) => look.doomed.has(number));
     const stuck: number[] = [];
