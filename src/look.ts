@@ -7,8 +7,9 @@ import { isObject } from "./errors.js";
 import { untilAborted } from "./internal/untilAborted.js";
 import type { Repository } from "./namespace.js";
 import type { Phase } from "./options.js";
+import { readRepository } from "./readRepository.js";
 import { type EarlierLook, RepositoryLook, UNSEEN } from "./repositoryLook.js";
-import { RepositoryView } from "./repositoryView.js";
+import type { RepositoryView } from "./repositoryView.js";
 import type { Run } from "./run.js";
 
 /** What a look found in the whole registry: counts, and those repositories from which something may go. The others are forgotten. */
@@ -41,7 +42,7 @@ export async function lookAtOne(run: Run, repository: Repository): Promise<Repos
   let seen: ReadonlySet<string> = new Set();
   for (let reading = run.settings.readOnly ? READINGS : 1; fresh !== undefined; reading++) {
     run.catalog.forgetMissing();
-    const view = await RepositoryView.read(run, fresh);
+    const view = await readRepository(run, fresh);
     const look = await RepositoryLook.begin(run, view);
     if (reading === READINGS || !view.mayPass(seen)) {
       await look.complete();
@@ -116,7 +117,7 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
       if (repository === undefined) return;
       await run.telemetry.repositorySpan(repository.name, async () => {
         run.log.debug(`marking repository ${repository.name}`, { repository: repository.name });
-        const view = await RepositoryView.read(run, repository);
+        const view = await readRepository(run, repository);
         // One that is gone by now is not one that was seen empty.
         if (view.isBare && repository.again !== undefined && (await repository.again(run.look)) === undefined) return;
         const isSettled = () => run.settings.readOnly || !view.mayPass(new Set());
@@ -134,7 +135,7 @@ export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositori
     for (let reading = 2; ; reading++) {
       const fresh = await asItIsNow(run, repository);
       if (fresh === undefined) return;
-      const view = await RepositoryView.read(run, fresh);
+      const view = await readRepository(run, fresh);
       const before = known;
       if (await settleOn(view, () => reading === READINGS || !view.mayPass(before))) return;
       known = view.passing;

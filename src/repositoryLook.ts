@@ -8,8 +8,9 @@ import { type EarlierLinks, isSameTime, LooseLinks } from "./looseLinks.js";
 import { emptyReach, mark, type Reach } from "./mark.js";
 import { type KeepMark, LIVE, PRESENT, PROTECTED, YOUNG } from "./marks.js";
 import type { Repository, Signature, Upload } from "./namespace.js";
+import { recallRepository } from "./recallRepository.js";
 import { type RememberedLook, recallTime } from "./rememberedLook.js";
-import { RepositoryView } from "./repositoryView.js";
+import type { RepositoryView } from "./repositoryView.js";
 import type { Run } from "./run.js";
 import { uploadsOf } from "./uploads.js";
 import type { RootReason, WatchedLook } from "./watch.js";
@@ -103,7 +104,7 @@ export class RepositoryLook implements WatchedLook {
 
   /** Goes on with a look that another process has made. */
   static recall(run: Run, repository: Repository, remembered: RememberedLook): RepositoryLook {
-    const look = new RepositoryLook(run, RepositoryView.recall(run, repository, remembered), undefined);
+    const look = new RepositoryLook(run, recallRepository(run, repository, remembered), undefined);
     look.otherwiseEmpty = remembered.otherwiseEmpty;
     for (const digest of remembered.reached) look.reach.digests.add(run.digests.add(digest));
     for (const { digest, time } of remembered.doomed) look.doomed.set(run.digests.add(digest), recallTime(time));

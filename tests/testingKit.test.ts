@@ -310,6 +310,21 @@ describe("the oracle", () => {
     expect(reachable(await snapshotOf(registry.driver)).removed).toEqual(new Set([paths.blob(orphan.digest)]));
   });
 
+  test.each(["keep-with-subject", "ignore"] as const)("knows a subject by its sha512 name, as a run does (%s)", async (referrers) => {
+    const registry = makeRegistry();
+    const image = await registry.image("foo", { tag: "t" });
+    const digest = digestOf((await textOf(registry.driver, paths.blob(image.digest))) ?? "", "sha512");
+    await registry.file(paths.layerLink("foo", digest), image.digest);
+    const { digest: referrer } = await registry.referrer("foo", { ...image, digest });
+    const options = { readOnly: true, removeUntagged: true, referrers };
+    const { removed } = reachable(await snapshotOf(registry.driver), options);
+    expect(removed.has(paths.revision("foo", referrer))).toBe(referrers === "ignore");
+    const before = await filesOf(registry.driver);
+    await markAndSweep({}, registry.driver, openRegistry(registry.driver), { ...options, maxDeleteRatio: 1 });
+    const after = new Set(await filesOf(registry.driver));
+    expect(new Set(before.filter((path) => !after.has(path)))).toEqual(removed);
+  });
+
   test("keeps everything of a repository that is damaged, and says when nothing can be told", async () => {
     const registry = makeRegistry();
     const image = await registry.image("foo", { layers: 1 });

@@ -159,11 +159,13 @@ class Judge {
       before = live.size;
       for (const digest of [...live]) for (const child of this.childrenOf(digest, repository)) live.add(child);
       if (this.options.referrers === "ignore") continue;
-      for (const digest of repository.revisions.keys()) {
-        if (this.facts(digest)?.subjects.some((subject) => live.has(subject)) === true) live.add(digest);
-      }
+      for (const digest of repository.revisions.keys()) if (this.isAboutAny(digest, live, repository)) live.add(digest);
     }
     return live;
+  }
+
+  private isAboutAny(digest: string, live: ReadonlySet<string>, repository: RepositoryFiles): boolean {
+    return this.facts(digest)?.subjects.some((subject) => live.has(subject) || live.has(repository.stored(subject))) === true;
   }
 
   private childrenOf(digest: string, repository: RepositoryFiles): string[] {
