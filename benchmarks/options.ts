@@ -52,7 +52,7 @@ const HELP = `npm run bench -- [OPTIONS]
 
   --small             small trees and 3 rounds, in a minute or so; writes no documents
   --rounds N          measurements of each program; default 5
-  --only GROUPS       some of ${GROUPS.join(",")}
+  --only GROUPS       some of ${GROUPS.join(",")}; writes no documents
   --directory PATH    where trees are made and kept; default a directory of its own in the system's temporary one
   --peer PROGRAM      where docker-registry is; default that of the PATH
   --no-document       leave docs/performance.md and docs/performance.svg as they are
@@ -102,9 +102,17 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
     peer: values.peer ?? "docker-registry",
     rounds: number(values.rounds, small ? 3 : 5),
     shapes: { large, tenth: scaled(large, small ? 0.5 : 0.1), tags: scaledTags(TAGS, tags * scale) },
-    groups: new Set(GROUPS.filter((group) => values.only?.split(",").includes(group) !== false)),
-    document: values["no-document"] !== true && !small,
+    groups: groupsOf(values.only),
+    // A part would stand there as the whole.
+    document: values["no-document"] !== true && !small && values.only === undefined,
   };
+}
+
+function groupsOf(only: string | undefined): ReadonlySet<Group> {
+  const wanted = only?.split(",") ?? GROUPS;
+  const unknown = wanted.filter((name) => !GROUPS.some((group) => group === name));
+  if (unknown.length > 0) throw new TypeError(`--only: no such group: ${unknown.join(", ")}; there are ${GROUPS.join(", ")}`);
+  return new Set(GROUPS.filter((group) => wanted.includes(group)));
 }
 
 /** The same registry with fewer or more repositories of the same kind. */
