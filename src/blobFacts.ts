@@ -22,7 +22,10 @@ export interface BlobFacts {
 export async function lookAtBlobs({ registry, look, digests, sizes, times }: BlobFacts, numbers: readonly number[]): Promise<number[]> {
   if (registry.lookAtBlob === undefined) return [];
   const names = numbers.map((number) => digests.digest(number));
-  const blobs = (await registry.lookAtBlobs?.(names, look)) ?? (await mapAll(names, async (name) => registry.lookAtBlob?.(name, look)));
+  const together = await registry.lookAtBlobs?.(names, look);
+  // What is not answered is not gone.
+  const isWhole = together?.length === names.length;
+  const blobs = isWhole ? together : await mapAll(names, async (name) => registry.lookAtBlob?.(name, look));
   const gone: number[] = [];
   numbers.forEach((number, i) => {
     const blob = blobs[i];

@@ -138,6 +138,23 @@ describe("an upload's time", () => {
   });
 });
 
+test.each([
+  ["none", undefined],
+  ["one that answers nothing", async () => []],
+])("a namespace that looks at blobs one by one, and says so in manyOf: %s for many makes no garbage seem gone", async (_, lookAtBlobs) => {
+  const { driver, put } = leastStore();
+  await push(put, "app", image(digestOf("live")), ["live"], "latest");
+  await put(blobPath(digestOf("garbage")), "garbage");
+  const v2 = openRegistry(driver);
+  const blobs: Namespace["blobs"] = (options) => v2.blobs(options);
+  const lookAtBlob: NonNullable<Namespace["lookAtBlob"]> = async (digest, options) => v2.lookAtBlob?.(digest, options);
+  const registry: Namespace = {
+    ...{ repositories: (options) => v2.repositories(options), blobs, packedBlobs: blobs, lookAtBlob, manyOf: { blobs, lookAtBlob } },
+    ...{ blobFootprint: (digest) => v2.blobFootprint?.(digest) ?? { files: [] }, ...(lookAtBlobs && { lookAtBlobs }) },
+  };
+  expect(await markAndSweep({}, driver, registry, UNTAGGED)).toMatchObject({ eligible: { blobs: 1 }, deleted: { blobs: 1 } });
+});
+
 test("a time of null is one that nobody knows", async () => {
   const inner = new FlatDriver({ now: () => MONTH_AGO });
   await push((path, content) => inner.putContent(path, Buffer.from(content)), "app", image(digestOf("live")), ["live"], "latest");

@@ -222,10 +222,8 @@ async function deleteData(run: Run, aside: AsideStore, journal: Journal, copies:
         aside.removeCopy(number, copy);
         if (copy.hasFailed !== true) countItem(counts, { kind: "blob", bytes: copy.size ?? 0 });
         if (isCounted(run, copy)) countAside(run.ledger.quarantined, copy, -1);
-        if (run.marks.isKept(number)) continue;
-        const digest = run.digests.digest(number);
-        told.push({ kind: "blob", path: run.registry.blobFootprint(digest).files[0] ?? copy.path, digest, how: "deleted" });
       }
+      for (const item of await unavailable(run, gone)) told.push(item);
       for (const [{ copy }, failure] of failed) {
         if (copy.hasFailed !== true) run.ledger.addFailure(failure);
         // It is counted once: what was to go at once, and could not, has failed.
@@ -251,6 +249,20 @@ async function deleteData(run: Run, aside: AsideStore, journal: Journal, copies:
     run,
     items.map(({ number, copy }) => [number, copy] as const),
   );
+}
+
+/** Of what was deleted aside, what the registry does not have any more: some may have been pushed again meanwhile. */
+async function unavailable(run: Run, gone: readonly { readonly number: number; readonly copy: AsideCopy }[]): Promise<DeletedItem[]> {
+  if (run.settings.onDeleted === undefined) return [];
+  const items = await mapAll(gone, async ({ number, copy }): Promise<DeletedItem | undefined> => {
+    if (run.marks.isKept(number)) return undefined;
+    const digest = run.digests.digest(number);
+    const [path = copy.path] = run.registry.blobFootprint(digest).files;
+    // Where nobody can look, a cache that is told too much is none the worse.
+    const isBack = await isThere(run.settlingDriver, path).catch(() => false);
+    return isBack ? undefined : { kind: "blob", path, digest, how: "deleted" };
+  });
+  return items.filter((item) => item !== undefined);
 }
 
 /** Directories that are empty go, by an operation that fails where anything is inside. */

@@ -57,7 +57,7 @@ export async function restore(
         `there is no run ${JSON.stringify(what.runId)} aside; there are ${[...run.aside.journals.keys()].join(", ") || "none"}`,
       );
     }
-    const numbers = wanted === undefined ? [...run.aside.copies.keys()] : await closureOf(run, wanted, report.missing);
+    const numbers = wanted === undefined ? [...run.aside.copies.keys()] : await closureOf(run, run.aside, wanted, report.missing);
     await bringBack(run, run.aside, { numbers: new Set(numbers), runId: what.runId, isAll: wanted === undefined }, report);
     // A journal of which nothing is aside any more dooms nothing. What is to be taken away, and when, runs say by their own options.
     if (report.failures.length === 0) await endJournals(run, run.aside);
@@ -178,29 +178,41 @@ function isOf(run: Run, link: JournalLink, numbers: ReadonlySet<number>): boolea
   return numbers.has(run.digests.find(link.digest)) || numbers.has(run.digests.find(link.target));
 }
 
-/** A digest and all that it names, to any depth, as far as it is aside or in place. */
-async function closureOf(run: Run, wanted: number, missing: string[]): Promise<number[]> {
-  const closure = new Set<number>();
+/**
+ * A digest and all that it names, to any depth, as far as it is aside or in place. What was a revision is followed whatever it is named
+ * as, and so is all that is named as a manifest anywhere.
+ */
+async function closureOf(run: Run, aside: AsideStore, wanted: number, missing: string[]): Promise<number[]> {
+  const revisions = revisionsIn(run, aside);
+  const stored = new Map<number, number | undefined>();
+  const followed = new Set<number>();
   const store = blobStore(run);
   const open = [{ named: wanted, mayBeManifest: true }];
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const { named, mayBeManifest } = next;
-    const number = await storedAs(run, named);
-    if (number !== undefined && closure.has(number)) continue;
-    closure.add(named);
-    if (number === undefined) {
-      missing.push(run.digests.digest(named));
-      continue;
+    if (!stored.has(named)) {
+      stored.set(named, await storedAs(run, named));
+      if (stored.get(named) === undefined) missing.push(run.digests.digest(named));
     }
-    closure.add(number);
-    if (!mayBeManifest) continue;
+    const number = stored.get(named);
+    if (number === undefined || followed.has(number)) continue;
+    if (!mayBeManifest && !revisions.has(named) && !revisions.has(number)) continue;
+    followed.add(number);
     await run.manifests.readAll(store, [number]);
     if (!run.catalog.isManifest(number)) continue;
     const { children, blobs } = run.catalog.references(number);
     for (const child of children) open.push({ named: child, mayBeManifest: true });
     for (const blob of blobs) open.push({ named: blob, mayBeManifest: false });
   }
-  return [...closure];
+  return [...stored].flatMap(([named, number]) => (number === undefined ? named : [named, number]));
+}
+
+/** What runs named as revisions that were to go: existence decides, never what a descriptor claims. */
+function revisionsIn(run: Run, aside: AsideStore): ReadonlySet<number> {
+  const revisions = new Set<number>();
+  for (const { links } of aside.journals.values())
+    for (const { kind, digest } of links) if (kind === "manifest") revisions.add(run.digests.add(digest));
+  return revisions;
 }
 
 /** The digest under which a blob is stored, aside or in place; where nothing lies under its own name, links tell another. */

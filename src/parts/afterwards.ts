@@ -28,7 +28,7 @@ export async function goOnInterrupted(lead: Lead, aside: string | undefined): Pr
   }
   await recoverLinks(run, store);
   // Kept as they were first seen: whoever tells the run again finds them settled, and has to go through the same.
-  const runIds = await lead.store.once("again.runs", async () =>
+  const runIds = await lead.once("again.runs", async () =>
     [...store.journals.values()].filter((journal) => journal.isInterrupted).map(({ runId }) => runId),
   );
   const interrupted = runIds.map((runId) => store.journals.get(runId)).filter((journal) => journal !== undefined);
@@ -36,7 +36,7 @@ export async function goOnInterrupted(lead: Lead, aside: string | undefined): Pr
   run.log.info(`going on with ${interrupted.length} interrupted runs: ${runIds.join(", ")}`);
   if (!run.settings.readOnly) await drainOnce(lead, "again");
   const { after } = await lookAndPutBack(lead, "again", aside);
-  await lead.store.once("again.settled", async () => {
+  await lead.once("again.settled", async () => {
     for (const journal of interrupted) {
       await run.mayChange();
       await journal.write([{ kind: "settled", at: run.storageNow() }]);
@@ -54,7 +54,7 @@ export async function quarantine(lead: Lead, plan: PartedPlan): Promise<void> {
     const { groups, join, sharesDirectories } = look;
     const input = { plans, join, sharesDirectories };
     await lead.stage("aside.records", "records", groups.length, input);
-    await lead.store.once("aside.journal", () => writeJournal(lead, look));
+    await lead.once("aside.journal", () => writeJournal(lead, look));
     const { eligible } = lead.run.ledger;
     await lead.stage("aside.blobs", "aside", eligible.blobs > 0 ? shards : 0, { shards });
     await lead.stage("aside.links", "asideLinks", eligible.layerLinks > 0 ? groups.length : 0, { plans });
@@ -126,7 +126,7 @@ export async function settleAndPurge(
     const { look, after } = await lookAndPutBack(lead, "settle", aside);
     refuseDamage(run);
     if (own !== undefined) {
-      await lead.store.once("settled", async () => {
+      await lead.once("settled", async () => {
         await run.mayChange();
         await own.write([{ kind: "settled", at: run.storageNow() }]);
         return true;
@@ -137,6 +137,7 @@ export async function settleAndPurge(
   const listing = await lead.listAside("end.aside");
   if (listing === undefined) return;
   const { busy } = await lead.asideOf("end.aside");
+  lead.goOn();
   await closeJournals(run, await openJournals(lead, "end.aside"), new Set(busy));
 }
 
@@ -147,7 +148,7 @@ async function purge(lead: Lead, look: Look, { aside, after }: { readonly aside:
   const names = new Set(look.groups.flat());
   for (const name of look.unseen) names.delete(name);
   const open = await openJournals(lead, aside);
-  const runIds = await lead.store.once("purge.runs", async () => {
+  const runIds = await lead.once("purge.runs", async () => {
     const seen: string[] = [];
     const { busy } = await lead.asideOf(aside);
     for (const { runId } of purgeable(run, open)) {
@@ -172,8 +173,9 @@ async function purge(lead: Lead, look: Look, { aside, after }: { readonly aside:
   await lead.stage("purge.data", "purge", shards, { shards, aside, after, join, runIds });
 }
 
-async function say({ run, store }: Lead, kind: "purging" | "unlinked", journals: readonly Journal[]): Promise<void> {
-  await store.once(`purge.${kind}`, async () => {
+async function say(lead: Lead, kind: "purging" | "unlinked", journals: readonly Journal[]): Promise<void> {
+  const { run } = lead;
+  await lead.once(`purge.${kind}`, async () => {
     for (const journal of journals) {
       await run.mayChange();
       await journal.write([{ kind, at: run.storageNow() }]);
@@ -192,9 +194,9 @@ async function lookAndPutBack(lead: Lead, name: string, aside: string): Promise<
   return { look, after };
 }
 
-async function drainOnce({ run, store }: Lead, name: string): Promise<void> {
-  await store.once(`${name}.drained`, async () => {
-    await drain(run);
+async function drainOnce(lead: Lead, name: string): Promise<void> {
+  await lead.once(`${name}.drained`, async () => {
+    await drain(lead.run);
     return true;
   });
 }

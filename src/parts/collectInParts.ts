@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { show } from "../arguments.js";
 import { systemClock } from "../clock.js";
 import { attachReport, end, isRefusal } from "../conduct.js";
-import type { GcContext } from "../context.js";
+import { checkParts, type GcContext } from "../context.js";
 import type { StorageDriver } from "../driver.js";
 import { isPathNotFound, LockedError, messageOf, UnsupportedError } from "../errors.js";
 import type { Namespace } from "../namespace.js";
@@ -17,6 +17,7 @@ import type { GcReport } from "../report.js";
 import { Run } from "../run.js";
 import { VERSION } from "../version.js";
 import { WorkerRefusedError } from "./errors.js";
+import { HeldSignal } from "./heldSignal.js";
 import { type Execute, Lead, Suspension } from "./lead.js";
 import { piecesOf, shareLock } from "./partRun.js";
 import { PartStore } from "./partStore.js";
@@ -75,16 +76,18 @@ export async function collectInParts(
   if (begun !== undefined) refuseOthers(freeId, begun.plan, { options: given, shards: parted.shards, needs: parted.needs });
   const planned = begun?.plan.options ?? given;
   const identity = begun?.plan ?? { runId: freeId, startedAt: (ctx.clock ?? systemClock).now(), storageOffset: 0 };
-  const run = Run.begin(ctx, driver, registry, { ...planned, onProgress: options.onProgress }, identity);
+  checkParts(ctx, driver, registry);
+  const { logger, tracerProvider, meterProvider, clock } = ctx;
+  const held = new HeldSignal(ctx.signal);
+  if (begun === undefined) held.release();
+  const surroundings = { logger, tracerProvider, meterProvider, clock, signal: held.signal };
+  const run = Run.begin(surroundings, driver, registry, { ...planned, onProgress: options.onProgress }, identity);
   piecesOf(run);
-  const open = async () => {
-    const about = { version: VERSION, runId: freeId, startedAt: run.startedAt, options: planned, shards, needs };
-    if (begun !== undefined) await refuseOwnSkew(run);
-    const { store, plan } = begun ?? (await beginPlan(run, about));
-    return new Lead(run, store.through(run.settlingDriver), plan, parted.execute);
-  };
+  const leadBy = ({ store, plan }: BegunPlan) => new Lead(run, store.through(run.settlingDriver), plan, parted.execute, held.release);
+  const about = { version: VERSION, runId: freeId, startedAt: run.startedAt, options: planned, shards, needs };
+  const leading = { begun: begun && leadBy(begun), open: async () => leadBy(await beginPlan(run, about)), release: held.release };
   // A run that is let go of has not failed: its span must not say so.
-  const outcome = await run.telemetry.run("collect", () => leadRun(run, open, parted));
+  const outcome = await run.telemetry.run("collect", () => leadRun(run, leading, parted));
   if (outcome instanceof Suspension) throw outcome;
   return outcome;
 }
@@ -186,13 +189,22 @@ async function refuseOwnSkew(run: Run): Promise<number> {
   return offset;
 }
 
+interface Leading {
+  /** Who leads it, where somebody has begun it before. */
+  readonly begun: Lead | undefined;
+  readonly open: () => Promise<Lead>;
+  /** Lets an abort be heard. */
+  readonly release: () => void;
+}
+
 /** The whole of it; where it is let go of meanwhile, the suspension. */
-async function leadRun(run: Run, open: () => Promise<Lead>, parted: PartedRun): Promise<GcReport | Suspension> {
-  let lead: Lead | undefined;
+async function leadRun(run: Run, { begun, open, release }: Leading, parted: PartedRun): Promise<GcReport | Suspension> {
+  let lead = begun;
   try {
     run.signal.throwIfAborted();
     sayDegree(run);
-    lead = await open();
+    if (lead !== undefined) await refuseOwnSkew(run);
+    lead ??= await open();
     await takeLock(run, lead);
     await collectParts(lead);
     await parted.confirm?.();
@@ -201,6 +213,7 @@ async function leadRun(run: Run, open: () => Promise<Lead>, parted: PartedRun): 
     await forget(run, lead);
     return report;
   } catch (thrown) {
+    release();
     const error: unknown = run.signal.aborted ? run.signal.reason : thrown;
     await run.settle();
     const suspension = (await breakOff(run, lead, parted, error)) ?? error;
@@ -208,6 +221,7 @@ async function leadRun(run: Run, open: () => Promise<Lead>, parted: PartedRun): 
     run.lock?.letGo();
     return suspension;
   } finally {
+    release();
     await run.settle();
   }
 }
@@ -218,7 +232,7 @@ async function breakOff(run: Run, lead: Lead | undefined, parted: PartedRun, err
   let isUndone = false;
   try {
     await parted.confirm?.();
-    isUndone = lead !== undefined && run.lock !== undefined && (await undoAll(run, lead));
+    isUndone = lead !== undefined && (await holdsLock(run, lead)) && (await undoAll(run, lead));
     const report = end(run, isRefusal(run, error) ? "refused" : "aborted", error);
     attachReport(error, report);
     await parted.ended?.(report, error);
@@ -241,6 +255,19 @@ async function takeLock(run: Run, { store, plan }: Lead): Promise<void> {
   if (isTaken) run.lock ??= await shareLock(run, plan);
 }
 
+/** Whether the run has the lock, be it since somebody has taken it who led the run before. */
+async function holdsLock(run: Run, { plan }: Lead): Promise<boolean> {
+  if (run.lock !== undefined) return true;
+  try {
+    if (!(await RunLock.isHeldBy(run.settlingDriver, run.registry.online?.lock ?? "", plan.lock))) return false;
+    run.lock = await shareLock(run, plan);
+    return true;
+  } catch (error) {
+    run.log.error(`what run ${run.ledger.runId} took was not put back: ${messageOf(error)}; the next run does`, { error });
+    return false;
+  }
+}
+
 /** Nothing here is stopped by an abort, which may be why it is done. What fails, the next run does. */
 async function undoAll(run: Run, lead: Lead): Promise<boolean> {
   try {
@@ -250,6 +277,8 @@ async function undoAll(run: Run, lead: Lead): Promise<boolean> {
     run.aside = await AsideStore.open(settlingDriver, registry.online.aside, digests, { journalDriver: settlingDriver });
     recountAside(run, run.aside);
     await undo(run, run.settlingDriver);
+    // Of links that parts of an open stage removed nobody has told.
+    run.ledger.deleted.layerLinks = Math.max(0, run.ledger.deleted.layerLinks);
     return true;
   } catch (error) {
     run.log.error(`what run ${run.ledger.runId} took could not be put back: ${messageOf(error)}; the next run does`, { error });

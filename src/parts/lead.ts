@@ -65,6 +65,8 @@ export class Lead {
     readonly store: PartStore,
     readonly plan: RunPlan,
     private readonly execute: Execute,
+    /** Called before anything is done that nobody has done before: until then the run is only told again. */
+    private readonly onNews: () => void,
   ) {}
 
   /**
@@ -95,6 +97,7 @@ export class Lead {
     assign: ((part: number) => unknown) | undefined,
   ): Promise<ClosedStage> {
     const { run, store } = this;
+    this.goOn();
     await run.mayChange();
     this.current = name;
     run.log.debug(`stage ${name} has ${parts} parts`);
@@ -118,6 +121,20 @@ export class Lead {
     return closed;
   }
 
+  /** What follows has not been done before. */
+  goOn(): void {
+    this.onNews();
+    this.run.signal.throwIfAborted();
+  }
+
+  /** A value that is made once, whoever leads the run. */
+  once<T>(name: string, make: () => Promise<T>): Promise<T> {
+    return this.store.once(name, async () => {
+      this.goOn();
+      return make();
+    });
+  }
+
   private jobFor(stage: string, part: number): PartJob {
     const { runId, version } = this.plan;
     return { runId, version, plan: this.store.plan, stage, part };
@@ -129,9 +146,14 @@ export class Lead {
     return jobs.filter((_, i) => isDone[i] !== true);
   }
 
-  /** What is under way is to stop: whoever still makes a part of it sees that its time is over before his next batch. */
+  /**
+   * What is under way is to stop: whoever still makes a part of it sees that its time is over before his next batch. It may have been begun
+   * by who led the run before; a listing may not show yet what was begun just now.
+   */
   async breakOff(): Promise<void> {
-    if (this.current !== undefined) await this.store.spoil(this.current);
+    const open = new Set(await this.store.openStages());
+    if (this.current !== undefined) open.add(this.current);
+    for (const stage of open) await this.store.spoil(stage);
   }
 
   /** Lists what lies aside, where anything can, under a name by which stages read it. */
@@ -139,8 +161,9 @@ export class Lead {
     const { run, store } = this;
     const { online } = run.registry;
     if (online === undefined) return undefined;
-    const isKnown = await store.isClosed(name);
-    if (!isKnown) await this.writeAside(name, online.aside);
+    if (await store.isClosed(name)) return name;
+    this.goOn();
+    await this.writeAside(name, online.aside);
     return name;
   }
 

@@ -107,7 +107,7 @@ async function survey(
   countsStrays: boolean,
 ): Promise<{ readonly found: ReadonlyMap<string, number>; readonly sharesDirectories: boolean }> {
   const { run, store } = lead;
-  const { roots, strays } = await store.once(`${name}.roots`, async () => {
+  const { roots, strays } = await lead.once(`${name}.roots`, async () => {
     const found = { roots: [] as readonly string[], strays: 0 };
     found.roots = await piecesOf(run).surveyRoots({ ...run.look, onUnrecognized: () => found.strays++ });
     return found;

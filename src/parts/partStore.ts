@@ -34,6 +34,7 @@ export interface ClosedStage {
   readonly ms: number;
 }
 
+const OPEN = ".open";
 const MAX_DOCUMENT_BYTES = 1024 * 1024 * 1024;
 
 export class PartStore {
@@ -97,11 +98,11 @@ export class PartStore {
 
   /** Says what the parts of a stage are; whether nobody had. */
   async open(stage: string, opening: StageOpening): Promise<boolean> {
-    return this.put(`${stage}.open`, opening);
+    return this.put(stage + OPEN, opening);
   }
 
   async opening(stage: string): Promise<StageOpening> {
-    return (await this.get(`${stage}.open`)) as StageOpening;
+    return (await this.get(stage + OPEN)) as StageOpening;
   }
 
   /** Says what one part has to do. Written anew it says the same. */
@@ -167,6 +168,15 @@ export class PartStore {
     });
     await this.put(`${stage}.closed`, { outputs, ms });
     return { outputs: await this.outputs(stage), ms };
+  }
+
+  /** Stages that were opened, and not closed. */
+  async openStages(): Promise<string[]> {
+    const names = new Set<string>();
+    for await (const page of this.driver.list(this.directory))
+      for (const { path } of page) names.add(path.slice(this.directory.length + 1));
+    const opened = [...names].filter((name) => name.endsWith(OPEN)).map((name) => name.slice(0, -OPEN.length));
+    return opened.filter((stage) => !names.has(`${stage}.closed`));
   }
 
   /** Closes a stage that is not to come to its end. */

@@ -24,9 +24,10 @@ export function completeRegistry(registry: Namespace, driver: StorageDriver): Co
     online: registry.online ?? inner.online,
     pieces: isWhole(registry) ? registry.pieces : undefined,
     ...(inner.lookAtBlob && { lookAtBlob: (digest, options) => inner.lookAtBlob?.(digest, options) ?? Promise.resolve(undefined) }),
-    ...(areOwn(inner, ["lookAtBlob"]) && {
-      lookAtBlobs: (digests, options) => inner.lookAtBlobs?.(digests, options) ?? Promise.resolve([]),
-    }),
+    ...(inner.lookAtBlobs !== undefined &&
+      areOwn(inner, ["lookAtBlob"]) && {
+        lookAtBlobs: (digests, options) => inner.lookAtBlobs?.(digests, options) ?? Promise.resolve([]),
+      }),
     ...(inner.guard && { guard: (options) => inner.guard?.(options) ?? Promise.resolve([]) }),
   };
 }

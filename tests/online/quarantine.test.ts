@@ -579,6 +579,57 @@ describe("restore, listRuns, purge", () => {
       expect((await world.files()).has(blobPath(digest!))).toBe(true);
   });
 
+  describe("restore of an index brings back all that its image names", () => {
+    const IMAGE_TYPE = "application/vnd.oci.image.manifest.v1+json";
+    const only = image(digestOf("only"));
+    const indexOf = (...children: readonly object[]) => JSON.stringify({ schemaVersion: 2, manifests: children });
+    const artifact = JSON.stringify({ schemaVersion: 2, mediaType: IMAGE_TYPE, layers: [{ mediaType: "x/y", digest: digestOf(only) }] });
+    const asImage = { mediaType: IMAGE_TYPE, digest: digestOf(only) };
+    const asArtifact = { mediaType: IMAGE_TYPE, digest: digestOf(artifact) };
+    const ways: Readonly<Record<string, string>> = {
+      "where a child before it names it as a layer": indexOf(asArtifact, asImage),
+      "where a child behind it names it as a layer": indexOf(asImage, asArtifact),
+      "where it is named as bytes, and is a revision": indexOf(
+        { mediaType: "application/octet-stream", digest: digestOf(only) },
+        asArtifact,
+      ),
+    };
+    test.each(Object.entries(ways))("%s", async (_, top) => {
+      const world = new World();
+      const put: Put = (path, content) => world.put(path, content);
+      world.now -= 30 * DAY;
+      await push(put, "app", only, ["only"]);
+      await push(put, "app", artifact, []);
+      await push(put, "app", top, []);
+      world.now += 30 * DAY;
+      const before = await world.files();
+      expect(await world.collect({ maxDeleteRatio: 1 })).toMatchObject({ quarantined: { blobs: 4 }, deleted: { layerLinks: 1 } });
+      const report = await restore({ clock: world.clock }, world.driver, openRegistry(world.driver), { digest: digestOf(top) });
+      expect(report).toMatchObject({ blobs: 4, links: 1, missing: [], failures: [] });
+      expect(await world.files()).toEqual(before);
+    });
+  });
+
+  test.each([true, false])("a purge tells of no blob that is gone while it lies in its place (pushed again: %s)", async (isPushed) => {
+    const world = new World();
+    const put: Put = (path, content) => world.put(path, content);
+    world.now -= 30 * DAY;
+    await push(put, "app", image(digestOf("kept")), ["kept"], "latest");
+    const old = await push(put, "app", image(digestOf("old")), ["old"]);
+    world.now += 30 * DAY;
+    await world.collect();
+    world.now += 8 * DAY;
+    // A client puts it, and deletes it through the API.
+    if (isPushed) await push(put, "app", image(digestOf("old")), []);
+    await world.driver.delete(`${repo("app")}/_manifests/revisions/sha256/${old.slice(7)}`);
+    const told: DeletedItem[] = [];
+    const report = await world.collect({ onDeleted: (items) => void told.push(...items) });
+    expect(report).toMatchObject({ purged: { blobs: 2 } });
+    expect((await world.files()).has(blobPath(old))).toBe(isPushed);
+    expect(told.some(({ kind, digest, how }) => kind === "blob" && digest === old && how === "deleted")).toBe(!isPushed);
+    expect(told).toContainEqual(expect.objectContaining({ kind: "blob", digest: digestOf("old"), how: "deleted" }));
+  });
+
   test.each(["everything", "a run"])("restore of %s brings back the links to layers that others keep, too", async (what) => {
     const world = await sharing();
     const before = await world.files();

@@ -90,6 +90,95 @@ describe.each(DEGREES)("%s: whoever takes up a run that nobody has kept alive", 
   });
 });
 
+describe("cancelled while nobody leads it, and taken up to be ended", () => {
+  const options = { removeUntagged: true, maxDeleteRatio: 1, drainMs: 0 };
+  const reason = new Error("the operator cancels");
+  const aborted = (parted: Partial<PartedRun>, signal = AbortSignal.abort(reason)) =>
+    collectInParts({ clock, signal }, driver, openRegistry(driver), options, { shards: 2, execute: make, ...parted });
+
+  /** Moves garbage aside, all or the first part's, and lets go of the run. */
+  async function goAside(runId: string, made = Number.POSITIVE_INFINITY): Promise<readonly PartJob[]> {
+    for (let i = 0; i < 8; i++) await builder.layer(`garbage ${i}`);
+    now += 10 * DAY;
+    const held: PartJob[] = [];
+    const execute = async (jobs: readonly PartJob[]) => {
+      if (jobs[0]?.stage !== "aside.blobs") return make(jobs);
+      await make(jobs.slice(0, made));
+      held.push(...jobs.slice(made));
+      throw new Suspension("all wait");
+    };
+    await expect(lead(options, { runId, execute })).rejects.toBeInstanceOf(Suspension);
+    return held;
+  }
+
+  const registryOf = (files: ReadonlyMap<string, string>) => new Map([...files].filter(([path]) => !path.includes("/_gc/")));
+
+  test.each([1, 2])("puts back what it took, gives its lock back, and reports (%i parts made)", async (made) => {
+    const runId = randomUUID();
+    const held = await goAside(runId, made);
+    const aside = [...(await contentOf(driver)).keys()].filter((path) => path.includes(`/_gc/${runId}/blobs/`)).length;
+    expect(aside).toBeGreaterThan(0);
+    const ended: unknown[] = [];
+    await expect(aborted({ runId, ended: async (report) => void ended.push(report) })).rejects.toBe(reason);
+    expect(ended).toMatchObject([
+      {
+        status: "aborted",
+        eligible: { blobs: 9 },
+        quarantined: { blobs: 0 },
+        restored: { blobs: aside },
+        deleted: { blobs: 0, layerLinks: 0 },
+      },
+    ]);
+    const after = await contentOf(driver);
+    expect(after.has(LOCK)).toBe(false);
+    expect([...after.keys()].filter((path) => path.includes("/parts/") || (path.includes("/_gc/") && path.includes("/blobs/")))).toEqual(
+      [],
+    );
+    for (let i = 0; i < 8; i++) expect([...after.values()]).toContain(`layer garbage ${i}`);
+    // Whom the queue still gives a part of it makes none.
+    for (const job of held) await make([job]).catch(() => undefined);
+    expect(registryOf(await contentOf(driver))).toEqual(registryOf(after));
+  });
+
+  test("by a signal that fires while it is told again, too", async () => {
+    const runId = randomUUID();
+    await goAside(runId, 1);
+    const control = new AbortController();
+    const { stat } = driver;
+    let calls = 0;
+    driver.stat = (...args) => {
+      if (++calls === 5) control.abort(reason);
+      return stat.apply(driver, args);
+    };
+    const ended: unknown[] = [];
+    await expect(aborted({ runId, ended: async (report) => void ended.push(report) }, control.signal)).rejects.toBe(reason);
+    expect(ended).toMatchObject([{ status: "aborted", eligible: { blobs: 9 }, quarantined: { blobs: 0 } }]);
+    const after = await contentOf(driver);
+    expect(after.has(LOCK)).toBe(false);
+    for (let i = 0; i < 8; i++) expect([...after.values()]).toContain(`layer garbage ${i}`);
+  });
+
+  test("by a clock that is wrong it is refused, and puts back all the same", async () => {
+    const runId = randomUUID();
+    await goAside(runId, 1);
+    const wrong = { now: () => now - DAY, sleep: async () => undefined };
+    const refused = collectInParts({ clock: wrong }, driver, openRegistry(driver), options, { shards: 2, execute: make, runId });
+    await expect(refused).rejects.toMatchObject({ code: "CLOCK_SKEW" });
+    const after = await contentOf(driver);
+    expect(after.has(LOCK)).toBe(false);
+    for (let i = 0; i < 8; i++) expect([...after.values()]).toContain(`layer garbage ${i}`);
+  });
+
+  test("where its lock is another's by now nothing is touched", async () => {
+    const runId = randomUUID();
+    await goAside(runId, 1);
+    await driver.putContent(LOCK, Buffer.from(JSON.stringify({ runId: "another", host: "h", pid: 1, startedAt: new Date(now) })));
+    const before = await contentOf(driver);
+    await expect(aborted({ runId })).rejects.toBe(reason);
+    expect(await contentOf(driver)).toEqual(before);
+  });
+});
+
 test("where the storage tells no times, nobody knows how old a lock is: a run that is taken up is refused", async () => {
   const runId = randomUUID();
   await expect(lead({ readOnly: true }, { runId, execute: until("sweep.") })).rejects.toBeInstanceOf(Suspension);
