@@ -105,8 +105,14 @@ describe("with a directory", () => {
     expect(outcome).toMatchObject({ code: 0, stderr: `The report as a page: ${page}\n` });
     const report = JSON.parse(outcome.stdout) as GcReport;
     expect(readFileSync(page, "utf8")).toBe(renderReport(report));
-    const nowhere = await run(folder, "--html", join(temporary, "nowhere", "report.html"), "--dry-run");
-    expect(nowhere).toMatchObject({ code: 2, stderr: expect.stringContaining("the page could not be written to") as string });
+  });
+
+  test.each(["nowhere/report.html", "."])("a page that can't be written to %s is said before anything goes", async (page) => {
+    const { folder, driver } = await retag();
+    const before = await contentOf(driver);
+    const outcome = await run(folder, "--html", join(temporary, page), "--read-only", "--remove-untagged");
+    expect(outcome).toMatchObject({ code: 2, stderr: expect.stringContaining("the page can't be written to") as string });
+    expect(await contentOf(driver)).toEqual(before);
   });
 
   test("a refused run writes its page as well", async () => {

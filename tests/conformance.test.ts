@@ -141,6 +141,23 @@ describe("checks", () => {
     expect([...(await snapshotOf(driver)).files.keys()].sort()).toEqual(["/conformance", "/docker/file"]);
   });
 
+  test.each([
+    ["reader gives strings", /: what the stream of reader\(\/.*\) gives: expected bytes, a Uint8Array, got '/],
+    ["getContent gives text", /: getContent of \/.*: expected bytes, a Uint8Array, got '/],
+  ])("say what should have come: %s", async (wrongness, message) => {
+    const [, makeDriver, name] = WRONG_DRIVERS.find(([is]) => is === wrongness)!;
+    await expect(checkOf(name).run({ driver: makeDriver() })).rejects.toThrow(message);
+  });
+
+  test("take a null where nothing is told", async () => {
+    const driver = new FlatDriver();
+    const { walk } = driver;
+    driver.walk = async function* (...args) {
+      for await (const page of walk.apply(driver, args)) yield page.map((info) => ({ ...info, md5: null as never }));
+    };
+    for (const check of checks) if (check.name.startsWith("walk: ")) await check.run({ driver });
+  });
+
   test("tell an error that they did not expect", async () => {
     const driver = new InterceptedDriver(new MemoryDriver(), ({ method }, proceed) => {
       if (method === "stat") throw new Error("no connection");

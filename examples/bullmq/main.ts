@@ -10,10 +10,11 @@ import { formatReport } from "oci-registry-gc/report";
 import { describeContents } from "../collect/contents.js";
 import { withDemoRegistry } from "../collect/demoRegistry.js";
 import { Interrupted, interruptible } from "../collect/interrupt.js";
-import { readWords, runProgram } from "../shared/program.js";
+import { readWords, runProgram, UsageError } from "../shared/program.js";
 import { withRedis } from "./redis.js";
 
 const WORKERS = 4;
+const PATIENCE_MS = 10_000;
 const SCRIPT = fileURLToPath(new URL("worker.ts", import.meta.url));
 
 /** Starts workers, and ends them with the work. */
@@ -37,7 +38,10 @@ async function stop(worker: ChildProcess): Promise<void> {
   if (worker.exitCode !== null || worker.signalCode !== null) return;
   const ended = once(worker, "exit");
   worker.kill();
+  // Without Redis it can't give back what it has.
+  const late = setTimeout(() => worker.kill("SIGKILL"), PATIENCE_MS);
   await ended;
+  clearTimeout(late);
 }
 
 /** A line whenever the run is somewhere else. */
@@ -81,6 +85,7 @@ async function main(argv: readonly string[]): Promise<number> {
     await interruptible((signal) => withDemoRegistry((root) => withRedis((url) => collect(root, url, signal))));
     return 0;
   } catch (error) {
+    if (error instanceof UsageError) throw error;
     if (error instanceof Interrupted) console.error("Interrupted.");
     else if (isRegistryGcError(error)) console.error(`Failed (${error.code}): ${error.message}`);
     else console.error((error as Error).message);

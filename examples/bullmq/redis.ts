@@ -7,13 +7,19 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { connectToRedis } from "../shared/connectToRedis.js";
 
 const START_MS = 10_000;
+const ANSWER_MS = 5000;
 
 /** Hands the URL of a Redis to some work. One of our own ends with it, and leaves nothing. */
 export async function withRedis<T>(work: (url: string) => Promise<T>): Promise<T> {
   const { REDIS_URL } = process.env;
-  if (REDIS_URL !== undefined) return work(REDIS_URL);
+  if (REDIS_URL !== undefined) {
+    // Workers would wait for one that is not there.
+    (await connectToRedis(REDIS_URL, ANSWER_MS, "REDIS_URL")).disconnect();
+    return work(REDIS_URL);
+  }
   const folder = await mkdtemp(join(tmpdir(), "oci-registry-gc-redis-"));
   const port = await freePort();
   const place = ["--port", `${port}`, "--bind", "127.0.0.1", "--dir", folder];

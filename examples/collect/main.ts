@@ -1,6 +1,7 @@
 /** `npm run collect`: the library on a registry's root directory, with a progress bar and a report for people. */
 
-import { writeFile } from "node:fs/promises";
+import { access, constants, stat, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { type GcOptions, type GcReport, isRegistryGcError, markAndSweep, openRegistry, purge } from "oci-registry-gc";
 import { FilesystemDriver } from "oci-registry-gc/drivers/filesystem";
 import { formatReport, renderReport } from "oci-registry-gc/report";
@@ -20,6 +21,7 @@ async function main(argv: readonly string[]): Promise<number> {
     console.log(helpText());
     return 0;
   }
+  await checkPage(args.html);
   return interruptible(async (signal) => {
     if (directory === undefined) return collectDemo(args, signal);
     await checkRegistryRoot(directory);
@@ -83,6 +85,21 @@ async function collect(
     return await tellFailure(error, { json, html });
   } finally {
     for (const warning of warnings) console.error(`Warning: ${warning}`);
+  }
+}
+
+/** Before anything is deleted: what is wrong with an argument is said first. */
+async function checkPage(html: string | undefined): Promise<void> {
+  if (html === undefined) return;
+  const isThere = await access(html).then(
+    () => true,
+    () => false,
+  );
+  try {
+    await access(isThere ? html : dirname(html), constants.W_OK);
+    if (isThere && (await stat(html)).isDirectory()) throw new Error("it is a directory");
+  } catch (error) {
+    throw new UsageError(`the page can't be written to ${html}: ${(error as Error).message}`);
   }
 }
 

@@ -7,9 +7,9 @@ import { formatReport } from "oci-registry-gc/report";
 import { withDemoRegistry } from "../collect/demoRegistry.js";
 import { Interrupted, interruptible } from "../collect/interrupt.js";
 import { checkRegistryRoot } from "../collect/registryRoot.js";
+import { connectToRedis } from "../shared/connectToRedis.js";
 import { readWords, runProgram } from "../shared/program.js";
 import { startRedis } from "../shared/redisServer.js";
-import { connectToRedis } from "./connect.js";
 import { CacheInvalidation, keys } from "./redisCache.js";
 
 const HELP = `Collects a registry's storage, and tells the registry's descriptor cache in Redis what is gone.

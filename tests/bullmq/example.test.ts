@@ -53,6 +53,15 @@ describeRedis("npm run example:bullmq", () => {
     expectCollected(await run());
   });
 
+  test.each([
+    ["redis://127.0.0.1:1", /^there is no Redis at redis:\/\/127\.0\.0\.1:1 \(.*\): start one .* or name another by REDIS_URL\n/],
+    ["nonsense", /^REDIS_URL is no URL of a Redis; expected one such as/],
+  ])("says it where nobody answers at %s", async (url, message) => {
+    const { code, stderr } = await run({ REDIS_URL: url });
+    expect(stderr).toMatch(message);
+    expect([code, left()]).toEqual([2, []]);
+  });
+
   test("uses the Redis that REDIS_URL names", async () => {
     const redis = await RedisServer.start();
     try {

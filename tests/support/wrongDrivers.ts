@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
-import { type FileInfo, isRegistryGcError, type StorageDriver } from "oci-registry-gc";
+import { type FileInfo, isRegistryGcError, PathNotFoundError, type StorageDriver } from "oci-registry-gc";
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
 import { FlatDriver } from "oci-registry-gc/testing";
 
@@ -533,6 +533,27 @@ export const WRONG_DRIVERS: readonly WrongDriver[] = [
       },
     })),
     "move: never overwrites, and loses nothing",
+  ],
+  [
+    "move calls what is in the way an absence",
+    memory((d) => ({
+      async move(source, destination) {
+        const there = await d.stat(destination).catch(() => undefined);
+        if (there !== undefined) throw new PathNotFoundError(destination, d.name);
+        await d.move(source, destination);
+      },
+    })),
+    "move: never overwrites, and loses nothing",
+  ],
+  [
+    "reader gives strings",
+    memory((d) => ({ reader: async (path) => Readable.from([Buffer.from(await d.getContent(path)).toString("utf8")]) })),
+    "reader: gives the bytes that were written",
+  ],
+  [
+    "getContent gives text",
+    memory((d) => ({ getContent: async (path) => Buffer.from(await d.getContent(path)).toString("utf8") as never })),
+    "getContent: gives the bytes that were written",
   ],
   [
     "reader stumbles over directories",

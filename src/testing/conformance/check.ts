@@ -2,10 +2,11 @@
 
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { types } from "node:util";
 import type { FileInfo, StorageDriver } from "../../driver.js";
 import { isPathNotFound, messageOf } from "../../errors.js";
 import { InterceptedDriver } from "../interceptedDriver.js";
-import { ConformanceError, describeError } from "./expecting.js";
+import { ConformanceError, describeError, holds, show } from "./expecting.js";
 
 /** A driver to be checked. */
 export interface ConformanceSubject {
@@ -69,12 +70,20 @@ export function checksWith(listingLagMs: number): MakeCheck {
 function tracedDriver(driver: StorageDriver, failedCalls: Map<unknown, string>): StorageDriver {
   return new InterceptedDriver(driver, async ({ method, paths }, proceed) => {
     try {
-      return await proceed();
+      const answer = await proceed();
+      if (method === "getContent") bytesOf(`getContent of ${paths.join()}`, answer);
+      return answer;
     } catch (error) {
       failedCalls.set(error, `${method} of ${paths.slice(0, 3).join(", ")}`);
       throw error;
     }
   });
+}
+
+/** @throws {@link ConformanceError} unless it is bytes. */
+function bytesOf<T>(what: string, value: T): T {
+  holds(types.isUint8Array(value), `${what}: expected bytes, a Uint8Array, got ${show(value)}`);
+  return value;
 }
 
 function messageOfBroken(error: unknown, failedCalls: ReadonlyMap<unknown, string>): string {
@@ -193,6 +202,6 @@ export async function all<T>(pages: AsyncIterable<readonly T[]>): Promise<T[]> {
 export async function readAll(driver: StorageDriver, path: string, offset?: number): Promise<Uint8Array> {
   const stream = await driver.reader(path, offset === undefined ? undefined : { offset });
   const chunks: Uint8Array[] = [];
-  for await (const chunk of stream as AsyncIterable<Uint8Array>) chunks.push(chunk);
+  for await (const chunk of stream as AsyncIterable<Uint8Array>) chunks.push(bytesOf(`what the stream of reader(${path}) gives`, chunk));
   return Uint8Array.from(Buffer.concat(chunks));
 }

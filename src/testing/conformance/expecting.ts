@@ -1,7 +1,7 @@
 /** What checks say when a promise is broken: what was expected, and what came instead. */
 
 import { inspect, isDeepStrictEqual } from "node:util";
-import { codeOf, messageOf } from "../../errors.js";
+import { codeOf, isPathNotFound, messageOf } from "../../errors.js";
 
 /** A promise that was broken. The message begins with the name of the check, and says what came instead. */
 export class ConformanceError extends Error {
@@ -62,16 +62,24 @@ export async function rejectsWith(code: string, what: string, call: () => Promis
   throw new ConformanceError(`${what}: expected a rejection with code ${code}, got ${describeError(error)}`, { cause: error });
 }
 
-/** A call must be refused, with whatever: but a mistake in the driver that got in the way is no refusal. */
-export async function refuses(what: string, call: () => Promise<unknown>): Promise<void> {
+/** A call must be refused, with whatever, which is returned: but a mistake in the driver that got in the way is no refusal. */
+export async function refuses(what: string, call: () => Promise<unknown>): Promise<unknown> {
   const outcome = await outcomeOf(call);
   if (!("error" in outcome)) throw new ConformanceError(`${what}: expected a rejection, got ${show(outcome.value)}`);
   const { error } = outcome;
   const isMistake = (error instanceof TypeError || error instanceof ReferenceError) && codeOf(error) === undefined;
-  if (!isMistake) return;
+  if (!isMistake) return error;
   throw new ConformanceError(`${what}: expected a refusal, got what looks like a mistake in the driver: ${describeError(error)}`, {
     cause: error,
   });
+}
+
+/** The same, and not as an absence: something is in the way. */
+export async function refusesWhatIsThere(what: string, call: () => Promise<unknown>): Promise<void> {
+  const error = await refuses(what, call);
+  if (!isPathNotFound(error)) return;
+  const message = `${what}: expected another rejection than that of an absent source, got ${describeError(error)}`;
+  throw new ConformanceError(message, { cause: error });
 }
 
 /** A call must reject with exactly this value: the reason of a signal. */

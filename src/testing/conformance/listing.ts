@@ -282,7 +282,7 @@ function isNear(one: Date | undefined, other: Date | undefined): boolean {
 }
 
 function isChecksumRight({ path, md5 }: FileInfo, content: string): void {
-  if (md5 === undefined) return;
+  if (!md5) return;
   const right = createHash("md5").update(content).digest("hex");
   same(Buffer.from(md5).toString("hex"), right, `the md5 that a listing tells of ${path}`);
 }

@@ -5,7 +5,7 @@ import { types } from "node:util";
 import { codeOf } from "../../errors.js";
 import { everyByte, LARGE, sameBytes } from "./bytes.js";
 import type { ConformanceCheck, DriverWith, MakeCheck, Place } from "./check.js";
-import { ConformanceError, describeError, holds, outcomeOf, refuses, rejectsWith, same } from "./expecting.js";
+import { ConformanceError, describeError, holds, outcomeOf, refusesWhatIsThere, rejectsWith, same } from "./expecting.js";
 
 /** Longer than the coarsest clock of a store that matters: whole seconds. */
 const TICK_MS = 1100;
@@ -122,8 +122,8 @@ function moveChecks(check: MakeCheck): ConformanceCheck[] {
     check("move: never overwrites, and loses nothing", ["move"], async (place, driver) => {
       await place.files("source", "taken");
       await place.write("empty", "");
-      await refuses("move to where a file is", () => driver.move(place.at("source"), place.at("taken")));
-      await refuses("move to where an empty file is", () => driver.move(place.at("source"), place.at("empty")));
+      await refusesWhatIsThere("move to where a file is", () => driver.move(place.at("source"), place.at("taken")));
+      await refusesWhatIsThere("move to where an empty file is", () => driver.move(place.at("source"), place.at("empty")));
       same(await place.text("taken"), "taken", "the content of the file that was in the way");
       same(await place.text("empty"), "", "the content of the empty file that was in the way");
       same(await place.text("source"), "source", "the content of the source");
