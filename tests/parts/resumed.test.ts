@@ -140,6 +140,25 @@ describe("cancelled while nobody leads it, and taken up to be ended", () => {
     expect(registryOf(await contentOf(driver))).toEqual(registryOf(after));
   });
 
+  test("and no worker who is late takes anything away again, while that goes back", async () => {
+    const runId = randomUUID();
+    const held = await goAside(runId, 1);
+    expect(held.length).toBeGreaterThan(0);
+    const { move } = driver;
+    let isLate = false;
+    driver.move = async (...args) => {
+      if (!isLate) {
+        isLate = true;
+        await make(held);
+      }
+      return move.apply(driver, args);
+    };
+    await expect(aborted({ runId })).rejects.toBe(reason);
+    expect(isLate).toBe(true);
+    const after = [...(await contentOf(driver)).keys()];
+    expect(after.filter((path) => path.includes("/_gc/") && path.includes("/blobs/"))).toEqual([]);
+  });
+
   test("by a signal that fires while it is told again, too", async () => {
     const runId = randomUUID();
     await goAside(runId, 1);
