@@ -2,7 +2,7 @@
 
 import { type FileInfo, type StorageDriver } from "oci-registry-gc";
 import { expect, test } from "vitest";
-import { children, isGone, lookAtPath } from "../src/registry/listing.js";
+import { children, isGone, lookAtPath, walkBelow } from "../src/registry/listing.js";
 
 const gone = (path: string) => Object.assign(new Error(`nothing at ${path}`), { code: "PATH_NOT_FOUND" });
 const dir = (path: string): FileInfo => ({ path, isDirectory: true });
@@ -73,4 +73,44 @@ test.each(["/a/bc", "/a/b/c/d", "/x", "/a/b/", "/a/b"])("a listing that names %s
     yield [dir("/a/b/fine"), dir(path)];
   });
   await expect(all(driver, "/a/b")).rejects.toMatchObject({ code: "DRIVER_ERROR" });
+});
+
+test.each([[false], [false, true]])(
+  "where a listing fails, what its parent names is a stray only if it is no directory, too: %j",
+  async (...named) => {
+    const driver = listing(async function* (path) {
+      if (path === "/a/b") throw new Error("EIO");
+      yield named.map((isDirectory) => ({ path: "/a/b", isDirectory }));
+    });
+    const kinds: string[] = [];
+    const read = async () => {
+      for await (const page of children(driver, "/a/b", { onDamage: ({ kind }) => kinds.push(kind) })) expect(page).toEqual([]);
+    };
+    if (named.includes(true)) await expect(read()).rejects.toThrow("EIO");
+    else await read();
+    expect(kinds).toEqual(named.includes(true) ? [] : ["misplaced-file"]);
+  },
+);
+
+test("directories that are links are told: others may share them", async () => {
+  const driver = listing(async function* () {
+    yield [dir("/a/plain"), { ...dir("/a/linked"), isLink: true }, { path: "/a/file", isDirectory: false, isLink: true }];
+  });
+  const linked: string[] = [];
+  for await (const page of children(driver, "/a", { onLinkedDirectory: (path) => linked.push(path) })) expect(page).toHaveLength(3);
+  expect(linked).toEqual(["/a/linked"]);
+});
+
+test.each(["/a/bc", "/a", "/x/b/c"])("a walk that names %s, which does not lie below, is an error", async (path) => {
+  const driver = listing(async function* () {
+    yield [];
+  });
+  driver.walk = async function* () {
+    yield [{ path: "/a/b/c", isDirectory: false }];
+    yield [{ path, isDirectory: false }];
+  };
+  const read = async () => {
+    for await (const page of walkBelow(driver, "/a/b", {})) expect(page).toHaveLength(1);
+  };
+  await expect(read()).rejects.toMatchObject({ code: "DRIVER_ERROR" });
 });
