@@ -1,6 +1,8 @@
 /** The kit that others test with: that a builder builds what it says, and that drivers that misbehave do so as told. */
 
-import { markAndSweep, openRegistry, type StorageDriver } from "oci-registry-gc";
+import { once } from "node:events";
+import type { Readable } from "node:stream";
+import { markAndSweep, openRegistry, PathNotFoundError, type StorageDriver } from "oci-registry-gc";
 import { MemoryDriver } from "oci-registry-gc/drivers/memory";
 import {
   CountingDriver,
@@ -291,6 +293,37 @@ test("ReadOnlyDriver refuses every change, and says which", async () => {
   for (const change of changes) await expect(change).rejects.toMatchObject({ code: "DRIVER_ERROR" });
   expect(readOnly.refused.length).toBe(5);
   expect(await textOf(readOnly, "/a")).toBe("/a");
+});
+
+test("a counting driver's stream that nobody has read from destroys its source", async () => {
+  const inner = await storeWith("/a");
+  const sources: Readable[] = [];
+  const counting = new CountingDriver(
+    new InterceptedDriver(inner, async ({ method }, proceed) => {
+      const answer = await proceed();
+      if (method === "reader") sources.push(answer as Readable);
+      return answer;
+    }),
+  );
+  const stream = (await counting.reader("/a")) as Readable;
+  stream.destroy();
+  await once(stream, "close");
+  expect(sources.map(({ destroyed }) => destroyed)).toEqual([true]);
+  expect(counting.bytesRead).toBe(0);
+});
+
+test("a snapshot of what is not there is empty; a listing that fails further down is no absence", async () => {
+  const empty = new InterceptedDriver(new MemoryDriver(), ({ method, paths: [path = ""] }, proceed) => {
+    if (method === "list") throw new PathNotFoundError(path, "empty");
+    return proceed();
+  });
+  expect((await snapshotOf(empty)).files.size).toBe(0);
+  const inner = await storeWith("/a/b");
+  const broken = new InterceptedDriver(inner, ({ method, paths: [path = ""] }, proceed) => {
+    if (method === "list" && path === "/a") throw new PathNotFoundError(path, "broken");
+    return proceed();
+  });
+  await expect(snapshotOf(broken)).rejects.toMatchObject({ code: "PATH_NOT_FOUND" });
 });
 
 describe("the oracle", () => {

@@ -46,7 +46,7 @@ export class CountingDriver extends InterceptedDriver {
   }
 }
 
-type Source = AsyncIterable<Uint8Array>;
+type Source = Awaited<ReturnType<StorageDriver["reader"]>>;
 
 class Counts {
   readonly calls: Partial<Record<DriverMethod, number>> = {};
@@ -59,10 +59,16 @@ class Counts {
 /** The same bytes, counted as they pass; destroying it destroys the source. */
 function counted(source: Source, counts: Counts): Readable {
   async function* passing(): AsyncIterable<Uint8Array> {
-    for await (const chunk of source) {
+    for await (const chunk of source as AsyncIterable<Uint8Array>) {
       counts.bytesRead += chunk.length;
       yield chunk;
     }
   }
-  return Readable.from(passing(), { objectMode: false });
+  const stream = Readable.from(passing(), { objectMode: false });
+  // Of one that nobody has read from yet, the iteration has not begun.
+  stream.once("close", () => {
+    if ("destroy" in source) source.destroy();
+    else if (!source.locked) source.cancel().catch(() => undefined);
+  });
+  return stream;
 }

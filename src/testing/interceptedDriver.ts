@@ -1,7 +1,7 @@
 import type { StorageDriver } from "../driver.js";
 
-/** The members of a driver that do something. */
-export type DriverMethod = Exclude<keyof StorageDriver, "name">;
+/** The methods of a driver that can be intercepted. */
+export type DriverMethod = Exclude<keyof StorageDriver, "name" | "remarks" | "manyOf" | "statMany" | "listMany" | "visitMany">;
 
 /** One call to a driver. Each page of a listing, and its end, is one too. */
 export interface DriverCall {
@@ -22,7 +22,10 @@ export function isChange(method: DriverMethod): boolean {
   return CHANGES.has(method);
 }
 
-/** A driver whose every call goes through a function. It has exactly the optional members that the inner one has. */
+/**
+ * A driver whose every call goes through a function. Of the optional members it has those that the inner one has, but none that makes many
+ * calls in one (`statMany`, `listMany`, `visitMany`): each goes through the function by itself.
+ */
 export class InterceptedDriver implements StorageDriver {
   readonly name: string;
   declare readonly getContent?: NonNullable<StorageDriver["getContent"]>;

@@ -1,4 +1,5 @@
-import type { StorageDriver } from "../driver.js";
+import type { FileInfo, StorageDriver } from "../driver.js";
+import { isPathNotFound } from "../errors.js";
 
 /** A file of a snapshot. */
 export interface SnapshotFile {
@@ -13,13 +14,13 @@ export interface Snapshot {
   readonly directories: ReadonlySet<string>;
 }
 
-/** Reads everything below a path. Memory: all of it; it is made for tests. */
+/** Reads everything below a path; where nothing is, the snapshot is empty. Memory: all of it; it is made for tests. */
 export async function snapshotOf(driver: StorageDriver, path = "/"): Promise<Snapshot> {
   const files = new Map<string, SnapshotFile>();
   const directories = new Set<string>();
   const open = [path];
   for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
-    for await (const page of driver.list(directory)) {
+    for await (const page of pagesOf(driver, directory, directory === path)) {
       for (const info of page) {
         if (info.isDirectory) {
           directories.add(info.path);
@@ -32,6 +33,14 @@ export async function snapshotOf(driver: StorageDriver, path = "/"): Promise<Sna
     }
   }
   return { files, directories };
+}
+
+async function* pagesOf(driver: StorageDriver, directory: string, mayBeAbsent: boolean): AsyncIterable<readonly FileInfo[]> {
+  try {
+    yield* driver.list(directory);
+  } catch (error) {
+    if (!mayBeAbsent || !isPathNotFound(error)) throw error;
+  }
 }
 
 async function contentOf(driver: StorageDriver, path: string): Promise<Uint8Array> {
