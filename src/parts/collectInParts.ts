@@ -79,17 +79,21 @@ export async function collectInParts(
   checkParts(ctx, driver, registry);
   const { logger, tracerProvider, meterProvider, clock } = ctx;
   const held = new HeldSignal(ctx.signal);
-  if (begun === undefined) held.release();
-  const surroundings = { logger, tracerProvider, meterProvider, clock, signal: held.signal };
-  const run = Run.begin(surroundings, driver, registry, { ...planned, onProgress: options.onProgress }, identity);
-  piecesOf(run);
-  const leadBy = ({ store, plan }: BegunPlan) => new Lead(run, store.through(run.settlingDriver), plan, parted.execute, held.release);
-  const about = { version: VERSION, runId: freeId, startedAt: run.startedAt, options: planned, shards, needs };
-  const leading = { begun: begun && leadBy(begun), open: async () => leadBy(await beginPlan(run, about)), release: held.release };
-  // A run that is let go of has not failed: its span must not say so.
-  const outcome = await run.telemetry.run("collect", () => leadRun(run, leading, parted));
-  if (outcome instanceof Suspension) throw outcome;
-  return outcome;
+  try {
+    if (begun === undefined) held.release();
+    const surroundings = { logger, tracerProvider, meterProvider, clock, signal: held.signal };
+    const run = Run.begin(surroundings, driver, registry, { ...planned, onProgress: options.onProgress }, identity);
+    piecesOf(run);
+    const leadBy = ({ store, plan }: BegunPlan) => new Lead(run, store.through(run.settlingDriver), plan, parted.execute, held.release);
+    const about = { version: VERSION, runId: freeId, startedAt: run.startedAt, options: planned, shards, needs };
+    const leading = { begun: begun && leadBy(begun), open: async () => leadBy(await beginPlan(run, about)), release: held.release };
+    // A run that is let go of has not failed: its span must not say so.
+    const outcome = await run.telemetry.run("collect", () => leadRun(run, leading, parted));
+    if (outcome instanceof Suspension) throw outcome;
+    return outcome;
+  } finally {
+    held.end();
+  }
 }
 
 /** Gives back the lock of a run that has ended, and takes away what its parts left: for whoever finds that it died right after its end. */
@@ -221,7 +225,6 @@ async function leadRun(run: Run, { begun, open, release }: Leading, parted: Part
     run.lock?.letGo();
     return suspension;
   } finally {
-    release();
     await run.settle();
   }
 }

@@ -29,6 +29,12 @@ export class HeldSignal {
     if (this.given?.aborted === true) this.controller.abort(this.given.reason);
   };
 
+  /** Hears nothing any more: the given signal may live for much longer. */
+  end(): void {
+    clearTimeout(this.timer);
+    this.given?.removeEventListener("abort", this.hear);
+  }
+
   private readonly hear = (): void => {
     // Whoever is to let go of the run ends nothing.
     if (!this.isHeld || this.given?.reason instanceof Suspension) this.release();
