@@ -187,6 +187,31 @@ describe("meteredDriver", () => {
     await expect(look).rejects.toThrow("stop");
   });
 
+  test("a listing that never tells its next page is waited for a minute by who must bring something to an end", async () => {
+    vi.useFakeTimers();
+    try {
+      const patience = AbortSignal.abort(new Error("stop"));
+      const hanging: StorageDriver = {
+        ...least,
+        async *list() {
+          yield [{ path: "/a/b", isDirectory: false }];
+          await new Promise<never>(() => undefined);
+        },
+      };
+      const settling = meteredDriver(hanging, { queue: new TaskQueue(1), signal: undefined, patience, count: () => undefined });
+      const paths: string[] = [];
+      const read = async () => {
+        for await (const page of settling.list("/a")) paths.push(...page.map(({ path }) => path));
+      };
+      const end = expect(read()).rejects.toThrow(/no answer within 60 seconds of the abort/);
+      await vi.advanceTimersByTimeAsync(60_000);
+      await end;
+      expect(paths).toEqual(["/a/b"]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   test("a removal under way is waited for", async () => {
     const controller = new AbortController();
     const slow = { ...least, delete: () => pause(20).then(() => undefined) };

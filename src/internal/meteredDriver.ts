@@ -48,12 +48,13 @@ type Many<A> = (paths: readonly string[]) => Promise<readonly (A | undefined)[]>
  * in the queue until it is read.
  */
 export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDriver {
+  const patiently = <T>(work: Promise<T>): Promise<T> => (meter.patience === undefined ? work : withPatience(work, meter.patience));
   const call = <T>(method: string, path: string, work: () => Promise<T>): Promise<T> =>
     meter.queue.run(async () => {
       meter.signal?.throwIfAborted();
       meter.count(method);
       try {
-        return await (meter.patience === undefined ? work() : withPatience(work(), meter.patience));
+        return await patiently(work());
       } catch (error) {
         throw toDriverError(driver.name, method, path, error, meter.signal);
       }
@@ -74,7 +75,7 @@ export function meteredDriver(driver: StorageDriver, meter: Meter): StorageDrive
         const step = await meter.queue.run(async () => {
           meter.signal?.throwIfAborted();
           try {
-            const step = await untilAborted(iterator.next(), meter.signal, meter.onLeft);
+            const step = await untilAborted(patiently(iterator.next()), meter.signal, meter.onLeft);
             if (step.done !== true) checkPage(method, step.value);
             return step;
           } catch (error) {

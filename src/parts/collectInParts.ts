@@ -298,7 +298,7 @@ function recountAside(run: Run, aside: AsideStore): void {
 
 /**
  * The run has ended: the lock is given back, and what its parts left goes. The lock first: whoever is late finds it gone, when he can't see
- * any more that his stage is closed.
+ * any more that his stage is closed. And again, since he may have been about to write it anew.
  */
 async function forget(run: Run, lead: Lead | undefined): Promise<void> {
   await closeSession(run);
@@ -307,4 +307,5 @@ async function forget(run: Run, lead: Lead | undefined): Promise<void> {
   } catch (error) {
     run.log.warn(`what the parts of run ${run.ledger.runId} left could not be removed: ${messageOf(error)}; the next run does`, { error });
   }
+  await closeSession(run);
 }

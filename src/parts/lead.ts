@@ -148,12 +148,16 @@ export class Lead {
 
   /**
    * What is under way is to stop: whoever still makes a part of it sees that its time is over before his next batch. It may have been begun
-   * by who led the run before; a listing may not show yet what was begun just now.
+   * by who led the run before; a listing may not show yet what was begun just now. What its parts have done by then is told.
    */
   async breakOff(): Promise<void> {
-    const open = new Set(await this.store.openStages());
+    const { run, store } = this;
+    const open = new Set(await store.openStages());
     if (this.current !== undefined) open.add(this.current);
-    for (const stage of open) await this.store.spoil(stage);
+    for (const stage of open) {
+      await store.spoil(stage);
+      for (const { result } of await store.doneParts(stage)) run.ledger.takeIn((result as Left<PartKind>).entries);
+    }
   }
 
   /** Lists what lies aside, where anything can, under a name by which stages read it. */

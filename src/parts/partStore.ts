@@ -88,6 +88,17 @@ export class PartStore {
     return parse(Buffer.from(this.unsealed("plan", bytes)));
   }
 
+  /** Whether the run has ended: the first thing of it that is written is gone. It is read, since a look may be a listing that lags. */
+  async isOver(): Promise<boolean> {
+    try {
+      await this.read("plan");
+      return false;
+    } catch (error) {
+      if (isPathNotFound(error)) return true;
+      throw error;
+    }
+  }
+
   /** A value that is made once, whoever goes on with the run. */
   async once<T>(name: string, make: () => Promise<T>): Promise<T> {
     const known = await this.look(`${name}.value`);
@@ -177,6 +188,14 @@ export class PartStore {
       for (const { path } of page) names.add(path.slice(this.directory.length + 1));
     const opened = [...names].filter((name) => name.endsWith(OPEN)).map((name) => name.slice(0, -OPEN.length));
     return opened.filter((stage) => !names.has(`${stage}.closed`));
+  }
+
+  /** What those parts of a stage left that are done, closed or not. */
+  async doneParts(stage: string): Promise<PartOutput[]> {
+    const { parts } = await this.opening(stage);
+    const all = Array.from({ length: parts }, (_, part) => part);
+    const done = await mapAll(all, async (part) => (await this.look(`${stage}/${part}.done`)) as PartOutput | undefined);
+    return done.filter((output) => output !== undefined);
   }
 
   /** Closes a stage that is not to come to its end. */

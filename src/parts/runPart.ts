@@ -70,6 +70,7 @@ export async function runPart(worker: PartWorker, job: PartJob): Promise<void> {
     const attributes = { "registry_gc.part.stage": job.stage, "registry_gc.part.number": job.part };
     const result = await run.telemetry.span(`part.${kind}`, () => make(partRun, input), attributes);
     await run.settle();
+    await run.fence?.();
     await attempt.finish({ result: result ?? {}, entries: run.ledger.entries });
   } catch (error) {
     await run.settle();
@@ -78,7 +79,17 @@ export async function runPart(worker: PartWorker, job: PartJob): Promise<void> {
     if (error instanceof LateError) return;
     throw error;
   } finally {
-    run.lock?.letGo();
+    await letGo(partRun);
+  }
+}
+
+/** The lock of a run that has ended may have been written anew by this worker, who was late. */
+async function letGo({ run, store }: Pick<PartRun, "run" | "store">): Promise<void> {
+  run.lock?.letGo();
+  try {
+    if (await store.isOver()) await run.lock?.release();
+  } catch {
+    // Then it is taken over once it is five minutes old.
   }
 }
 
@@ -109,7 +120,8 @@ async function openPart({ driver, registry, ctx = {}, hooks = {} }: PartWorker, 
     throw new WorkerRefusedError(`run ${job.runId} has parts of the kind ${kind}, which this worker does not know`);
   run.lock = await shareLock(run, plan);
   run.fence = async () => {
-    if (await store.isClosed(job.stage)) throw new LateError(`stage ${job.stage} of run ${job.runId} is closed`);
+    if ((await store.isClosed(job.stage)) || (await store.isOver()))
+      throw new LateError(`stage ${job.stage} of run ${job.runId} is closed`);
   };
   const attempt = store.attempt(job.stage, job.part);
   return { partRun: { run, store, attempt, stage: job.stage, part: job.part, parts, begin }, kind, input };

@@ -159,6 +159,64 @@ describe("cancelled while nobody leads it, and taken up to be ended", () => {
     expect(after.filter((path) => path.includes("/_gc/") && path.includes("/blobs/"))).toEqual([]);
   });
 
+  test("and tells what its parts had deleted by then, whoever had not closed their stage", async () => {
+    for (let i = 0; i < 8; i++) await builder.layer(`garbage ${i}`);
+    const runId = randomUUID();
+    const quiesced = { ...options, readOnly: true };
+    const before = (await contentOf(driver)).size;
+    const execute = async (jobs: readonly PartJob[]) => {
+      await make(jobs);
+      if (jobs[0]?.stage === "sweep.blobs") throw new Suspension("all wait");
+    };
+    await expect(lead(quiesced, { runId, execute })).rejects.toBeInstanceOf(Suspension);
+    const ended: unknown[] = [];
+    const signal = AbortSignal.abort(reason);
+    const cancelled = collectInParts({ clock, signal }, driver, openRegistry(driver), quiesced, {
+      ...{ shards: 2, execute: make, runId },
+      ended: async (report) => void ended.push(report),
+    });
+    await expect(cancelled).rejects.toBe(reason);
+    expect(ended).toMatchObject([{ status: "aborted", eligible: { blobs: 9 }, deleted: { blobs: 9, layerLinks: 1 } }]);
+    expect((await contentOf(driver)).size).toBe(before - 10);
+  });
+
+  test.each<[string, GcOptions, string]>([
+    ["readOnly", { readOnly: true }, "sweep.blobs"],
+    ["quarantine", {}, "aside.blobs"],
+  ])("a worker who writes its lock when it has ended gives that back, and changes nothing: %s", async (_, degree, stage) => {
+    const runId = randomUUID();
+    const control = new AbortController();
+    const { putContent } = driver;
+    let late: Promise<unknown> = Promise.resolve();
+    let goOn: () => void = () => undefined;
+    const execute = async (jobs: readonly PartJob[]) => {
+      if (jobs[0]?.stage !== stage) return make(jobs);
+      // He has seen that the lock is the run's, and is about to show it alive.
+      const written = new Promise<void>((resolve) => {
+        driver.putContent = async (path, ...rest) => {
+          if (path === LOCK) {
+            driver.putContent = putContent;
+            resolve();
+            await new Promise<void>((go) => (goOn = go));
+          }
+          return putContent.apply(driver, [path, ...rest]);
+        };
+      });
+      late = make(jobs).catch((error: unknown) => error);
+      await written;
+      control.abort(reason);
+      throw reason;
+    };
+    const parted = { shards: 2, runId, execute };
+    const run = collectInParts({ clock, signal: control.signal }, driver, openRegistry(driver), { ...options, ...degree }, parted);
+    await expect(run).rejects.toBe(reason);
+    const before = await contentOf(driver);
+    expect(before.has(LOCK)).toBe(false);
+    goOn();
+    await late;
+    expect(await contentOf(driver)).toEqual(before);
+  });
+
   test("by a signal that fires while it is told again, too", async () => {
     const runId = randomUUID();
     await goAside(runId, 1);
