@@ -1,5 +1,6 @@
 /** Who leads a run in parts: opens stages, has their parts made, closes them, and keeps the book. */
 
+import { messageOf } from "../errors.js";
 import { mapAll } from "../internal/mapAll.js";
 import { ASIDE } from "../marks.js";
 import { AsideStore } from "../online/asideStore.js";
@@ -154,9 +155,13 @@ export class Lead {
     const { run, store } = this;
     const open = new Set(await store.openStages());
     if (this.current !== undefined) open.add(this.current);
-    for (const stage of open) {
-      await store.spoil(stage);
-      for (const { result } of await store.doneParts(stage)) run.ledger.takeIn((result as Left<PartKind>).entries);
+    for (const stage of open) await store.spoil(stage);
+    try {
+      for (const stage of open)
+        for (const { result } of await store.doneParts(stage)) run.ledger.takeIn((result as Left<PartKind>).entries);
+    } catch (error) {
+      // It may be the damage that ends the run: what was taken goes back all the same.
+      run.log.warn(`what the last parts of run ${run.ledger.runId} did can't be told: ${messageOf(error)}`, { error });
     }
   }
 

@@ -140,6 +140,18 @@ describe("cancelled while nobody leads it, and taken up to be ended", () => {
     expect(registryOf(await contentOf(driver))).toEqual(registryOf(after));
   });
 
+  test("though what a part of the open stage left is damaged", async () => {
+    const runId = randomUUID();
+    await goAside(runId, 1);
+    const done = [...(await contentOf(driver)).keys()].find((path) => path.endsWith("/aside.blobs/0.done")) ?? "";
+    await driver.putContent(done, Buffer.from("nonsense"));
+    await expect(aborted({ runId })).rejects.toBe(reason);
+    const after = await contentOf(driver);
+    expect(after.has(LOCK)).toBe(false);
+    for (let i = 0; i < 8; i++) expect([...after.values()]).toContain(`layer garbage ${i}`);
+    expect([...after.keys()].filter((path) => path.includes("/_gc/") && path.includes("/blobs/"))).toEqual([]);
+  });
+
   test("and no worker who is late takes anything away again, while that goes back", async () => {
     const runId = randomUUID();
     const held = await goAside(runId, 1);
