@@ -10,7 +10,7 @@ const RECONNECT_MS = 200;
  * @param named - Where the user says which Redis it is.
  * @throws UsageError where nobody answers there.
  */
-export async function connectToRedis(url: string, answerMs = ANSWER_MS, named = "--redis"): Promise<Redis> {
+export async function connectToRedis(url: string, answerMs = ANSWER_MS, named = "option --redis"): Promise<Redis> {
   const { protocol, host } = checkedUrl(url, named);
   const redis = new Redis(url, {
     lazyConnect: true,
