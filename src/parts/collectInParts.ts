@@ -4,19 +4,18 @@ import { systemClock } from "../clock.js";
 import { attachReport, end, isRefusal } from "../conduct.js";
 import { checkParts, type GcContext } from "../context.js";
 import type { StorageDriver } from "../driver.js";
-import { isPathNotFound, LockedError, messageOf, UnsupportedError } from "../errors.js";
+import { isPathNotFound, LockedError, UnsupportedError } from "../errors.js";
 import type { Namespace } from "../namespace.js";
 import { isRunId } from "../online/asideFiles.js";
-import { AsideStore } from "../online/asideStore.js";
-import { countAside, undo } from "../online/putBack.js";
 import { RunLock } from "../online/runLock.js";
-import { closeSession, sayDegree } from "../online/session.js";
+import { sayDegree } from "../online/session.js";
 import { measureOffset, refuseSkew } from "../online/storageClock.js";
 import type { GcOptions } from "../options.js";
 import type { GcReport } from "../report.js";
 import { Run } from "../run.js";
 import { VERSION } from "../version.js";
 import { WorkerRefusedError } from "./errors.js";
+import { forget, giveBack } from "./giveBack.js";
 import { HeldSignal } from "./heldSignal.js";
 import { type Execute, Lead, Suspension } from "./lead.js";
 import { piecesOf, shareLock } from "./partRun.js";
@@ -235,7 +234,7 @@ async function breakOff(run: Run, lead: Lead | undefined, parted: PartedRun, err
   let isUndone = false;
   try {
     await parted.confirm?.();
-    isUndone = lead !== undefined && (await holdsLock(run, lead)) && (await undoAll(run, lead));
+    isUndone = lead !== undefined && (await giveBack(run, lead));
     const report = end(run, isRefusal(run, error) ? "refused" : "aborted", error);
     attachReport(error, report);
     await parted.ended?.(report, error);
@@ -256,56 +255,4 @@ async function takeLock(run: Run, { store, plan }: Lead): Promise<void> {
     return true;
   });
   if (isTaken) run.lock ??= await shareLock(run, plan);
-}
-
-/** Whether the run has the lock, be it since somebody has taken it who led the run before. */
-async function holdsLock(run: Run, { plan }: Lead): Promise<boolean> {
-  if (run.lock !== undefined) return true;
-  try {
-    if (!(await RunLock.isHeldBy(run.settlingDriver, run.registry.online?.lock ?? "", plan.lock))) return false;
-    run.lock = await shareLock(run, plan);
-    return true;
-  } catch (error) {
-    run.log.error(`what run ${run.ledger.runId} took was not put back: ${messageOf(error)}; the next run does`, { error });
-    return false;
-  }
-}
-
-/** Nothing here is stopped by an abort, which may be why it is done. What fails, the next run does. */
-async function undoAll(run: Run, lead: Lead): Promise<boolean> {
-  try {
-    await lead.breakOff();
-    const { settlingDriver, registry, digests } = run;
-    if (registry.online === undefined) return true;
-    run.aside = await AsideStore.open(settlingDriver, registry.online.aside, digests, { journalDriver: settlingDriver });
-    recountAside(run, run.aside);
-    await undo(run, run.settlingDriver);
-    // Of links that parts of an open stage removed nobody has told.
-    run.ledger.deleted.layerLinks = Math.max(0, run.ledger.deleted.layerLinks);
-    return true;
-  } catch (error) {
-    run.log.error(`what run ${run.ledger.runId} took could not be put back: ${messageOf(error)}; the next run does`, { error });
-    return false;
-  }
-}
-
-/** What the run has put aside by now: of a stage that was not closed nobody has told how much. */
-function recountAside(run: Run, aside: AsideStore): void {
-  const { quarantined, runId } = run.ledger;
-  Object.assign(quarantined, { manifests: 0, blobs: 0, bytes: 0 });
-  for (const copy of [...aside.copies.values()].flat()) if (copy.runId === runId) countAside(quarantined, copy, 1);
-}
-
-/**
- * The run has ended: the lock is given back, and what its parts left goes. The lock first: whoever is late finds it gone, when he can't see
- * any more that his stage is closed. And again, since he may have been about to write it anew.
- */
-async function forget(run: Run, lead: Lead | undefined): Promise<void> {
-  await closeSession(run);
-  try {
-    await lead?.store.remove();
-  } catch (error) {
-    run.log.warn(`what the parts of run ${run.ledger.runId} left could not be removed: ${messageOf(error)}; the next run does`, { error });
-  }
-  await closeSession(run);
 }
