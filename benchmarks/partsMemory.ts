@@ -17,6 +17,7 @@ import { type PartJob, runPart } from "oci-registry-gc/parts";
 import { LIVE } from "../src/marks.js";
 import { ASKED } from "../src/parts/flags.js";
 import { PartStore } from "../src/parts/partStore.js";
+import { RunDocuments } from "../src/parts/runDocuments.js";
 
 const SHARDS = 64;
 const RUN_ID = "00000000-0000-4000-8000-000000000000";
@@ -117,13 +118,13 @@ export async function measureMemory(blobs: number): Promise<void> {
       shards: SHARDS,
       needs: [],
     };
-    const store = await new PartStore(driver, DIRECTORY, RUN_ID, "").begin(plan);
+    const store = new PartStore(await new RunDocuments(driver, DIRECTORY, RUN_ID).begin(plan));
     console.log(`${blobs} blobs, ${SHARDS} shards, ${groups} groups of ${REVISIONS_A_GROUP} revisions`);
 
     const make = async (stage: string, kind: string, input: unknown, assignment?: unknown) => {
       if (assignment !== undefined) await store.assign(stage, 0, assignment);
       await store.open(stage, { kind, parts: SHARDS, input, openedAt: 0 });
-      const job: PartJob = { runId: RUN_ID, version: VERSION, plan: store.plan, stage, part: 0 };
+      const job: PartJob = { runId: RUN_ID, version: VERSION, plan: store.documents.plan, stage, part: 0 };
       const { megabytes, ms } = await inProcess(root, blobs, job);
       console.log(`${kind}: ${megabytes} MiB at most, ${Math.round(ms)} ms`);
     };

@@ -20,6 +20,7 @@ import { HeldSignal } from "./heldSignal.js";
 import { type Execute, Lead, Suspension } from "./lead.js";
 import { piecesOf, shareLock } from "./partRun.js";
 import { PartStore } from "./partStore.js";
+import { RunDocuments } from "./runDocuments.js";
 import { checkNeeds, DEFAULT_SHARDS, type PlannedOptions, type RunPlan, refuseOthers, toPlanned, type WorkerHooks } from "./runPlan.js";
 import { collectParts } from "./story.js";
 
@@ -83,7 +84,8 @@ export async function collectInParts(
     const surroundings = { logger, tracerProvider, meterProvider, clock, signal: held.signal };
     const run = Run.begin(surroundings, driver, registry, { ...planned, onProgress: options.onProgress }, identity);
     piecesOf(run);
-    const leadBy = ({ store, plan }: BegunPlan) => new Lead(run, store.through(run.settlingDriver), plan, parted.execute, held.release);
+    const leadBy = ({ documents, plan }: BegunPlan) =>
+      new Lead(run, new PartStore(documents.through(run.settlingDriver)), plan, parted.execute, held.release);
     const about = { version: VERSION, runId: freeId, startedAt: run.startedAt, options: planned, shards, needs };
     const leading = { begun: begun && leadBy(begun), open: async () => leadBy(await beginPlan(run, about)), release: held.release };
     // A run that is let go of has not failed: its span must not say so.
@@ -101,7 +103,7 @@ export async function tidyUp(driver: StorageDriver, registry: Namespace, runId: 
   if (begun === undefined) return;
   const path = registry.online?.lock ?? "";
   if (await RunLock.isHeldBy(driver, path, begun.plan.lock)) await driver.delete(path);
-  await begun.store.remove();
+  await begun.documents.remove();
 }
 
 /** What names a run that is begun anew has a number more. */
@@ -129,7 +131,7 @@ function directoryOf(registry: Namespace, runId: string): string {
 }
 
 interface BegunPlan {
-  readonly store: PartStore;
+  readonly documents: RunDocuments;
   readonly plan: RunPlan;
 }
 
@@ -159,10 +161,10 @@ async function hasJournal(driver: StorageDriver, directory: string): Promise<boo
 
 /** The plan of a run that somebody has begun. */
 async function findPlan(driver: StorageDriver, directory: string, runId: string): Promise<BegunPlan | undefined> {
-  const store = await new PartStore(driver, directory, runId, "").find();
-  if (store === undefined) return undefined;
-  const plan = (await store.readPlan()) as RunPlan;
-  if (plan.version === VERSION) return { store, plan };
+  const documents = await new RunDocuments(driver, directory, runId).find();
+  if (documents === undefined) return undefined;
+  const plan = (await documents.readPlan()) as RunPlan;
+  if (plan.version === VERSION) return { documents, plan };
   throw new WorkerRefusedError(
     `run ${runId} was begun by oci-registry-gc ${plan.version}, and this is ${VERSION}: all that make one run must be of one version`,
   );
@@ -178,8 +180,8 @@ async function beginPlan(run: Run, about: Omit<RunPlan, "storageOffset" | "lock"
   for (const warning of (await run.registry.guard?.(run.look)) ?? []) run.log.warn(warning);
   run.storageOffset = await refuseOwnSkew(run);
   const plan: RunPlan = { ...about, storageOffset: run.storageOffset, lock: RunLock.contentFor(about.runId, about.startedAt) };
-  const store = await new PartStore(run.settlingDriver, directoryOf(run.registry, about.runId), about.runId, "").begin(plan);
-  if (JSON.stringify(await store.readPlan()) === JSON.stringify(plan)) return { store, plan };
+  const documents = await new RunDocuments(run.settlingDriver, directoryOf(run.registry, about.runId), about.runId).begin(plan);
+  if (JSON.stringify(await documents.readPlan()) === JSON.stringify(plan)) return { documents, plan };
   throw new LockedError(`run ${about.runId} was begun by somebody else at the same moment; whoever did leads it`);
 }
 
@@ -249,7 +251,7 @@ async function breakOff(run: Run, lead: Lead | undefined, parted: PartedRun, err
 /** Taken once, and then shared: a run that has lost its lock never takes it again. */
 async function takeLock(run: Run, { store, plan }: Lead): Promise<void> {
   const path = run.registry.online?.lock ?? "";
-  const isTaken = await store.once("lock", async () => {
+  const isTaken = await store.documents.once("lock", async () => {
     if (await RunLock.isHeldBy(run.settlingDriver, path, plan.lock)) return true;
     run.lock = await RunLock.take(run.lockDriver, path, plan.lock, run.clock, () => run.storageNow());
     return true;

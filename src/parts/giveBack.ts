@@ -55,7 +55,7 @@ function recountAside(run: Run, aside: AsideStore): void {
 export async function forget(run: Run, lead: Lead | undefined): Promise<void> {
   await closeSession(run);
   try {
-    await lead?.store.remove();
+    await lead?.store.documents.remove();
   } catch (error) {
     run.log.warn(`what the parts of run ${run.ledger.runId} left could not be removed: ${messageOf(error)}; the next run does`, { error });
   }

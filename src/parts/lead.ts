@@ -130,7 +130,7 @@ export class Lead {
 
   /** A value that is made once, whoever leads the run. */
   once<T>(name: string, make: () => Promise<T>): Promise<T> {
-    return this.store.once(name, async () => {
+    return this.store.documents.once(name, async () => {
       this.goOn();
       return make();
     });
@@ -138,7 +138,7 @@ export class Lead {
 
   private jobFor(stage: string, part: number): PartJob {
     const { runId, version } = this.plan;
-    return { runId, version, plan: this.store.plan, stage, part };
+    return { runId, version, plan: this.store.documents.plan, stage, part };
   }
 
   /** Those that nobody has made yet. */

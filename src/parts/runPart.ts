@@ -10,6 +10,7 @@ import { type PartRun, shareLock } from "./partRun.js";
 import { PartStore } from "./partStore.js";
 import { announcePart, planPart, recordsPart } from "./plan.js";
 import { purgePart, putBackLinksPart, putBackPart, unlinkPart } from "./purge.js";
+import { RunDocuments } from "./runDocuments.js";
 import type { PartJob, RunPlan, WorkerHooks } from "./runPlan.js";
 import { inventoryPart, surveyPart } from "./survey.js";
 import { asideLinksPart, asidePart, sweepPart } from "./sweep.js";
@@ -87,7 +88,7 @@ export async function runPart(worker: PartWorker, job: PartJob): Promise<void> {
 async function letGo({ run, store }: Pick<PartRun, "run" | "store">): Promise<void> {
   run.lock?.letGo();
   try {
-    if (await store.isOver()) await run.lock?.release();
+    if (await store.documents.isOver()) await run.lock?.release();
   } catch {
     // Then it is taken over once it is five minutes old.
   }
@@ -105,22 +106,22 @@ interface OpenedPart {
 /** Finds out from the storage what is to be done; nothing where it is done. */
 async function openPart({ driver, registry, ctx = {}, hooks = {} }: PartWorker, job: PartJob): Promise<OpenedPart | undefined> {
   const aside = registry.online?.aside ?? "";
-  const first = new PartStore(driver, `${aside}/${job.runId}/parts`, job.runId, job.plan);
-  const plan = (await first.readPlan()) as RunPlan;
+  const documents = new RunDocuments(driver, `${aside}/${job.runId}/parts`, job.runId, job.plan);
+  const plan = (await documents.readPlan()) as RunPlan;
   for (const hook of plan.needs) {
     if (hooks[hook] === undefined)
       throw new WorkerRefusedError(`run ${job.runId} was begun with the hook ${hook}, and this worker has none: give it to createWorker`);
   }
   const begin = () => Run.begin(ctx, driver, registry, { ...plan.options, ...hooks }, plan);
   const run = begin();
-  const store = new PartStore(run.settlingDriver, `${aside}/${job.runId}/parts`, job.runId, job.plan);
+  const store = new PartStore(documents.through(run.settlingDriver));
   const [isDone, { kind, parts, input }] = await Promise.all([store.isDone(job.stage, job.part), store.opening(job.stage)]);
   if (isDone) return undefined;
   if (!Object.hasOwn(PARTS, kind))
     throw new WorkerRefusedError(`run ${job.runId} has parts of the kind ${kind}, which this worker does not know`);
   run.lock = await shareLock(run, plan);
   run.fence = async () => {
-    if ((await store.isClosed(job.stage)) || (await store.isOver()))
+    if ((await store.isClosed(job.stage)) || (await store.documents.isOver()))
       throw new LateError(`stage ${job.stage} of run ${job.runId} is closed`);
   };
   const attempt = store.attempt(job.stage, job.part);

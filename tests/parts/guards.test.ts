@@ -10,6 +10,7 @@ import type { JoinInput } from "../../src/parts/join.js";
 import { mergeRuns } from "../../src/parts/merge.js";
 import type { PartAttempt } from "../../src/parts/partAttempt.js";
 import { PartStore } from "../../src/parts/partStore.js";
+import { RunDocuments } from "../../src/parts/runDocuments.js";
 import type { RunPlan } from "../../src/parts/runPlan.js";
 import { type RunFile, SortedRunWriter } from "../../src/parts/sortedRun.js";
 import { VERSION } from "../../src/version.js";
@@ -30,7 +31,7 @@ async function begun(): Promise<{ driver: MemoryDriver; store: PartStore }> {
     ...{ version: VERSION, runId: RUN, startedAt: Date.now(), storageOffset: 0, lock },
     ...{ options: { readOnly: true }, shards: 1, needs: [] },
   };
-  return { driver, store: await new PartStore(driver, `/docker/registry/v2/_gc/${RUN}/parts`, RUN, "").begin(plan) };
+  return { driver, store: new PartStore(await new RunDocuments(driver, `/docker/registry/v2/_gc/${RUN}/parts`, RUN).begin(plan)) };
 }
 
 interface Told {
@@ -61,7 +62,10 @@ async function joined(
   const input: JoinInput = { states: ["state"], marks: ["mark"], questions: "ask", aside: undefined, candidates };
   await store.open("join", { kind: "join", parts: 1, input, openedAt: 0 });
   for (const { digest } of told.state) await driver.putContent(blobPath(digest), Buffer.from("x"));
-  await runPart({ driver, registry: openRegistry(driver) }, { runId: RUN, version: VERSION, plan: store.plan, stage: "join", part: 0 });
+  await runPart(
+    { driver, registry: openRegistry(driver) },
+    { runId: RUN, version: VERSION, plan: store.documents.plan, stage: "join", part: 0 },
+  );
   const [output] = (await store.close("join", 1)).outputs;
   const flagsIn = async (name: string) => {
     const flags = new Map<string, number>();
