@@ -51,9 +51,11 @@ function sayWhatIsLeft(run: Run): void {
   const left = run.aside?.copies.size ?? 0;
   if (left === 0) return;
   const hours = run.settings.quarantineMs / 3_600_000;
-  run.notices.warn(
-    `still aside: ${left} ${left === 1 ? "blob" : "blobs"}. purge() takes what has lain there for quarantineMs (${hours} hours), and with a shorter one earlier`,
-  );
+  const isBlocked = [...(run.aside?.journals.values() ?? [])].some(({ damage }) => damage !== undefined);
+  const then = isBlocked
+    ? "Nothing is purged while a journal can't be read: see problems"
+    : `purge() takes what has lain there for quarantineMs (${hours} hours), and with a shorter one earlier`;
+  run.notices.warn(`still aside: ${left} ${left === 1 ? "blob" : "blobs"}. ${then}`);
 }
 
 /** A dry run, or one on a store on which nothing can lie aside. */

@@ -1,7 +1,7 @@
 /** Single files that an online run looks at, writes and takes away. Three answers to each look: there, not there, could not look. */
 
 import type { StorageDriver } from "../driver.js";
-import { codeOf, isPathNotFound } from "../errors.js";
+import { codeOf, isPathNotFound, UnsupportedError } from "../errors.js";
 import { readBounded } from "../internal/readBounded.js";
 
 /** What work gives; `undefined` where there is nothing to be had. Whatever else a driver says is an error. */
@@ -25,7 +25,7 @@ export async function isReadable(driver: StorageDriver, path: string): Promise<b
 }
 
 /** Whether nothing is at a path, as far as anybody can say. */
-export async function isGone(driver: StorageDriver, path: string): Promise<boolean> {
+export async function isSurelyGone(driver: StorageDriver, path: string): Promise<boolean> {
   try {
     return !(await isThere(driver, path));
   } catch {
@@ -59,15 +59,30 @@ export async function removeFile(driver: Pick<StorageDriver, "delete">, path: st
   await unlessAbsent(() => driver.delete(path));
 }
 
+/**
+ * Writes a whole file; with `ifAbsent` only where there is none. Whether it did.
+ *
+ * @throws UnsupportedError where the driver can't write: nothing may pass for written that is not.
+ */
+export async function writeFile(
+  driver: StorageDriver,
+  path: string,
+  bytes: Uint8Array,
+  options?: { readonly ifAbsent: true },
+): Promise<boolean> {
+  if (driver.putContent === undefined) throw new UnsupportedError(`${driver.name} has no putContent: ${path} can't be written`);
+  return (await driver.putContent(path, bytes, options)) === true;
+}
+
 /** Writes a file where there is none; whether it did. */
 export async function writeIfAbsent(driver: StorageDriver, path: string, content: string): Promise<boolean> {
   const bytes = Buffer.from(content);
   try {
-    return (await driver.putContent?.(path, bytes, { ifAbsent: true })) === true;
+    return await writeFile(driver, path, bytes, { ifAbsent: true });
   } catch (error) {
     if (codeOf(error) !== "UNSUPPORTED") throw error;
   }
   if (await isThere(driver, path)) return false;
-  await driver.putContent?.(path, bytes);
+  await writeFile(driver, path, bytes);
   return true;
 }

@@ -9,7 +9,7 @@ import { isObject } from "../errors.js";
 import { slicesOf } from "../internal/mapAll.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
-import { removeFile, unlessAbsent } from "./files.js";
+import { removeFile, unlessAbsent, writeFile } from "./files.js";
 import { pruneAside } from "./pruneAside.js";
 
 /** A blob whose data is moved aside. */
@@ -142,7 +142,7 @@ export class Journal {
   async write(records: readonly JournalRecord[]): Promise<void> {
     for (const some of slicesOf(records, RECORDS_AT_ONCE)) {
       const lines = [...some.map((record) => JSON.stringify(record)), JSON.stringify({ kind: "end", records: some.length })];
-      await this.driver.putContent?.(this.pathOf(this.next), Buffer.from(`${lines.join("\n")}\n`));
+      await writeFile(this.driver, this.pathOf(this.next), Buffer.from(`${lines.join("\n")}\n`));
       // Not before: a write that failed must leave no gap.
       this.next++;
       for (const record of some) this.take(record);

@@ -21,7 +21,7 @@ import { tellDeleted } from "../tellDeleted.js";
 import { Vacuum } from "../vacuum.js";
 import type { AsideStore } from "./asideStore.js";
 import { inBatches } from "./batches.js";
-import { isGone, isSameWriting, isThere, isWhollyAt, timeOf } from "./files.js";
+import { isSameWriting, isSurelyGone, isThere, isWhollyAt, timeOf } from "./files.js";
 import type { Journal, JournalBlob, JournalLink } from "./journal.js";
 import { countAside } from "./putBack.js";
 
@@ -264,7 +264,7 @@ async function takeLinks(run: Run, links: readonly JournalLink[], gone: JournalL
       for (const { link } of removed) gone.push(link);
       await mapAll(failed, async ([{ link }, failure]) => {
         // By a call whose answer was lost, it is gone all the same.
-        if (await isGone(run.settlingDriver, link.path)) gone.push(link);
+        if (await isSurelyGone(run.settlingDriver, link.path)) gone.push(link);
         else fail(failure);
       });
     },

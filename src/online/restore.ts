@@ -10,7 +10,7 @@ import { Run } from "../run.js";
 import type { AsideStore } from "./asideStore.js";
 import { inBatches } from "./batches.js";
 import { endJournals } from "./closeJournals.js";
-import { isThere, writeIfAbsent } from "./files.js";
+import { isThere, writeFile, writeIfAbsent } from "./files.js";
 import type { Journal, JournalLink } from "./journal.js";
 import { pruneAside } from "./pruneAside.js";
 import { isInPlace, isStored, putBack } from "./putBack.js";
@@ -124,7 +124,7 @@ async function bringBack(
   const digests = [...target.numbers].filter((number) => !isOther(number)).map((number) => run.digests.digest(number));
   for (const [i, some] of [...slicesOf(digests, NOTED_AT_ONCE)].entries()) {
     const name = i === 0 ? run.ledger.runId : `${run.ledger.runId}-${i}`;
-    await run.driver.putContent?.(aside.notePath(name), Buffer.from(JSON.stringify(some)));
+    await writeFile(run.driver, aside.notePath(name), Buffer.from(JSON.stringify(some)));
   }
 
   const putBackOne = async ({ number, copy }: (typeof copies)[number]) => {

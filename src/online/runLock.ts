@@ -12,7 +12,7 @@ import type { StorageDriver } from "../driver.js";
 import { codeOf, LockedError } from "../errors.js";
 import { property } from "../internal/property.js";
 import { readBounded } from "../internal/readBounded.js";
-import { removeFile, timeOf, unlessAbsent } from "./files.js";
+import { removeFile, timeOf, unlessAbsent, writeFile } from "./files.js";
 
 const BEAT_MS = 30_000;
 /** How often it is looked whether a heartbeat is due: one that failed is tried again before the lock is lost. */
@@ -124,7 +124,7 @@ export class RunLock {
   private async look(driver: StorageDriver): Promise<void> {
     try {
       if (this.age() > BEAT_MS) await this.beat(driver);
-      else await this.isOurs(driver);
+      else await this.askHolder(driver);
     } catch {
       // A store that is out of reach for a moment: for a minute the lock is ours.
     }
@@ -136,7 +136,8 @@ export class RunLock {
     await this.beating?.catch(() => undefined);
   }
 
-  private async isOurs(driver: StorageDriver): Promise<boolean> {
+  /** Whether the lock is ours still; where it is not, it is lost. */
+  private async askHolder(driver: StorageDriver): Promise<boolean> {
     const present = await contentOf(driver, this.path);
     if (present?.equals(this.content) === true) return true;
     this.lost = present === undefined ? "it is gone" : `it is now held by ${describe(present)}`;
@@ -156,8 +157,8 @@ export class RunLock {
     this.isBusy = true;
     try {
       const begun = momentOf(this.clock);
-      if (!(await this.isOurs(driver)) || this.age() > LOST_MS) return;
-      await driver.putContent?.(this.path, this.content);
+      if (!(await this.askHolder(driver)) || this.age() > LOST_MS) return;
+      await writeFile(driver, this.path, this.content);
       this.beatAt = begun;
     } finally {
       this.isBusy = false;
@@ -208,24 +209,24 @@ function momentOf(clock: Clock): Moment {
 async function write(driver: StorageDriver, path: string, content: Buffer, clock: Clock, storageNow: () => number): Promise<Moment> {
   for (let attempt = 1; ; attempt++) {
     const begun = momentOf(clock);
-    const isWritten = await isWrittenWhereAbsent(driver, path, content);
+    const isWritten = await writeWhereAbsent(driver, path, content);
     if (isWritten === true) return begun;
     const isStale = await refuseLiving(driver, path, clock, storageNow);
     // Given back at this moment: somebody else may be taking it, too.
     if (!isStale && isWritten === false && attempt < ATTEMPTS) continue;
     const taken = momentOf(clock);
-    await driver.putContent?.(path, content);
+    await writeFile(driver, path, content);
     await confirm(driver, path, content, clock);
     return taken;
   }
 }
 
 /** Whether it is ours now; `undefined` on a store that can't write where nothing is: there the last writer wins. */
-async function isWrittenWhereAbsent(driver: StorageDriver, path: string, content: Buffer): Promise<boolean | undefined> {
+async function writeWhereAbsent(driver: StorageDriver, path: string, content: Buffer): Promise<boolean | undefined> {
   // By a call whose answer was lost it is ours, and would refuse us.
   const isOurs = async () => (await contentOf(driver, path))?.equals(content) === true;
   try {
-    return (await driver.putContent?.(path, content, { ifAbsent: true })) === true || (await isOurs());
+    return (await writeFile(driver, path, content, { ifAbsent: true })) || (await isOurs());
   } catch (error) {
     if (codeOf(error) === "UNSUPPORTED") return undefined;
     if (await isOurs().catch(() => false)) return true;

@@ -1,7 +1,7 @@
 /** What surrounds a run that changes something: the lock, the storage's clock, and the knowledge of what lies aside. */
 
 import type { StorageDriver } from "../driver.js";
-import { messageOf } from "../errors.js";
+import { messageOf, UnsupportedError } from "../errors.js";
 import { untilAborted } from "../internal/untilAborted.js";
 import type { Run } from "../run.js";
 import { AsideStore } from "./asideStore.js";
@@ -11,7 +11,7 @@ import { measureOffset, refuseSkew } from "./storageClock.js";
 /**
  * Whose storage is it? Then takes the lock and sets the clock, where the run is to change something; then looks what lies aside.
  *
- * @throws DatabaseInUseError, ClockSkewError, LockedError
+ * @throws DatabaseInUseError, ClockSkewError, LockedError; UnsupportedError where something lies aside, and the driver can't write.
  */
 export async function beginSession(run: Run): Promise<void> {
   run.signal.throwIfAborted();
@@ -27,6 +27,16 @@ export async function beginSession(run: Run): Promise<void> {
     run.lock = await RunLock.take(run.lockDriver, online.lock, content, run.clock, () => run.storageNow());
   }
   await openAside(run);
+  refuseUnwritable(run);
+}
+
+/** Without a lock, and without a way to write anew what a client needs, what lies aside is safe only where it is. */
+function refuseUnwritable({ driver, settings, aside }: Run): void {
+  if (settings.dryRun || driver.putContent !== undefined || aside === undefined) return;
+  if (aside.copies.size === 0 && aside.journals.size === 0) return;
+  throw new UnsupportedError(
+    `earlier runs put something aside below ${aside.directory}, and the driver ${driver.name} has no putContent: it can neither take the lock nor write a link anew. Use a driver that has it`,
+  );
 }
 
 /** Lists what lies aside, and reads the journals. */
@@ -51,7 +61,7 @@ export function reportDamaged(run: Run, aside: AsideStore): void {
   for (const journal of aside.journals.values()) {
     if (journal.damage === undefined) continue;
     const path = aside.runDirectory(journal.runId);
-    const message = `the journal of run ${journal.runId} can't be read: ${journal.damage}. What lies aside and is needed goes back; nothing is purged`;
+    const message = `the journal of run ${journal.runId} can't be read: ${journal.damage}. What lies aside and is needed goes back; nothing of any run is purged until restore({ runId }) has brought back what it put aside, and ${path}/journal is removed by hand`;
     run.ledger.addProblem({ kind: "damaged-journal", path, message });
     run.log.warn(message);
   }

@@ -2,7 +2,7 @@
 
 import { ClockSkewError, DriverError } from "../errors.js";
 import type { Run } from "../run.js";
-import { removeFile, unlessAbsent } from "./files.js";
+import { removeFile, unlessAbsent, writeFile } from "./files.js";
 
 const MAX_SKEW_MS = 5 * 60_000;
 /** Listings may lag, and a look may be one: so long, twice as long each time, before what was written is looked for again. */
@@ -38,7 +38,7 @@ export async function measureOffset(run: Run, lock: string): Promise<number> {
 
 async function timeOfWriting({ clock, driver, signal }: Run, probe: string): Promise<Date | undefined> {
   for (let wait = FIRST_WAIT_MS; ; wait *= 2) {
-    await driver.putContent?.(probe, Buffer.from("the storage's time"));
+    await writeFile(driver, probe, Buffer.from("the storage's time"));
     const seen = await unlessAbsent(() => driver.stat(probe));
     if (seen !== undefined) return seen.modTime;
     if (wait > LONGEST_WAIT_MS) {

@@ -100,7 +100,7 @@ async function unlinkManifest(
   const isGone = !isLeft && (await isKnownAbsent(run, place));
   if (unsure !== undefined) await mendUnsure(run, unsure);
   for (const link of removed) {
-    if (!isGone && (await isWrittenAnew(run, link))) continue;
+    if (!isGone && (await writeAnew(run, link))) continue;
     if (link.kind === "signature") continue;
     countItem(unlinking.counts, { kind: link.kind });
     gone.push({ kind: link.kind, path: link.path, repository: link.repository, digest: link.digest, how: "deleted" });
@@ -157,14 +157,14 @@ async function unlink(run: Run, link: JournalLink): Promise<"removed" | "absent"
 /** A removal that failed may have been done all the same; where it was not, nothing need be writable. */
 async function mendUnsure(run: Run, link: JournalLink): Promise<void> {
   try {
-    await isWrittenAnew(run, link);
+    await writeAnew(run, link);
   } catch (error) {
     if (!(await isThere(run.settlingDriver, link.path))) throw error;
   }
 }
 
 /** Writes a link anew; an index entry only where its tag is still there. */
-async function isWrittenAnew(run: Run, link: JournalLink): Promise<boolean> {
+async function writeAnew(run: Run, link: JournalLink): Promise<boolean> {
   const isOfTag = link.kind === "tagIndexEntry";
   if (isOfTag && (link.current === undefined || !(await isThere(run.settlingDriver, link.current)))) return false;
   await writeIfAbsent(run.settlingDriver, link.path, link.target);

@@ -4,7 +4,7 @@ import { systemClock } from "../clock.js";
 import { attachReport, end, isRefusal } from "../conduct.js";
 import { checkParts, type GcContext } from "../context.js";
 import type { StorageDriver } from "../driver.js";
-import { isPathNotFound, LockedError, UnsupportedError } from "../errors.js";
+import { isPathNotFound, LockedError, messageOf, UnsupportedError } from "../errors.js";
 import type { Namespace } from "../namespace.js";
 import { isRunId } from "../online/asideFiles.js";
 import { RunLock } from "../online/runLock.js";
@@ -41,12 +41,12 @@ export interface PartedRun {
   readonly shards?: number | undefined;
   /**
    * Asked before the run is ended, well or not. Where somebody else leads the run by now it throws a {@link Suspension}: then this one
-   * leaves all as it is.
+   * leaves all as it is. So it does where this throws anything else, since nobody knows then whose run it is.
    */
   readonly confirm?: (() => Promise<void>) | undefined;
   /**
    * Told how the run ended, while all that the parts left is still there: whoever takes the run up after a crash that comes later must
-   * not make it a second time, but {@link tidyUp}. Where it throws a {@link Suspension} the run is not ended.
+   * not make it a second time, but {@link tidyUp}. Where it throws, the run is not ended: who takes it up tells its end again.
    */
   readonly ended?: ((report: GcReport, error?: unknown) => Promise<void>) | undefined;
 }
@@ -60,7 +60,8 @@ export interface PartedRun {
  * crash, the run goes on where it was.
  *
  * @throws as `markAndSweep` does; PartDamagedError where a part can't be believed; UnsupportedError where the registry can't be told in
- * pieces, or the store can't write where nothing is.
+ * pieces, or the store can't write where nothing is; {@link Suspension} where the run was let go of, with what `confirm` or `ended` threw
+ * as its `cause`: it can be taken up for five minutes, until its lock is somebody else's to take.
  */
 export async function collectInParts(
   ctx: GcContext,
@@ -72,11 +73,11 @@ export async function collectInParts(
   const { shards = DEFAULT_SHARDS, runId = randomUUID(), needs = [] } = parted;
   const given = toPlanned(options);
   checkParted({ ...parted, runId, shards, needs });
+  checkParts(ctx, driver, registry);
   const { begun, freeId } = await findRun(driver, registry, runId);
   if (begun !== undefined) refuseOthers(freeId, begun.plan, { options: given, shards: parted.shards, needs: parted.needs });
   const planned = begun?.plan.options ?? given;
   const identity = begun?.plan ?? { runId: freeId, startedAt: (ctx.clock ?? systemClock).now(), storageOffset: 0 };
-  checkParts(ctx, driver, registry);
   const { logger, tracerProvider, meterProvider, clock } = ctx;
   const held = new HeldSignal(ctx.signal);
   try {
@@ -212,9 +213,9 @@ async function leadRun(run: Run, { begun, open, release }: Leading, parted: Part
     lead ??= await open();
     await takeLock(run, lead);
     await collectParts(lead);
-    await parted.confirm?.();
+    await consult("confirm", () => parted.confirm?.());
     const report = end(run, run.ledger.hasFailures ? "completed-with-failures" : "completed");
-    await parted.ended?.(report);
+    await consult("ended", () => parted.ended?.(report));
     await forget(run, lead);
     return report;
   } catch (thrown) {
@@ -235,17 +236,29 @@ async function breakOff(run: Run, lead: Lead | undefined, parted: PartedRun, err
   if (error instanceof Suspension) return error;
   let isUndone = false;
   try {
-    await parted.confirm?.();
+    await consult("confirm", () => parted.confirm?.());
     isUndone = lead !== undefined && (await giveBack(run, lead));
     const report = end(run, isRefusal(run, error) ? "refused" : "aborted", error);
     attachReport(error, report);
-    await parted.ended?.(report, error);
+    await consult("ended", () => parted.ended?.(report, error));
   } catch (thrown) {
     if (thrown instanceof Suspension) return thrown;
     throw thrown;
   }
   await forget(run, isUndone ? lead : undefined);
   return undefined;
+}
+
+/** Whatever a hook throws lets go of the run: whose it is, or whether its end was heard, is not known. */
+async function consult(name: "confirm" | "ended", hook: () => Promise<void> | undefined): Promise<void> {
+  try {
+    await hook();
+  } catch (error) {
+    if (error instanceof Suspension) throw error;
+    throw new Suspension(`\`${name}\` failed: ${messageOf(error)}. The run is left as it is, to be taken up with its runId`, {
+      cause: error,
+    });
+  }
 }
 
 /** Taken once, and then shared: a run that has lost its lock never takes it again. */

@@ -12,6 +12,7 @@
 import { randomUUID } from "node:crypto";
 import { mapAll } from "../internal/mapAll.js";
 import { readBounded } from "../internal/readBounded.js";
+import { writeFile } from "../online/files.js";
 import { PartDamagedError } from "./errors.js";
 import { checksumOf, type ListFile, PartAttempt, type PartOutput } from "./partAttempt.js";
 import { MAX_DOCUMENT_BYTES, type RunDocuments } from "./runDocuments.js";
@@ -130,7 +131,7 @@ export class PartStore {
   }
 
   /** Says that a part is begun, before it changes what can be told apart only by that; whether somebody has begun it before. */
-  async isBegun(stage: string, part: number): Promise<boolean> {
+  async markBegun(stage: string, part: number): Promise<boolean> {
     const name = `${stage}/${part}.begun`;
     const isBegun = await this.documents.has(name);
     await this.documents.put(name, true);
@@ -144,7 +145,7 @@ export class PartStore {
     return new PartAttempt(
       async (content) => {
         const path = this.documents.pathOf(`${stage}/${part}.${id}.${files++}`);
-        await this.documents.driver.putContent?.(path, content);
+        await writeFile(this.documents.driver, path, content);
         return path;
       },
       async (output) => {

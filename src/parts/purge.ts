@@ -31,7 +31,7 @@ export interface PutBackInput {
 /** Brings back what is needed of a shard. */
 export async function putBackPart(part: PartRun, input: PutBackInput): Promise<void> {
   await recallShardAside(part, input);
-  const isAgain = await part.store.isBegun(part.stage, part.part);
+  const isAgain = await part.store.markBegun(part.stage, part.part);
   await putBackBlobs(part.run, isAgain);
 }
 
@@ -75,7 +75,7 @@ export async function unlinkPart(part: PartRun, input: UnlinkInput): Promise<{ m
   );
   const left = new Map<string, Set<string>>();
   const before = marksNow(run);
-  const isAgain = await part.store.isBegun(part.stage, part.part);
+  const isAgain = await part.store.markBegun(part.stage, part.part);
   for (const journal of journalsOf(run.aside, input.runIds)) {
     for (const [name, numbers] of await unlinkDying(run, { journal, dying: ofJournal(run, journal, dying), looks, isAgain })) {
       const digests = left.get(name) ?? new Set();

@@ -7,6 +7,7 @@ import type { StorageDriver } from "../driver.js";
 import { codeOf, isPathNotFound, UnsupportedError } from "../errors.js";
 import { property } from "../internal/property.js";
 import { readBounded } from "../internal/readBounded.js";
+import { writeFile } from "../online/files.js";
 import { PartDamagedError } from "./errors.js";
 import { checksumOf } from "./partAttempt.js";
 
@@ -151,7 +152,7 @@ export class RunDocuments {
 
   private async putWhereAbsent(name: string, content: Uint8Array): Promise<boolean> {
     try {
-      return (await this.driver.putContent?.(this.pathOf(name), content, { ifAbsent: true })) === true;
+      return await writeFile(this.driver, this.pathOf(name), content, { ifAbsent: true });
     } catch (error) {
       if (codeOf(error) !== "UNSUPPORTED") throw error;
       throw new UnsupportedError(

@@ -95,7 +95,7 @@ export class WalkedRepository extends LayoutRepository implements Repository {
 
   /** Takes a file that the walk named; `rest` is its path below the repository, in parts. */
   take(rest: readonly string[], info: FileInfo): void {
-    if (isPath(info.path) && this.isKnown(rest, info)) return;
+    if (isPath(info.path) && this.takeKnown(rest, info)) return;
     this.strays.push(info.path);
     this.takeOdd(rest);
   }
@@ -106,7 +106,7 @@ export class WalkedRepository extends LayoutRepository implements Repository {
     if (part === "_uploads" && id !== undefined && !isMarker) this.undatedUploads.add(id);
   }
 
-  private isKnown([part, ...rest]: readonly string[], info: FileInfo): boolean {
+  private takeKnown([part, ...rest]: readonly string[], info: FileInfo): boolean {
     if (part === "_layers") return this.takeLink(this.layers, rest, info);
     if (part === "_uploads") return this.takeUpload(rest, info);
     const [kind, ...inner] = rest;

@@ -72,7 +72,7 @@ function left({ eligible, deleted, quarantined, restored }: GcReport): { blobs: 
 
 function leftWords({ dryRun, status }: GcReport): { standing: Standing; label: string; why: string } {
   const tried = !dryRun && status === "completed-with-failures";
-  if (tried) return { standing: "failed", label: "blobs not deleted", why: "the storage refused, as listed under failures" };
+  if (tried) return { standing: "failed", label: "blobs not deleted", why: "for what is listed under failures" };
   return { standing: "left", label: "blobs to go", why: "no kept manifest reaches them" };
 }
 

@@ -49,12 +49,13 @@ interface KindWords {
 }
 
 const PUSH_AGAIN = "Push the image again, or delete the tag through the registry.";
+const PUSH_LINK = "Push the image again. Where the link is a tag's or a revision's, deleting the tag or the manifest does as well.";
 const PUSH_MANIFEST = "Push the image again, or delete the manifest through the registry.";
 
 const DAMAGE: Readonly<Record<DamageKind, KindWords>> = {
-  "empty-link": { what: "a link of zero bytes, as a crash leaves it", todo: PUSH_AGAIN },
-  "malformed-link": { what: "a link that holds no digest", todo: PUSH_AGAIN },
-  "mismatched-link": { what: "a link that names another digest than its path does", todo: PUSH_AGAIN },
+  "empty-link": { what: "a link of zero bytes, as a crash leaves it", todo: PUSH_LINK },
+  "malformed-link": { what: "a link that holds no digest", todo: PUSH_LINK },
+  "mismatched-link": { what: "a link that names another digest than its path does", todo: PUSH_LINK },
   "missing-current-link": { what: "a tag of which nothing tells what it names", todo: PUSH_AGAIN },
   "misplaced-file": {
     what: "a file where a directory of the repository should be",
@@ -74,7 +75,7 @@ const OTHER_PROBLEMS: Readonly<Record<string, KindWords>> = {
   },
   "damaged-journal": {
     what: "the journal of a run can't be read",
-    todo: "Nothing of that run is purged; restore() brings back what it put aside.",
+    todo: "Nothing of any run is purged while it lies there. restore({ runId }) brings back what that run put aside, but for layer links; then remove the journal, a directory at the path above.",
   },
 };
 

@@ -115,6 +115,8 @@ describe("a purge", () => {
     world.now += 7 * DAY - 1000;
     expect(await world.collect({ maxDeleteRatio: 1 })).toMatchObject({ purged: { blobs: 0 }, problems: [{ kind: "damaged-journal" }] });
     expect(await world.collect({ maxDeleteRatio: 1, readOnly: true })).toMatchObject({ purged: { blobs: 0 } });
+    const { remarks } = await world.purge({ maxDeleteRatio: 1 });
+    expect(remarks).toContainEqual(expect.stringMatching(/still aside.*Nothing is purged while a journal can't be read/));
     expect((await world.aside()).length).toBeGreaterThan(0);
   });
 

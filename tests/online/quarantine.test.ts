@@ -1,5 +1,6 @@
 /** A run that deletes later: aside, drain, look, put back; and later the purge. */
 
+import { dirname } from "node:path/posix";
 import { Readable } from "node:stream";
 import {
   createWriteBarrier,
@@ -183,6 +184,25 @@ describe("what is damaged", () => {
       for (const path of before.keys()) if (path.includes("/blobs/")) expect((await world.files()).has(path)).toBe(true);
     },
   );
+
+  test("a journal that is lost for good: restore brings back what its run put aside, and without it others are purged again", async () => {
+    const world = await new World().load("retag");
+    const before = await world.files();
+    await world.collect();
+    const [journal = ""] = [...(await contentOf(world.driver)).keys()].filter((path) => path.includes("/journal/"));
+    await world.put(journal, "{");
+    const { runId = "" } = (await listRuns({ clock: world.clock }, world.driver, openRegistry(world.driver)))[0] ?? {};
+    const told = await world.purge({ quarantineMs: 0 });
+    expect(told.problems[0]?.message).toContain(`${dirname(journal)} is removed by hand`);
+
+    await restore({ clock: world.clock }, world.driver, openRegistry(world.driver), { runId });
+    for (const path of before.keys()) if (path.includes("/blobs/")) expect((await world.files()).has(path)).toBe(true);
+    await world.driver.delete(dirname(journal));
+    world.now += 30 * DAY;
+    await world.collect();
+    world.now += 8 * DAY;
+    expect(await world.collect()).toMatchObject({ problemCount: 0, purged: { blobs: 4 } });
+  });
 
   test("foreign files in the quarantine are left alone, and counted", async () => {
     const world = await new World().load("retag");

@@ -4,13 +4,29 @@ import { randomUUID } from "node:crypto";
 import { type GcReport, openRegistry, type StorageDriver } from "oci-registry-gc";
 import { collectInParts, type PartedOptions, type PartedRun, type PartJob, runPart, Suspension, tidyUp } from "oci-registry-gc/parts";
 import { InterceptedDriver } from "oci-registry-gc/testing";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { systemClock } from "../../src/clock.js";
 import { contentOf, memoryStore } from "../support/stores.js";
 import { layOut, vector } from "../support/vectors.js";
 
 const OPTIONS: PartedOptions = { removeUntagged: true, drainMs: 0 };
 const LOCK = "/docker/registry/lockfiles/gc-in-progress";
+
+/** What keeps locks alive at the moment. */
+const hearts = vi.hoisted(() => new Set<unknown>());
+vi.mock("node:timers", async (original) => {
+  const timers = await original<typeof import("node:timers")>();
+  const setInterval = (work: () => void, ms: number) => {
+    const heart = timers.setInterval(work, ms);
+    hearts.add(heart);
+    return heart;
+  };
+  const clearInterval = (heart: NodeJS.Timeout) => {
+    hearts.delete(heart);
+    timers.clearInterval(heart);
+  };
+  return { ...timers, setInterval, clearInterval };
+});
 
 let driver: StorageDriver;
 let before: Map<string, string>;
@@ -105,6 +121,54 @@ describe("another leads the run by now", () => {
     expect((await registry()).size).toBeLessThan(before.size);
     expect(await lead(runId)).toMatchObject({ status: "completed", quarantined: { blobs: 3 } });
   });
+});
+
+describe("nobody can say whose the run is, or whether its end was heard", () => {
+  const failed = new Error("no answer");
+  const fail = () => Promise.reject(failed);
+  const untold = { name: "Suspension", cause: failed };
+
+  test.each(["confirm", "ended"])("%s fails: all stays for who takes the run up", async (hook) => {
+    const runId = randomUUID();
+    await expect(lead(runId, { [hook]: fail })).rejects.toMatchObject(untold);
+    expect(await paths()).toContain(LOCK);
+    const told: unknown[] = [];
+    const ended = async ({ status }: GcReport) => void told.push(status);
+    expect(await lead(runId, { ended })).toMatchObject({ runId, status: "completed", quarantined: { blobs: 3 } });
+    expect(told).toEqual(["completed"]);
+    expect(await paths()).not.toContain(LOCK);
+  });
+
+  test.each([
+    ["confirm", "lies aside still", { status: "completed", quarantined: { blobs: 3 } }],
+    ["ended", "is back", { code: "PART_DAMAGED" }],
+  ] as const)("%s fails where the run is broken off: what it took %s, and its lock is kept alive no longer", async (hook, _, outcome) => {
+    const runId = randomUUID();
+    const execute = async (jobs: readonly PartJob[]) => {
+      expect(hearts.size).toBeGreaterThan(0);
+      if (jobs[0]?.stage === "aside.links") throw new Error("broken");
+      await make(jobs);
+    };
+    await expect(lead(runId, { execute, [hook]: fail })).rejects.toMatchObject(untold);
+    expect(hearts.size).toBe(0);
+    expect(await paths()).toContain(LOCK);
+    expect((await registry()).size === before.size).toBe(hook === "ended");
+    expect(await lead(runId).catch((error: unknown) => error)).toMatchObject(outcome);
+    expect(await paths()).not.toContain(LOCK);
+    expect(await parts()).toEqual([]);
+  });
+});
+
+test("what is no driver is refused before anything is asked", async () => {
+  const run = { runId: "a-run", execute: fail };
+  await expect(collectInParts({}, driver, undefined as never, OPTIONS, run)).rejects.toThrow(/registry/);
+  const untouched = new InterceptedDriver(driver, () => Promise.reject(new Error("asked")));
+  const clock = {} as never;
+  await expect(collectInParts({ clock }, untouched, openRegistry(untouched), OPTIONS, run)).rejects.toThrow(/clock/);
+
+  function fail(): Promise<never> {
+    return Promise.reject(new Error("executed"));
+  }
 });
 
 describe("the end of a run", () => {
