@@ -71,7 +71,8 @@ export async function writeFile(
   options?: { readonly ifAbsent: true },
 ): Promise<boolean> {
   if (driver.putContent === undefined) throw new UnsupportedError(`${driver.name} has no putContent: ${path} can't be written`);
-  return (await driver.putContent(path, bytes, options)) === true;
+  const isWritten: unknown = await driver.putContent(path, bytes, options);
+  return isWritten === true;
 }
 
 /** Writes a file where there is none; whether it did. */
