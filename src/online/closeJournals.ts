@@ -15,7 +15,7 @@ export const KEEP_PURGED_MS = 86_400_000;
  * An interrupted purge may have died between the removal of a revision link and the look after it: of those that the journal names
  * and that are gone, each whose manifest's data is back is written anew, and so are its signatures. A client may have deleted it in between: that can't be told apart.
  */
-export async function recoverLinks(run: Run, aside: AsideStore): Promise<void> {
+async function recoverLinks(run: Run, aside: AsideStore): Promise<void> {
   for (const journal of brokenPurges(run, aside)) {
     for (const link of journal.links) {
       if ((link.kind !== "manifest" && link.kind !== "signature") || (await isThere(run.driver, link.path))) continue;
@@ -27,7 +27,7 @@ export async function recoverLinks(run: Run, aside: AsideStore): Promise<void> {
   }
 }
 
-/** The same; and what was broken off for so long that nobody is about to remove a link any more has been looked after for good. */
+/** The same, of journals that hold their links; and what was broken off for so long that nobody is about to remove a link any more has been looked after for good. */
 export async function endBrokenPurges(run: Run, aside: AsideStore): Promise<void> {
   await recoverLinks(run, aside);
   for (const journal of brokenPurges(run, aside)) {
@@ -37,8 +37,8 @@ export async function endBrokenPurges(run: Run, aside: AsideStore): Promise<void
   }
 }
 
-/** Those that nobody has brought to an end, and for a day those that somebody else has: a sleeper may remove a link yet, and then die. */
-function brokenPurges(run: Run, aside: AsideStore): Journal[] {
+/** Purges that nobody has brought to an end, and for a day those that somebody else has: a sleeper may remove a link yet, and then die. */
+export function brokenPurges(run: Run, aside: AsideStore): Journal[] {
   return [...aside.journals.values()].filter(
     ({ damage, purgingAt, takenOverAt = Number.NaN }) =>
       damage === undefined && (purgingAt !== undefined || run.storageNow() - takenOverAt <= KEEP_PURGED_MS),

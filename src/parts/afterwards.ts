@@ -6,7 +6,7 @@
 import { DigestSet } from "../digestSet.js";
 import { refuseDamage, refuseEmptyLook, refuseUnknowable } from "../guards.js";
 import { AsideStore } from "../online/asideStore.js";
-import { closeJournals, recoverLinks } from "../online/closeJournals.js";
+import { brokenPurges, closeJournals, endBrokenPurges } from "../online/closeJournals.js";
 import type { Journal, JournalBlob, JournalLink, JournalRecord } from "../online/journal.js";
 import { isSeen, purgeable } from "../online/purgeAside.js";
 import { drain } from "../online/quarantine.js";
@@ -22,11 +22,9 @@ export async function goOnInterrupted(lead: Lead, aside: string | undefined): Pr
   const store = await openJournals(lead, aside);
   reportDamaged(run, store);
   if (run.settings.dryRun) return aside;
-  for (const journal of store.journals.values()) {
-    if (journal.purgingAt === undefined || journal.purgedAt !== undefined) continue;
-    store.add(await store.readJournal(journal.runId, run.settlingDriver, { ...run.look, holds: () => true }));
-  }
-  await recoverLinks(run, store);
+  const holds = ({ kind }: JournalBlob | JournalLink) => kind === "manifest" || kind === "signature";
+  for (const { runId } of brokenPurges(run, store)) store.add(await store.readJournal(runId, run.settlingDriver, { ...run.look, holds }));
+  await endBrokenPurges(run, store);
   // Kept as they were first seen: whoever tells the run again finds them settled, and has to go through the same.
   const runIds = await lead.once("again.runs", async () =>
     [...store.journals.values()].filter((journal) => journal.isInterrupted).map(({ runId }) => runId),
@@ -163,6 +161,8 @@ async function purge(lead: Lead, look: Look, { aside, after }: { readonly aside:
   await say(lead, "purging", journals);
   const input = { shards, aside, looks: look.looks, join: look.join, runIds };
   const stuck = await lead.stage("purge.unlink", "unlink", look.groups.length, input);
+  // Said twice, it says that a link may be removed yet: by a worker who was given up, and sleeps.
+  if (await lead.store.isDoubled("purge.unlink", look.groups.length)) await say(lead, "purging", journals, "purge.doubled");
   await say(lead, "unlinked", journals);
   let join = look.join;
   if (sum(stuck, ({ marks }) => marks) > 0) {
@@ -173,9 +173,9 @@ async function purge(lead: Lead, look: Look, { aside, after }: { readonly aside:
   await lead.stage("purge.data", "purge", shards, { shards, aside, after, join, runIds });
 }
 
-async function say(lead: Lead, kind: "purging" | "unlinked", journals: readonly Journal[]): Promise<void> {
+async function say(lead: Lead, kind: "purging" | "unlinked", journals: readonly Journal[], name = `purge.${kind}`): Promise<void> {
   const { run } = lead;
-  await lead.once(`purge.${kind}`, async () => {
+  await lead.once(name, async () => {
     for (const journal of journals) {
       await run.mayChange();
       await journal.write([{ kind, at: run.storageNow() }]);

@@ -3,7 +3,7 @@
  *
  * - `plan`: what the run is. Everything else names it by its checksum.
  * - `<stage>.open`: what the parts of a stage are. `<stage>/<part>.in`: what one of them has to do, where that is a list.
- * - `<stage>/<part>.begun`: an attempt may have changed something.
+ * - `<stage>/<part>.begun`: an attempt may have changed something; `.again`: and another one, too.
  * - `<stage>/<part>.<attempt>.<n>`: what an attempt wrote. `<stage>/<part>.done`: the attempt that counts, which is the first that came to
  *   its end: written where nothing is, so that two workers at once do no harm.
  * - `<stage>.closed`: what each part of a stage has left. A stage begins once those before it are closed, and what comes late is not seen.
@@ -134,8 +134,15 @@ export class PartStore {
   async markBegun(stage: string, part: number): Promise<boolean> {
     const name = `${stage}/${part}.begun`;
     const isBegun = await this.documents.has(name);
-    await this.documents.put(name, true);
+    const isFirst = await this.documents.put(name, true);
+    if (isBegun || !isFirst) await this.documents.put(`${stage}/${part}.again`, true);
     return isBegun;
+  }
+
+  /** Whether two have begun the same part of a stage: asked once it is closed, since who begins one later does nothing any more. */
+  async isDoubled(stage: string, parts: number): Promise<boolean> {
+    const all = Array.from({ length: parts }, (_, part) => part);
+    return (await mapAll(all, (part) => this.documents.has(`${stage}/${part}.again`))).includes(true);
   }
 
   /** What a new attempt at a part writes. */
