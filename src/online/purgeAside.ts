@@ -25,7 +25,7 @@ import type { AsideCopy, AsideStore } from "./asideStore.js";
 import { KEEP_PURGED_MS } from "./closeJournals.js";
 import { isThere } from "./files.js";
 import type { Journal } from "./journal.js";
-import { countAside, isCounted, isInPlace, putBackBlobs } from "./putBack.js";
+import { countAside, isCounted, isInPlace, putBackBlobs, putBackLinks } from "./putBack.js";
 import { dyingManifests, unlinkManifests } from "./unlinkManifests.js";
 
 /** Runs whose quarantine is over: settled long enough ago, by the storage's clock. Of this very run only where there is to be none. */
@@ -150,8 +150,9 @@ async function purgeRun(run: Run, aside: AsideStore, { journal, copies, looks }:
   const left = await unlinkDying(run, { journal, dying, looks });
   await journal.write([{ kind: "unlinked", at: run.storageNow() }]);
   if (left.size > 0) {
-    await lookAgainAt(run, left, run.registry.repositories(run.look));
+    const again = await lookAgainAt(run, left, run.registry.repositories(run.look));
     await putBackBlobs(run);
+    await putBackLinks(run, again);
     refuseDamage(run);
   }
   await deleteDying(run, aside, journal);

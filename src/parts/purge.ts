@@ -90,6 +90,8 @@ export async function unlinkPart(part: PartRun, input: UnlinkInput): Promise<{ m
 /** With a run of its own: what was remembered of manifests must not stand for what is there now. */
 async function lookAgain(part: PartRun, input: UnlinkInput, left: ReadonlyMap<string, ReadonlySet<string>>): Promise<number> {
   const fresh: PartRun = { ...part, run: part.begin() };
+  fresh.run.lock = part.run.lock;
+  fresh.run.fence = part.run.fence;
   await recallGroupAside(fresh, input.aside, input.looks);
   await adoptAnswers(fresh, input.join);
   const before = marksNow(fresh.run);
@@ -99,7 +101,7 @@ async function lookAgain(part: PartRun, input: UnlinkInput, left: ReadonlyMap<st
     if (repository !== undefined) repositories.push(repository);
   }
   const numbers = new Map([...left].map(([name, digests]) => [name, [...digests].map((digest) => fresh.run.digests.add(digest))]));
-  await lookAgainAt(fresh.run, numbers, repositories);
+  await putBackLinks(fresh.run, await lookAgainAt(fresh.run, numbers, repositories));
   part.run.ledger.takeIn(fresh.run.ledger.entries);
   await fresh.run.settle();
   refuseDamage(fresh.run);

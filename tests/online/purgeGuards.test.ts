@@ -4,7 +4,7 @@ import { createWriteBarrier, type GcOptions, type GcReport, markAndSweep, openRe
 import { InterceptedDriver } from "oci-registry-gc/testing";
 import { describe, expect, test } from "vitest";
 import { contentOf, DAY } from "../support/stores.js";
-import { currentLink, image, linkOf, push, repo, revision } from "../support/tree.js";
+import { currentLink, image, layer, linkOf, push, repo, revision } from "../support/tree.js";
 import { blobPath, digestOf, World } from "../support/world.js";
 
 const MANIFEST = image(digestOf("layer one"));
@@ -69,7 +69,8 @@ describe("a purge", () => {
     });
     await collect(world, driver);
     expect(isPushed).toBe(true);
-    expect(await files(world)).toEqual(expect.arrayContaining([revision("app", one), blobPath(one), blobPath(digestOf("layer one"))]));
+    const needed = [revision("app", one), blobPath(one), blobPath(digestOf("layer one")), layer("app", digestOf("layer one"))];
+    expect(await files(world)).toEqual(expect.arrayContaining(needed));
   });
 
   test("keeps a manifest whose revision link it could not look at", async () => {

@@ -5,7 +5,7 @@ import { runPart } from "oci-registry-gc/parts";
 import { InterceptedDriver } from "oci-registry-gc/testing";
 import { expect, test } from "vitest";
 import { contentOf, DAY } from "../support/stores.js";
-import { push, repo, revision } from "../support/tree.js";
+import { layer, push, repo, revision } from "../support/tree.js";
 import { blobPath, digestOf, World } from "../support/world.js";
 import { collectParted, image } from "./attackers.js";
 
@@ -74,6 +74,10 @@ test("where a link is left, what was pushed beside it since is found, and what t
     },
   );
   expect(isPushed).toBe(true);
+  // Both images can be pulled by the end of the run: their layer links are there, too.
+  expect([...(await world.files()).keys()]).toEqual(
+    expect.arrayContaining(["layer one", "layer two"].map((content) => layer("app", digestOf(content)))),
+  );
   const everything = [...(await contentOf(world.driver)).values()];
   expect(everything).toEqual(expect.arrayContaining([ONE, "layer one", "layer two"]));
   expect(await world.heal()).toMatchObject({ problems: [] });
