@@ -11,7 +11,7 @@ import type { LookOptions } from "../namespace.js";
 import { children } from "../registry/listing.js";
 import { asideFile, filesBelow, isRunId, type RestoredNote, readNote } from "./asideFiles.js";
 import { unlessAbsent } from "./files.js";
-import { Journal, type JournalBlob, type JournalLink } from "./journal.js";
+import { Journal, type JournalBlob, type JournalLink, type JournalOptions } from "./journal.js";
 
 /** A blob's data that lies aside. */
 export interface AsideCopy {
@@ -60,6 +60,8 @@ export class AsideStore {
     private readonly driver: StorageDriver,
     readonly directory: string,
     private readonly digests: DigestIndex,
+    /** A run whose journal others may have written just now: of it more is looked for than listings tell, which may lag. */
+    private readonly writtenNow?: string,
   ) {}
 
   /** Lists everything that lies aside, and reads the journals. Foreign files are reported as unrecognized, and left. */
@@ -92,7 +94,7 @@ export class AsideStore {
     },
   ): Promise<void> {
     for (const runId of [...this.runs].sort()) {
-      const journal = await Journal.read(runId, options.journalDriver, this.journalDirectory(runId), options);
+      const journal = await this.read(runId, options.journalDriver, options);
       if (journal.isHeadless && !this.busy.has(runId)) {
         this.leftovers.push(journal);
         continue;
@@ -149,7 +151,11 @@ export class AsideStore {
     driver: StorageDriver,
     options: LookOptions & { readonly holds: (item: JournalBlob | JournalLink) => boolean },
   ): Promise<Journal> {
-    return Journal.read(runId, driver, this.journalDirectory(runId), options);
+    return this.read(runId, driver, options);
+  }
+
+  private read(runId: string, driver: StorageDriver, options: JournalOptions): Promise<Journal> {
+    return Journal.read(runId, driver, this.journalDirectory(runId), { ...options, isWrittenNow: runId === this.writtenNow });
   }
 
   /** A journal of this run, not yet begun. */

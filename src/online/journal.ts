@@ -9,7 +9,7 @@ import { isObject } from "../errors.js";
 import { slicesOf } from "../internal/mapAll.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
-import { removeFile, unlessAbsent, writeFile } from "./files.js";
+import { isReadable, removeFile, unlessAbsent, writeFile } from "./files.js";
 import { pruneAside } from "./pruneAside.js";
 
 /** A blob whose data is moved aside. */
@@ -59,10 +59,12 @@ export function isJournalObject(name: string): boolean {
   return OBJECT.test(name);
 }
 
-type ReadOptions = LookOptions & {
+export type JournalOptions = LookOptions & {
   readonly holds?: ((item: JournalBlob | JournalLink) => boolean) | undefined;
   /** Who reads it, where it is not who writes it. */
   readonly reader?: StorageDriver;
+  /** Whether more of it is looked for than a listing tells: by its number, since reads don't lag. */
+  readonly isWrittenNow?: boolean;
 };
 
 export class Journal {
@@ -101,7 +103,7 @@ export class Journal {
   }
 
   /** Reads a journal, and holds those of its items that are asked for. What is damaged or cut short is said in `damage`. */
-  static async read(runId: string, driver: StorageDriver, directory: string, options: ReadOptions): Promise<Journal> {
+  static async read(runId: string, driver: StorageDriver, directory: string, options: JournalOptions): Promise<Journal> {
     for (let reading = 1; ; reading++) {
       const journal = new Journal(runId, driver, directory, options.holds);
       // Another run takes the journal away, or has: where listings lag, they go on to name what is not there any more.
@@ -110,9 +112,10 @@ export class Journal {
   }
 
   /** Whether every object was there that is listed; where none is, they count as not listed. */
-  private async readAll(options: ReadOptions): Promise<boolean> {
+  private async readAll(options: JournalOptions): Promise<boolean> {
     const { reader = this.driver, signal } = options;
     const listed = await objectNumbers(reader, this.directory, options);
+    if (options.isWrittenNow === true) await this.findUnlisted(reader, listed);
     let count = 0;
     for (const number of listed) {
       const bytes = await unlessAbsent(() => readBounded(reader, this.pathOf(number), { signal, maxBytes: MAX_OBJECT_BYTES }));
@@ -130,6 +133,13 @@ export class Journal {
     if (this.begunAt === undefined) this.damage ??= "it has no beginning";
     this.next = (listed.at(-1) ?? -1) + 1;
     return count === listed.length;
+  }
+
+  private async findUnlisted(reader: StorageDriver, listed: number[]): Promise<void> {
+    const known = new Set(listed);
+    for (let number = 0; known.has(number) || (await isReadable(reader, this.pathOf(number))); number++)
+      if (!known.has(number)) listed.push(number);
+    listed.sort((a, b) => a - b);
   }
 
   private takeObject(number: number, bytes: Uint8Array): void {

@@ -5,7 +5,7 @@
 
 import { DigestSet } from "../digestSet.js";
 import { refuseDamage, refuseEmptyLook, refuseUnknowable } from "../guards.js";
-import { AsideStore } from "../online/asideStore.js";
+import type { AsideStore } from "../online/asideStore.js";
 import { brokenPurges, closeJournals, endBrokenPurges } from "../online/closeJournals.js";
 import type { Journal, JournalBlob, JournalLink, JournalRecord } from "../online/journal.js";
 import { isSeen, purgeable } from "../online/purgeAside.js";
@@ -13,7 +13,7 @@ import { drain } from "../online/quarantine.js";
 import { reportDamaged } from "../online/session.js";
 import type { Lead } from "./lead.js";
 import { type Look, lookInParts, type PartedPlan, putBackInParts, sum } from "./looks.js";
-import { mergeRuns } from "./merge.js";
+import { asideStore, doomedOf } from "./partRun.js";
 
 /** Goes on with runs that ended before they had settled; answers with what lies aside then. */
 export async function goOnInterrupted(lead: Lead, aside: string | undefined): Promise<string | undefined> {
@@ -54,6 +54,7 @@ export async function quarantine(lead: Lead, plan: PartedPlan): Promise<void> {
     await lead.stage("aside.records", "records", groups.length, input);
     await lead.once("aside.journal", () => writeJournal(lead, look));
     const { eligible } = lead.run.ledger;
+    lead.moves = look.join;
     await lead.stage("aside.blobs", "aside", eligible.blobs > 0 ? shards : 0, { shards });
     await lead.stage("aside.links", "asideLinks", eligible.layerLinks > 0 ? groups.length : 0, { plans });
     await lead.stage("aside.uploads", "sweep", eligible.uploads > 0 ? groups.length : 0, {
@@ -69,11 +70,7 @@ export async function quarantine(lead: Lead, plan: PartedPlan): Promise<void> {
 
 /** The journal of the whole run, by who leads it, before anything is moved. Written again, it is the same. */
 async function writeJournal({ run, store, plan }: Lead, look: Look): Promise<boolean> {
-  const journal = new AsideStore(run.driver, run.registry.online?.aside ?? "", run.digests).newJournal(
-    plan.runId,
-    run.settlingDriver,
-    () => false,
-  );
+  const journal = asideStore(run).newJournal(plan.runId, run.settlingDriver, () => false);
   const manifests = new DigestSet();
   const outputs = await store.outputs("aside.records");
   const records = async function* (): AsyncIterable<JournalRecord> {
@@ -100,10 +97,8 @@ async function* blobRecords(
   join: string,
   manifests: DigestSet,
 ): AsyncIterable<JournalBlob> {
-  const outputs = await store.outputs(join);
   for (let shard = 0; shard < shards; shard++) {
-    const sources = (outputs[shard]?.runs["doomed"] ?? []).map((file) => ({ file, from: 0 }));
-    for await (const batch of mergeRuns(run.settlingDriver, sources, shard, 0)) {
+    for await (const batch of doomedOf(run, store, join, shard)) {
       for (const { digest, size } of batch) yield { kind: "blob", digest, size: size || 0, isManifest: manifests.has(digest) };
     }
   }
@@ -132,6 +127,8 @@ export async function settleAndPurge(
     }
     await purge(lead, look, { aside, after });
   }
+  // What was to go at once is gone.
+  if (run.settings.quarantineMs === 0) lead.moves = undefined;
   const listing = await lead.listAside("end.aside");
   if (listing === undefined) return;
   const { busy } = await lead.asideOf("end.aside");
@@ -204,12 +201,14 @@ async function drainOnce(lead: Lead, name: string): Promise<void> {
 /** The journals of what lies aside, without their items. */
 async function openJournals(lead: Lead, aside: string): Promise<AsideStore> {
   const { run } = lead;
-  const open = new AsideStore(run.driver, run.registry.online?.aside ?? "", run.digests);
-  const { journals, notes, others, busy } = await lead.asideOf(aside);
+  const open = asideStore(run);
+  const { journals, notes, others, busy, temporaries, emptied } = await lead.asideOf(aside);
   for (const runId of journals) open.runs.add(runId);
   for (const { path, digests, time } of notes) open.notes.push({ path, digests, time: time ?? Number.NaN });
   for (const runId of others) open.partsOf.add(runId);
   for (const runId of busy) open.busy.add(runId);
+  open.temporaries.push(...temporaries);
+  open.emptied = emptied;
   await open.readJournals({ ...run.look, journalDriver: run.settlingDriver, holds: () => false });
   return open;
 }

@@ -29,7 +29,10 @@ export async function giveBack(run: Run, lead: Lead): Promise<boolean> {
     await lead.breakOff();
     const { settlingDriver, registry, digests } = run;
     if (registry.online === undefined) return true;
-    run.aside = await AsideStore.open(settlingDriver, registry.online.aside, digests, { journalDriver: settlingDriver });
+    run.aside = new AsideStore(settlingDriver, registry.online.aside, digests, run.ledger.runId);
+    await run.aside.list({});
+    await lead.findMoved(run.aside);
+    await run.aside.readJournals({ journalDriver: settlingDriver });
     recountAside(run, run.aside);
     await undo(run, run.settlingDriver);
     // Of links that parts removed which did not come to their end nobody has told.

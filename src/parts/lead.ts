@@ -3,11 +3,12 @@
 import { messageOf } from "../errors.js";
 import { mapAll } from "../internal/mapAll.js";
 import { ASIDE } from "../marks.js";
-import { AsideStore } from "../online/asideStore.js";
+import type { AsideStore } from "../online/asideStore.js";
+import { isReadable } from "../online/files.js";
 import type { Phase } from "../options.js";
 import type { LedgerEntries } from "../report.js";
 import type { Run } from "../run.js";
-import type { AsideResult } from "./partRun.js";
+import { type AsideResult, asideStore, doomedOf } from "./partRun.js";
 import type { ClosedStage, PartStore } from "./partStore.js";
 import type { InputOf, PartKind, ResultOf } from "./runPart.js";
 import type { PartJob, RunPlan } from "./runPlan.js";
@@ -60,6 +61,8 @@ interface Left<K extends PartKind> {
 export class Lead {
   /** The stage whose parts are being made. */
   private current: string | undefined;
+  /** The join that tells what this run moves aside, once it does. */
+  moves: string | undefined;
 
   constructor(
     readonly run: Run,
@@ -172,7 +175,7 @@ export class Lead {
     if (online === undefined) return undefined;
     if (await store.isClosed(name)) return name;
     this.goOn();
-    await this.writeAside(name, online.aside);
+    await this.writeAside(name);
     return name;
   }
 
@@ -182,13 +185,31 @@ export class Lead {
     return output?.result as AsideResult;
   }
 
-  private async writeAside(name: string, directory: string): Promise<void> {
+  /** What this run has moved, and a listing that lags does not show: looked for one by one, by reads, which see it. */
+  async findMoved(aside: AsideStore): Promise<void> {
+    const { run, store, moves } = this;
+    if (moves === undefined) return;
+    const { runId } = run.ledger;
+    aside.runs.add(runId);
+    for (let shard = 0; shard < this.plan.shards; shard++) {
+      if (!(await store.wasBegun("aside.blobs", shard))) continue;
+      for await (const batch of doomedOf(run, store, moves, shard)) {
+        await mapAll(batch, async ({ digest, size }) => {
+          const isListed = aside.copies.get(run.digests.find(digest))?.some((copy) => copy.runId === runId) === true;
+          if (!isListed && (await isReadable(run.settlingDriver, aside.pathFor(runId, digest)))) aside.recallCopy(digest, runId, size || 0);
+        });
+      }
+    }
+  }
+
+  private async writeAside(name: string): Promise<void> {
     const { run, store } = this;
     const { shards } = this.plan;
-    const aside = new AsideStore(run.driver, directory, run.digests);
+    const aside = asideStore(run);
     const attempt = store.attempt(name, 0);
     let unrecognized = 0;
     await aside.list({ ...run.look, onUnrecognized: () => unrecognized++ });
+    await this.findMoved(aside);
     const writer = attempt.run("aside");
     for (const [number, copies] of aside.copies) {
       const digest = run.digests.digest(number);
@@ -202,6 +223,8 @@ export class Lead {
       notes: aside.notes.map((note) => ({ ...note, time: Number.isNaN(note.time) ? null : note.time })),
       busy: [...aside.busyRuns()],
       others: [...aside.partsOf],
+      temporaries: aside.temporaries,
+      emptied: aside.emptied,
       unrecognized,
     };
     await attempt.finish(result);

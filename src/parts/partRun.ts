@@ -25,6 +25,9 @@ export interface AsideResult {
   readonly busy: readonly string[];
   /** Runs that were made in parts, and left them. */
   readonly others: readonly string[];
+  /** Files and directories that somebody who was killed left. */
+  readonly temporaries: readonly string[];
+  readonly emptied: readonly string[];
   readonly unrecognized: number;
 }
 
@@ -63,6 +66,17 @@ function refuseDead(path: string, age: number): void {
   throw new LockedError(
     `this run's lock at ${path} was last kept alive ${since}: what the run planned may be in use by now, so nothing more was deleted. It is not gone on with; begin a new run, which puts back what this one left half done`,
   );
+}
+
+/** Says that a part is about to change something, unless its time is over; whether somebody has said so before. */
+export async function beginChanging({ run, store, stage, part }: PartRun): Promise<boolean> {
+  await run.mayChange();
+  return store.markBegun(stage, part);
+}
+
+/** What lies aside, of which nothing is known yet. */
+export function asideStore(run: Run): AsideStore {
+  return new AsideStore(run.driver, run.registry.online?.aside ?? "", run.digests, run.ledger.runId);
 }
 
 /** The pieces that a registry is told in. */
@@ -114,6 +128,13 @@ export async function* stateOf({ run, store, part }: PartRun, join: string): Asy
     for await (const batch of mergeRuns(run.settlingDriver, [{ file, from: 0 }], part, 0)) batches.push(batch);
     yield batches.flat();
   }
+}
+
+/** What a join found in a shard that is to go. */
+export async function* doomedOf(run: Run, store: PartStore, join: string, shard: number): AsyncIterable<readonly Merged[]> {
+  const { runs } = await outputOf(store, join, shard);
+  const sources = (runs["doomed"] ?? []).map((file) => ({ file, from: 0 }));
+  yield* mergeRuns(run.settlingDriver, sources, shard, 0);
 }
 
 /** Takes over the whole state of a shard. */
@@ -190,10 +211,9 @@ export async function recallAside(
   listing: string | undefined,
   options: { readonly shard?: number; readonly holds: (item: JournalBlob | JournalLink) => boolean },
 ): Promise<void> {
-  const { online } = run.registry;
-  if (online === undefined || listing === undefined) return;
+  if (run.registry.online === undefined || listing === undefined) return;
   const { journals, notes, busy } = (await outputOf(store, listing, 0)).result as AsideResult;
-  const aside = new AsideStore(run.driver, online.aside, run.digests);
+  const aside = asideStore(run);
   for await (const [digest, runId, size] of copiesOf(store, listing, options.shard)) aside.recallCopy(digest, runId, size ?? undefined);
   for (const runId of journals) aside.runs.add(runId);
   for (const runId of busy) aside.busy.add(runId);

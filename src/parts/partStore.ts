@@ -139,6 +139,11 @@ export class PartStore {
     return isBegun;
   }
 
+  /** Whether anybody has begun a part, who says so; read, since a look may be a listing that lags. */
+  async wasBegun(stage: string, part: number): Promise<boolean> {
+    return (await this.documents.look(`${stage}/${part}.begun`)) !== undefined;
+  }
+
   /** Whether two have begun the same part of a stage: asked once it is closed, since who begins one later does nothing any more. */
   async isDoubled(stage: string, parts: number): Promise<boolean> {
     const all = Array.from({ length: parts }, (_, part) => part);

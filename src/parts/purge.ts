@@ -10,6 +10,7 @@ import type { Run } from "../run.js";
 import {
   adoptAnswers,
   adoptState,
+  beginChanging,
   copiesOf,
   listed,
   marksNow,
@@ -31,7 +32,7 @@ export interface PutBackInput {
 /** Brings back what is needed of a shard. */
 export async function putBackPart(part: PartRun, input: PutBackInput): Promise<void> {
   await recallShardAside(part, input);
-  const isAgain = await part.store.markBegun(part.stage, part.part);
+  const isAgain = await beginChanging(part);
   await putBackBlobs(part.run, isAgain);
 }
 
@@ -75,7 +76,7 @@ export async function unlinkPart(part: PartRun, input: UnlinkInput): Promise<{ m
   );
   const left = new Map<string, Set<string>>();
   const before = marksNow(run);
-  const isAgain = await part.store.markBegun(part.stage, part.part);
+  const isAgain = await beginChanging(part);
   for (const journal of journalsOf(run.aside, input.runIds)) {
     for (const [name, numbers] of await unlinkDying(run, { journal, dying: ofJournal(run, journal, dying), looks, isAgain })) {
       const digests = left.get(name) ?? new Set();

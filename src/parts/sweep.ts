@@ -1,13 +1,13 @@
 /** Parts `sweep`, `aside` and `asideLinks`: a plan carried out, for a group of repositories or for a shard of the blobs. */
 
-import { AsideStore } from "../online/asideStore.js";
+import type { AsideStore } from "../online/asideStore.js";
 import type { Journal, JournalBlob, JournalLink } from "../online/journal.js";
 import { moveBlobs, removeTakenLinks } from "../online/moveAside.js";
 import type { Plan } from "../plan.js";
 import type { RepositoryLook } from "../repositoryLook.js";
 import { type SweepChapter, sweepChapter } from "../sweep.js";
 import { PartDamagedError } from "./errors.js";
-import { adoptState, marksNow, type PartRun, writeNewMarks } from "./partRun.js";
+import { adoptState, asideStore, beginChanging, marksNow, type PartRun, writeNewMarks } from "./partRun.js";
 import { type ActInput, groupOf, recallGroup, recallShard } from "./plan.js";
 import { shardOf } from "./sortedRun.js";
 
@@ -66,6 +66,8 @@ async function plannedBlobs(part: PartRun, { planned, join }: SweepInput): Promi
 /** Moves the data of a shard's blobs aside, as the journal names them. */
 export async function asidePart(part: PartRun, { shards }: { readonly shards: number }): Promise<void> {
   const { aside, journal } = await ownJournal(part, (item) => item.kind === "blob" && shardOf(item.digest, shards) === part.part);
+  // From then on what lies aside is looked for.
+  await beginChanging(part);
   await moveBlobs(part.run, aside, journal.blobs);
 }
 
@@ -82,7 +84,7 @@ async function ownJournal(
   holds: (item: JournalBlob | JournalLink) => boolean,
 ): Promise<{ readonly aside: AsideStore; readonly journal: Journal }> {
   const { runId } = run.ledger;
-  const aside = new AsideStore(run.driver, run.registry.online?.aside ?? "", run.digests);
+  const aside = asideStore(run);
   const journal = await aside.readJournal(runId, run.settlingDriver, { ...run.look, holds });
   if (journal.damage !== undefined) throw new PartDamagedError(`${aside.runDirectory(runId)}/journal`, journal.damage);
   run.aside = aside;

@@ -65,9 +65,12 @@ export function collectParted(world: World, options: PartedOptions, how: InProce
   return collectInProcess(driver, { removeUntagged: true, drainMs: 1000, ...options }, { ctx: { clock: world.clock }, shards: 2, ...rest });
 }
 
-export function collectSingle(world: World, options: PartedOptions, driver: StorageDriver = world.driver): Promise<GcReport> {
-  const all = { removeUntagged: true, drainMs: 1000, ...options };
-  return markAndSweep({ clock: world.clock }, driver, openRegistry(driver), all);
+export function collectSingle(
+  world: World,
+  options: PartedOptions,
+  { driver = world.driver, ctx = { clock: world.clock } }: Pick<InProcess, "ctx"> & { readonly driver?: StorageDriver } = {},
+): Promise<GcReport> {
+  return markAndSweep(ctx, driver, openRegistry(driver), { removeUntagged: true, drainMs: 1000, ...options });
 }
 
 /** What a run comes to. */

@@ -84,7 +84,7 @@ describe.each(["single", "parts"] as const)("%s", (how) => {
   test("a purge that another run took over: a run within a day writes the link anew", async () => {
     const world = await aside();
     const { driver, isAsleep, wake } = sleeper(world.driver);
-    void collectSingle(world, { maxDeleteRatio: 1 }, driver).catch(() => undefined);
+    void collectSingle(world, { maxDeleteRatio: 1 }, { driver }).catch(() => undefined);
     await isAsleep;
     world.now += HOUR;
     expect(await HOW[how](world, { maxDeleteRatio: 1 })).toMatchObject({ purged: { blobs: 2 } });
@@ -124,7 +124,7 @@ describe.each(["single", "parts"] as const)("%s", (how) => {
   test("a purge that died more than a day ago writes nothing anew that a client deletes", async () => {
     const world = await aside();
     const { driver, isAsleep } = sleeper(world.driver);
-    void collectSingle(world, { maxDeleteRatio: 1 }, driver).catch(() => undefined);
+    void collectSingle(world, { maxDeleteRatio: 1 }, { driver }).catch(() => undefined);
     await isAsleep;
     // So that nothing is purged, and the purge is not brought to an end by the next.
     await world.put("/docker/registry/v2/_gc/other/journal/000000.jsonl", "damaged");

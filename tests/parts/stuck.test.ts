@@ -52,7 +52,7 @@ describe.each(STUCK)("of an index, %s can't be removed", (_, stuck) => {
     const [single, parted] = [await lay(isAliveElsewhere), await lay(isAliveElsewhere)];
     const chosen = { maxDeleteRatio: 1, ...options };
     const driver = unable(parted.driver, stuck);
-    const expected = await collectSingle(single, chosen, unable(single.driver, stuck));
+    const expected = await collectSingle(single, chosen, { driver: unable(single.driver, stuck) });
     const report = await collectParted(parted, chosen, { driver, make });
 
     const files = await parted.files();
