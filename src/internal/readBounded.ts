@@ -3,7 +3,7 @@
 import { addAbortSignal, finished, Readable } from "node:stream";
 import type { AbortOptions, StorageDriver } from "../driver.js";
 import { toDriverError } from "./driverErrors.js";
-import { withPatience } from "./untilAborted.js";
+import { PATIENCE_MS, within } from "./untilAborted.js";
 
 type Streaming = Pick<StorageDriver, "name" | "reader">;
 
@@ -32,13 +32,14 @@ export async function readHead(
   }
 }
 
-/** Everything that a path holds, piece by piece; after `aborted` no piece is waited for longer than a minute. */
-export async function* readWhole(driver: StorageDriver, path: string, aborted: AbortSignal): AsyncIterable<Uint8Array> {
-  const stream = await open(driver, path, {});
+/** Everything that a path holds from an offset on, piece by piece. A connection that is dead may never say so: no piece is waited for longer than a minute. */
+export async function* readPieces(driver: StorageDriver, path: string, offset = 0): AsyncIterable<Uint8Array> {
+  const stream = await open(driver, path, {}, offset);
   const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
   try {
     for (;;) {
-      const step = await withPatience(chunks.next(), aborted);
+      const step = await within(chunks.next(), PATIENCE_MS);
+      if (step === undefined) throw new Error(`nothing came for ${PATIENCE_MS / 1000} seconds`);
       if (step.done === true) return;
       yield step.value;
     }
@@ -51,19 +52,12 @@ export async function* readWhole(driver: StorageDriver, path: string, aborted: A
 
 /** So many bytes from an offset on, or as many as there are. */
 export async function readRange(driver: StorageDriver, path: string, offset: number, bytes: number): Promise<Buffer> {
-  const stream = await open(driver, path, {}, offset);
   const chunks: Uint8Array[] = [];
   let read = 0;
-  try {
-    for await (const chunk of stream) {
-      chunks.push(chunk as Uint8Array);
-      read += (chunk as Uint8Array).length;
-      if (read >= bytes) break;
-    }
-  } catch (error) {
-    throw toDriverError(driver.name, "reading", path, error, undefined);
-  } finally {
-    stream.destroy();
+  for await (const chunk of readPieces(driver, path, offset)) {
+    chunks.push(chunk);
+    read += chunk.length;
+    if (read >= bytes) break;
   }
   return Buffer.concat(chunks).subarray(0, bytes);
 }

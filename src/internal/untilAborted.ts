@@ -1,7 +1,7 @@
 /** Waiting for what others do, while the run may be aborted. */
 
 /** Who never answers must not keep an aborted run from ending for ever. */
-const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = 60_000;
 
 /** Waits for some work, but no longer than so many milliseconds, or a minute, after an abort. */
 export async function withPatience<T>(work: Promise<T>, aborted: AbortSignal, ms = PATIENCE_MS): Promise<T> {

@@ -6,7 +6,7 @@ import type { DigestIndex } from "../digestIndex.js";
 import { type FileInfo, join, type StorageDriver } from "../driver.js";
 import { addTo } from "../internal/addTo.js";
 import { sizeIn } from "../internal/driverAnswers.js";
-import { readBounded, readWhole } from "../internal/readBounded.js";
+import { readBounded, readPieces } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
 import { children } from "../registry/listing.js";
 import { asideFile, filesBelow, isRunId, type RestoredNote, readNote } from "./asideFiles.js";
@@ -269,10 +269,10 @@ export class AsideStore {
     return undefined;
   }
 
-  /** Whether a copy holds what its digest says: read whole, as a stream. After an abort it is not waited for longer than a minute. */
-  async isSound(driver: StorageDriver, number: number, copy: AsideCopy, aborted: AbortSignal): Promise<boolean> {
+  /** Whether a copy holds what its digest says: read whole, as a stream. */
+  async isSound(driver: StorageDriver, number: number, copy: AsideCopy): Promise<boolean> {
     const { algorithm, hex } = splitDigest(this.digests.digest(number));
-    return (await hashOf(driver, copy.path, algorithm, aborted)) === hex;
+    return (await hashOf(driver, copy.path, algorithm)) === hex;
   }
 }
 
@@ -280,8 +280,8 @@ function keyOf(kind: JournalLink["kind"], repository: string, digest: string): s
   return `${kind} ${repository} ${digest}`;
 }
 
-async function hashOf(driver: StorageDriver, path: string, algorithm: Algorithm, aborted: AbortSignal): Promise<string> {
+async function hashOf(driver: StorageDriver, path: string, algorithm: Algorithm): Promise<string> {
   const hash = createHash(algorithm);
-  for await (const chunk of readWhole(driver, path, aborted)) hash.update(chunk);
+  for await (const chunk of readPieces(driver, path)) hash.update(chunk);
   return hash.digest("hex");
 }

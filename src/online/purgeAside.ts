@@ -118,7 +118,7 @@ async function liesInPlace(run: Run, aside: AsideStore, number: number, copy: As
   const digest = run.digests.digest(number);
   const [place = ""] = run.registry.blobFootprint(digest).files;
   if (!(await isInPlace(run, number))) return false;
-  if (await aside.isSound(run.driver, number, { ...copy, path: place }, run.signal)) return true;
+  if (await aside.isSound(run.driver, number, { ...copy, path: place })) return true;
   const message = `${place} does not hold what its digest says, and is needed: what lies aside at ${copy.path} may. Nothing is written over: take the one away, and the next run puts the other back`;
   run.ledger.addProblem({ kind: "digest-mismatch", path: place, digest, message });
   run.log.warn(message);

@@ -109,7 +109,7 @@ export async function putBack(run: Run, driver: StorageDriver, number: number, c
   const [place = ""] = run.registry.blobFootprint(digest).files;
   if (await isThere(driver, place)) return "there";
   try {
-    if (!(await run.aside?.isSound(driver, number, copy, run.signal))) {
+    if (!(await run.aside?.isSound(driver, number, copy))) {
       const message = `${copy.path} lies aside and does not hold what its digest says; it was not put back`;
       run.ledger.addProblem({ kind: "digest-mismatch", path: copy.path, digest, message });
       run.log.warn(message);
