@@ -160,8 +160,7 @@ export class Lead {
     if (this.current !== undefined) open.add(this.current);
     for (const stage of open) await store.spoil(stage);
     try {
-      for (const stage of open)
-        for (const { result } of await store.doneParts(stage)) run.ledger.takeIn((result as Left<PartKind>).entries);
+      for (const stage of open) for (const result of await store.resultsSoFar(stage)) run.ledger.takeIn((result as Left<PartKind>).entries);
     } catch (error) {
       // It may be the damage that ends the run: what was taken goes back all the same.
       run.log.warn(`what the last parts of run ${run.ledger.runId} did can't be told: ${messageOf(error)}`, { error });

@@ -6,6 +6,7 @@
  * - `<stage>/<part>.begun`: an attempt may have changed something; `.again`: and another one, too.
  * - `<stage>/<part>.<attempt>.<n>`: what an attempt wrote. `<stage>/<part>.done`: the attempt that counts, which is the first that came to
  *   its end: written where nothing is, so that two workers at once do no harm.
+ * - `<stage>/<part>.broken`: what an attempt had done when it was broken off.
  * - `<stage>.closed`: what each part of a stage has left. A stage begins once those before it are closed, and what comes late is not seen.
  */
 
@@ -117,12 +118,20 @@ export class PartStore {
     return opened.filter((stage) => !names.has(`${stage}.closed`));
   }
 
-  /** What those parts of a stage left that are done, closed or not. */
-  async doneParts(stage: string): Promise<PartOutput[]> {
+  /** What an attempt at a part had come to when it was broken off; the first that tells it counts. */
+  async breakOff(stage: string, part: number, result: unknown): Promise<void> {
+    await this.documents.put(`${stage}/${part}.broken`, result);
+  }
+
+  /** The results of those parts of a stage that are done, whether it is closed or not; of others what they had come to, where they tell it. */
+  async resultsSoFar(stage: string): Promise<unknown[]> {
     const { parts } = await this.opening(stage);
     const all = Array.from({ length: parts }, (_, part) => part);
-    const done = await mapAll(all, async (part) => (await this.documents.look(`${stage}/${part}.done`)) as PartOutput | undefined);
-    return done.filter((output) => output !== undefined);
+    const results = await mapAll(all, async (part) => {
+      const done = (await this.documents.look(`${stage}/${part}.done`)) as PartOutput | undefined;
+      return done?.result ?? this.documents.look(`${stage}/${part}.broken`);
+    });
+    return results.filter((result) => result !== undefined);
   }
 
   /** Closes a stage that is not to come to its end. */

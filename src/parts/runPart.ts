@@ -1,5 +1,6 @@
 import type { GcContext } from "../context.js";
 import type { StorageDriver } from "../driver.js";
+import { messageOf } from "../errors.js";
 import type { Namespace } from "../namespace.js";
 import { Run } from "../run.js";
 import { VERSION } from "../version.js";
@@ -75,12 +76,24 @@ export async function runPart(worker: PartWorker, job: PartJob): Promise<void> {
     await attempt.finish({ result: result ?? {}, entries: run.ledger.entries });
   } catch (error) {
     await run.settle();
-    if (run.signal.aborted) throw run.signal.reason;
+    if (run.signal.aborted) {
+      await tellBrokenOff(partRun);
+      throw run.signal.reason;
+    }
     // Somebody else has made this part, and the run is past it.
     if (error instanceof LateError) return;
     throw error;
   } finally {
     await letGo(partRun);
+  }
+}
+
+/** What was done until the abort belongs in the run's report. */
+async function tellBrokenOff({ run, store, stage, part }: PartRun): Promise<void> {
+  try {
+    if (!(await store.documents.isOver())) await store.breakOff(stage, part, { entries: run.ledger.entries });
+  } catch (error) {
+    run.log.warn(`what part ${part} of stage ${stage} had done can't be told: ${messageOf(error)}`, { error });
   }
 }
 

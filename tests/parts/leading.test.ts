@@ -6,8 +6,10 @@ import { collectInParts, type PartedOptions, type PartedRun, type PartJob, runPa
 import { InterceptedDriver } from "oci-registry-gc/testing";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { systemClock } from "../../src/clock.js";
-import { contentOf, memoryStore } from "../support/stores.js";
+import { contentOf, DAY, memoryStore } from "../support/stores.js";
 import { layOut, vector } from "../support/vectors.js";
+import { blobPath, digestOf } from "../support/world.js";
+import { collectParted, lay } from "./attackers.js";
 
 const OPTIONS: PartedOptions = { removeUntagged: true, drainMs: 0 };
 const LOCK = "/docker/registry/lockfiles/gc-in-progress";
@@ -121,6 +123,26 @@ describe("another leads the run by now", () => {
     expect((await registry()).size).toBeLessThan(before.size);
     expect(await lead(runId)).toMatchObject({ status: "completed", quarantined: { blobs: 3 } });
   });
+});
+
+test("a sweep that is aborted tells what was deleted by parts that did not come to their end", async () => {
+  const { world } = await lay(false);
+  for (let i = 0; i < 40; i++) await world.put(blobPath(digestOf(`stray ${i}`)), `stray ${i}`);
+  world.now += 60 * DAY;
+  const before = await world.files();
+  const control = new AbortController();
+  const reason = new Error("enough");
+  const stopping = new InterceptedDriver(world.driver, async ({ method, paths: [path = ""] }, proceed) => {
+    const answer = await proceed();
+    if (method === "deleteFiles" && path.includes("/blobs/")) control.abort(reason);
+    return answer;
+  });
+  const ctx = { clock: world.clock, signal: control.signal };
+  await expect(collectParted(world, { readOnly: true }, { driver: stopping, ctx })).rejects.toBe(reason);
+  const after = await world.files();
+  const blobs = [...before.keys()].filter((path) => path.endsWith("/data") && !after.has(path)).length;
+  expect(blobs).toBeGreaterThan(0);
+  expect(reason).toMatchObject({ report: { status: "aborted", deleted: { blobs } } });
 });
 
 describe("nobody can say whose the run is, or whether its end was heard", () => {
