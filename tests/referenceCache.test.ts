@@ -1,7 +1,7 @@
 /** What is remembered between runs: it saves reading, and never decides anything that reading would not have. */
 
 import { createHash } from "node:crypto";
-import { appendFile, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, readFile, rename, rm, rmdir, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type GcOptions, type GcReport, markAndSweep, memoryReferenceCache, openRegistry, type ReferenceCache } from "oci-registry-gc";
@@ -255,6 +255,17 @@ describe("a file", () => {
       "2",
       undefined,
     ]);
+  });
+
+  test("that could not be opened for a moment is opened again", async () => {
+    await fileReferenceCache(path()).set("a", bytes("1"));
+    const cache = fileReferenceCache(path());
+    await rename(path(), `${path()}.away`);
+    await mkdir(path());
+    await expect(cache.get("a")).rejects.toThrow();
+    await rmdir(path());
+    await rename(`${path()}.away`, path());
+    expect(Buffer.from((await cache.get("a"))!).toString()).toBe("1");
   });
 
   test("that was cut short loses what was cut, and takes what comes", async () => {

@@ -69,8 +69,12 @@ export class PartStore {
 
   /** @throws PartDamagedError where it isn't closed. */
   outputs(stage: string): Promise<readonly PartOutput[]> {
-    const outputs = this.known.get(stage) ?? this.readOutputs(stage);
+    const known = this.known.get(stage);
+    if (known !== undefined) return known;
+    const outputs = this.readOutputs(stage);
     this.known.set(stage, outputs);
+    // A read that failed once may be made again.
+    outputs.catch(() => this.known.delete(stage));
     return outputs;
   }
 
@@ -129,7 +133,7 @@ export class PartStore {
     const all = Array.from({ length: parts }, (_, part) => part);
     const results = await mapAll(all, async (part) => {
       const done = (await this.documents.look(`${stage}/${part}.done`)) as PartOutput | undefined;
-      return done?.result ?? this.documents.look(`${stage}/${part}.broken`);
+      return done === undefined ? this.documents.look(`${stage}/${part}.broken`) : done.result;
     });
     return results.filter((result) => result !== undefined);
   }

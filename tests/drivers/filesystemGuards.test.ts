@@ -26,6 +26,12 @@ afterEach(async () => {
   await rm(root, { recursive: true });
 });
 
+test("what can't be written below a file is no file that is there already", async () => {
+  await put("/file", "x");
+  for (const path of ["/file/below", "/file/far/below"])
+    await expect(driver.putContent(path, Buffer.from("x"), { ifAbsent: true })).rejects.toMatchObject({ code: "DRIVER_ERROR" });
+});
+
 describe("a loss of power takes", () => {
   test("no file that was written: it is on the disk before it has its name, and its name before that is told", async () => {
     await fs.mkdir(onDisk("/a"));

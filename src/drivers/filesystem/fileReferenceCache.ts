@@ -54,7 +54,11 @@ class FileReferenceCache implements ReferenceCache {
   }
 
   private entries(): Promise<Map<string, Uint8Array>> {
-    this.loading ??= this.load();
+    this.loading ??= this.load().catch((error: unknown) => {
+      // The next who asks tries again: it may have been a moment without file handles.
+      this.loading = undefined;
+      throw error;
+    });
     return this.loading;
   }
 

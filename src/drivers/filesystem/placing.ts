@@ -32,18 +32,29 @@ export async function putFile(
     try {
       await writeDurably(temporary, bytes);
       await give(temporary, owner);
-      if (ifAbsent) await fs.link(temporary, file);
-      else await fs.rename(temporary, file);
+      if (!ifAbsent) await fs.rename(temporary, file);
+      else if (!(await linkIfAbsent(temporary, file, path))) return false;
     } finally {
       await remove(temporary);
     }
     await syncDirectory(directory);
     return true;
   } catch (error) {
-    if (ifAbsent && osCode(error) === "EEXIST") return false;
-    if (ifAbsent && NO_LINKS.has(osCode(error)))
-      throw new UnsupportedError(`filesystem: cannot write ${path} only where nothing is: there are no hard links (${messageOf(error)})`);
+    if (error instanceof UnsupportedError) throw error;
     throw await cannot(root, "write", path, error);
+  }
+}
+
+/** Makes a second name where nothing is; whether it did. */
+async function linkIfAbsent(from: string, to: string, path: string): Promise<boolean> {
+  try {
+    await fs.link(from, to);
+    return true;
+  } catch (error) {
+    const code = osCode(error);
+    if (code === "EEXIST") return false;
+    if (!NO_LINKS.has(code)) throw error;
+    throw new UnsupportedError(`filesystem: cannot write ${path} only where nothing is: there are no hard links (${messageOf(error)})`);
   }
 }
 
