@@ -8,7 +8,7 @@ import { Gate } from "./s3/gate.js";
 import { Keys, type ListedObject } from "./s3/keys.js";
 import { Mover } from "./s3/moving.js";
 import { checkOptions } from "./s3/options.js";
-import { type Page, pagesOf, type Query } from "./s3/pages.js";
+import { firstObject, type Page, pagesOf, type Query } from "./s3/pages.js";
 import { walkInParallel } from "./s3/parallelWalk.js";
 import { openStream, readBytes } from "./s3/reading.js";
 import { Requests } from "./s3/requests.js";
@@ -194,26 +194,24 @@ export class S3Driver implements StorageDriver {
   private async find(path: string, options: AbortOptions | undefined): Promise<FileInfo | undefined> {
     const below = this.below(path, options);
     if (path === "/") {
-      await this.first(below);
+      await firstObject(this.requests, below);
       return { path, isDirectory: true };
     }
     const key = this.keys.keyOf(path);
-    const first = await this.first({ ...below, prefix: key });
+    const first = await firstObject(this.requests, { ...below, prefix: key });
     if (first === undefined) return undefined;
     if (first.key === key) return this.keys.infoOf(first);
-    const isBelow = first.key.startsWith(below.prefix) || (await this.first(below)) !== undefined;
+    const isBelow = first.key.startsWith(below.prefix) || (await firstObject(this.requests, below)) !== undefined;
     return isBelow ? { path, isDirectory: true } : undefined;
-  }
-
-  private async first(query: Query): Promise<ListedObject | undefined> {
-    for await (const { objects } of pagesOf(this.requests, { ...query, maxKeys: 1 })) if (objects[0] !== undefined) return objects[0];
-    return undefined;
   }
 
   private async *children(path: string, options: AbortOptions | undefined): AsyncIterable<readonly FileInfo[]> {
     let last: string | undefined;
-    for await (const page of pagesOf(this.requests, { ...this.below(path, options), delimiter: "/" })) {
-      const infos = [...this.infosOf(page.objects), ...this.directoriesOf(page, last)];
+    const query = { ...this.below(path, options), delimiter: "/" } as const;
+    for await (const page of pagesOf(this.requests, query)) {
+      // A marker of the directory itself lies nowhere below it.
+      const objects = page.objects.filter(({ key }) => key !== query.prefix);
+      const infos = [...this.infosOf(objects), ...this.directoriesOf(page, last)];
       last = page.prefixes.at(-1) ?? last;
       if (infos.length > 0) yield infos;
     }

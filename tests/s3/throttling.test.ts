@@ -46,6 +46,17 @@ describe("the number in flight", () => {
     gate.leave(await gate.enter(undefined), "fine");
   });
 
+  test("a clock that is set back holds nobody: requests a second are counted from then", async () => {
+    const clock = new InstantClock();
+    const gate = new Gate(4, 100, clock);
+    for (const ticket of await enter(gate, 3)) gate.leave(ticket, "fine");
+    clock.advance(-3_600_000);
+    clock.slept.length = 0;
+    for (const ticket of await enter(gate, 2)) gate.leave(ticket, "fine");
+    expect(clock.slept.every((ms) => ms <= 300)).toBe(true);
+    expect(clock.slept.length).toBeGreaterThan(0);
+  });
+
   test("is halved too for what a good answer puts off", async () => {
     const gate = new Gate(16, 0, new InstantClock());
     const tickets = await enter(gate, 16);

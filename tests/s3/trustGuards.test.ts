@@ -2,6 +2,7 @@
 
 import type { FileInfo } from "oci-registry-gc";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { MOST_IDLE_PAGES, Progress } from "../../src/drivers/s3/pages.js";
 import { s3World, useStandIn } from "./s3Store.js";
 import { fault, type S3Answer, xml } from "./standIn.js";
 
@@ -43,11 +44,65 @@ describe("a listing", () => {
     await expect(paths(driver.list("/a"))).rejects.toThrow(/can't be trusted/);
   });
 
+  test("that tells nothing new under ever new tokens ends some time, and can't be trusted; one that goes on is", () => {
+    const progress = () => new Progress({ prefix: "a/", path: "/a", signal: undefined }, "bucket");
+    const told = { objects: [], isTruncated: true };
+    const idle = progress();
+    let token = 0;
+    const following = (count: number, prefixes: (i: number) => string[]) => {
+      for (let i = 0; i < count; i++) idle.check({ ...told, prefixes: prefixes(i), token: `t${token++}` });
+    };
+    following(MOST_IDLE_PAGES, () => []);
+    following(1, () => ["a/x/"]);
+    following(MOST_IDLE_PAGES, (i) => (i % 2 === 0 ? ["a/x/"] : []));
+    expect(() => following(1, () => ["a/x/"])).toThrow(/told nothing new on 10000 pages in a row: it can't be trusted/);
+    const going = progress();
+    for (let i = 0; i < 2 * MOST_IDLE_PAGES; i++) {
+      const prefixes = [`a/${String(Math.floor(i / 2)).padStart(6, "0")}/`];
+      expect(going.check({ ...told, prefixes, token: `t${i}` })).toBe(`t${i}`);
+    }
+  });
+
+  test("leaves out the marker of the directory that it is of", async () => {
+    const { s3, driver } = s3World();
+    for (const key of ["a/", "a/b/", "a/b/c"]) s3.put(key, "");
+    expect(await paths(driver.list("/"))).toEqual(["/a"]);
+    expect(await paths(driver.list("/a"))).toEqual(["/a/b"]);
+    expect(await paths(driver.list("/a/b"))).toEqual(["/a/b/c"]);
+  });
+
   test("that is empty, of a directory that another listing names, is an error", async () => {
     const { s3, driver } = s3World();
     s3.put("a/x", "");
     s3.interrupt = ({ query }) => (query.has("delimiter") ? xml("ListBucketResult", "<IsTruncated>false</IsTruncated>") : undefined);
     await expect(paths(driver.list("/a"))).rejects.toMatchObject({ code: "DRIVER_ERROR", path: "/a" });
+  });
+});
+
+describe("a store that begins a listing with an empty page", () => {
+  /** As buckets of versions do, and legal. */
+  const emptyFirst = ({ s3 }: ReturnType<typeof s3World>) => {
+    s3.interrupt = ({ operation, query }) => {
+      if (operation !== "ListObjectsV2" || query.has("continuation-token")) return undefined;
+      const prefix = query.get("prefix") ?? "";
+      const token = Buffer.from(prefix.slice(0, -1)).toString("base64");
+      return xml(
+        "ListBucketResult",
+        `<KeyCount>0</KeyCount><IsTruncated>true</IsTruncated><NextContinuationToken>${token}</NextContinuationToken>`,
+      );
+    };
+  };
+
+  test("has what lies there: it moves it in parts, and goes over nothing", async () => {
+    const world = s3World();
+    world.s3.weak = { mostCopyBytes: 4 };
+    world.s3.put("large", "a large one");
+    world.s3.put("there", "theirs");
+    emptyFirst(world);
+    await expect(world.driver.move("/large", "/there")).rejects.toMatchObject({ code: "DRIVER_ERROR" });
+    expect(world.s3.objects.get("there")?.bytes.toString()).toBe("theirs");
+    await world.driver.move("/large", "/away");
+    expect([...world.s3.objects.keys()].sort()).toEqual(["away", "there"]);
   });
 });
 

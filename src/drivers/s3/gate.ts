@@ -15,6 +15,7 @@ export class Gate {
   private inFlight = 0;
   private cuts = 0;
   private nextAt = Number.NEGATIVE_INFINITY;
+  private seenAt = Number.NEGATIVE_INFINITY;
   private readonly waiting: (() => void)[] = [];
 
   /**
@@ -62,7 +63,15 @@ export class Gate {
 
   /** Lets no request start for so long: what a store asks for by `Retry-After`, it asks of all. */
   pause(ms: number): void {
-    this.nextAt = Math.max(this.nextAt, this.clock.now() + ms);
+    this.nextAt = Math.max(this.nextAt, this.now() + ms);
+  }
+
+  /** The time now; where the clock was set back, what is due goes back with it. */
+  private now(): number {
+    const now = this.clock.now();
+    if (now < this.seenAt) this.nextAt -= this.seenAt - now;
+    this.seenAt = now;
+    return now;
   }
 
   private release(): void {
@@ -90,7 +99,7 @@ export class Gate {
   }
 
   private async pace(signal: AbortSignal | undefined): Promise<void> {
-    const now = this.clock.now();
+    const now = this.now();
     const at = Math.max(now, this.nextAt);
     if (this.intervalMs > 0) this.nextAt = at + this.intervalMs;
     if (at > now) await this.clock.sleep(at - now, signal);

@@ -5,7 +5,7 @@ import { DriverError, PathNotFoundError } from "../../errors.js";
 import { type Copy, type CopyOutcome, copyInParts, copyObject } from "./copying.js";
 import type { Deleter } from "./deleting.js";
 import type { ListedObject } from "./keys.js";
-import { fetchPage } from "./pages.js";
+import { findObject } from "./pages.js";
 import { Proof } from "./proof.js";
 import { openStream } from "./reading.js";
 import type { Requests } from "./requests.js";
@@ -96,9 +96,8 @@ export class Mover {
     return bytes === size ? hash.digest("hex") : undefined;
   }
 
-  private async find(key: string, { path, signal }: Move): Promise<ListedObject | undefined> {
-    const { objects } = await fetchPage(this.requests, { prefix: key, path, signal, maxKeys: 1 });
-    return objects[0]?.key === key ? objects[0] : undefined;
+  private find(key: string, { path, signal }: Move): Promise<ListedObject | undefined> {
+    return findObject(this.requests, { key, path, signal });
   }
 }
 

@@ -18,6 +18,13 @@ export interface Query {
   readonly maxKeys?: number | undefined;
 }
 
+/** Which object is looked for. */
+export interface ObjectQuery {
+  readonly key: string;
+  readonly path: string;
+  readonly signal: AbortSignal | undefined;
+}
+
 export interface Page {
   readonly objects: readonly ListedObject[];
   /** Common prefixes, with their slash. */
@@ -58,10 +65,14 @@ function pageOf(output: ListObjectsV2CommandOutput, prefix: string): Page {
   return { objects, prefixes, isTruncated: IsTruncated, token: NextContinuationToken };
 }
 
+/** Pages in a row that may tell nothing new: a bucket of versions skips so on what is deleted, about a thousand keys on each. */
+export const MOST_IDLE_PAGES = 10_000;
+
 /** Follows a listing from page to page, and sees that it goes on. */
 export class Progress {
   private lastKey: string | undefined;
   private lastPrefix: string | undefined;
+  private idlePages = 0;
   /** Tokens since the last page that had something on it: where pages advance, tokens do. */
   private tokens = new Set<string>();
 
@@ -74,17 +85,8 @@ export class Progress {
 
   /** The token of the next page; `undefined` at the end. */
   check(page: Page): string | undefined {
+    this.advance(page);
     const { objects, prefixes, isTruncated, token } = page;
-    for (const { key } of objects) {
-      if (this.lastKey !== undefined && compareKeys(key, this.lastKey) <= 0) throw this.broken(`named ${key} after ${this.lastKey}`);
-      this.lastKey = key;
-    }
-    for (const prefix of prefixes) {
-      if (this.lastPrefix !== undefined && compareKeys(prefix, this.lastPrefix) < 0) {
-        throw this.broken(`named ${prefix} after ${this.lastPrefix}`);
-      }
-      this.lastPrefix = prefix;
-    }
     const isEmpty = objects.length + prefixes.length === 0;
     const hasToken = token !== undefined && token !== "";
     // One that is at its end and gives a token contradicts itself: what that leads to tells.
@@ -96,6 +98,23 @@ export class Progress {
     return token;
   }
 
+  /** Keys only go up. A prefix may be told again on the next page, but not for ever. */
+  private advance({ objects, prefixes }: Page): void {
+    const { lastPrefix } = this;
+    for (const { key } of objects) {
+      if (this.lastKey !== undefined && compareKeys(key, this.lastKey) <= 0) throw this.broken(`named ${key} after ${this.lastKey}`);
+      this.lastKey = key;
+    }
+    for (const prefix of prefixes) {
+      if (this.lastPrefix !== undefined && compareKeys(prefix, this.lastPrefix) < 0) {
+        throw this.broken(`named ${prefix} after ${this.lastPrefix}`);
+      }
+      this.lastPrefix = prefix;
+    }
+    this.idlePages = objects.length === 0 && this.lastPrefix === lastPrefix ? this.idlePages + 1 : 0;
+    if (this.idlePages > MOST_IDLE_PAGES) throw this.broken(`told nothing new on ${MOST_IDLE_PAGES} pages in a row`);
+  }
+
   private broken(what: string): DriverError {
     const { path } = this.query;
     return new DriverError(`s3: the listing of ${path} in bucket ${JSON.stringify(this.bucket)} ${what}: it can't be trusted`, {
@@ -103,6 +122,18 @@ export class Progress {
       path,
     });
   }
+}
+
+/** The first object of a listing, on whichever page it comes. */
+export async function firstObject(requests: Requests, query: Query): Promise<ListedObject | undefined> {
+  for await (const { objects } of pagesOf(requests, { ...query, maxKeys: 1 })) if (objects[0] !== undefined) return objects[0];
+  return undefined;
+}
+
+/** The object of a key, where it is. */
+export async function findObject(requests: Requests, { key, path, signal }: ObjectQuery): Promise<ListedObject | undefined> {
+  const first = await firstObject(requests, { prefix: key, path, signal });
+  return first?.key === key ? first : undefined;
 }
 
 /** All pages, one after the other. */

@@ -4,7 +4,7 @@ import { PutObjectCommand } from "@aws-sdk/client-s3";
 import { UnsupportedError } from "../../errors.js";
 import type { Deleter } from "./deleting.js";
 import { refusesCondition, type S3Failure } from "./failures.js";
-import { fetchPage } from "./pages.js";
+import { findObject } from "./pages.js";
 import { Proof } from "./proof.js";
 import { readBytes } from "./reading.js";
 import type { Requests } from "./requests.js";
@@ -64,9 +64,8 @@ export class Writer {
     throw unsupported(this.requests.bucket);
   }
 
-  private async isThere({ key, path, signal }: Writing): Promise<boolean> {
-    const { objects } = await fetchPage(this.requests, { prefix: key, path, signal, maxKeys: 1 });
-    return objects[0]?.key === key;
+  private async isThere(writing: Writing): Promise<boolean> {
+    return (await findObject(this.requests, writing)) !== undefined;
   }
 
   private async isOurs(writing: Writing): Promise<boolean> {
