@@ -86,21 +86,19 @@ export class S3Driver implements StorageDriver {
 
   async *list(path: string, options?: AbortOptions): AsyncIterable<readonly FileInfo[]> {
     this.begin(path, options);
-    let isEmpty = true;
-    for await (const page of this.children(path, options)) {
-      isEmpty = false;
-      yield page;
+    // The first listing may have missed what another look tells of.
+    for (let listing = 1; listing <= 2; listing++) {
+      let isEmpty = true;
+      for await (const page of this.children(path, options)) {
+        isEmpty = false;
+        if (page.length > 0) yield page;
+      }
+      if (!isEmpty || path === "/") return;
+      const info = await this.find(path, options);
+      if (info === undefined) throw new PathNotFoundError(path, this.name);
+      if (!info.isDirectory) throw this.failure(path, `cannot list ${path}: it is an object`);
     }
-    if (!isEmpty || path === "/") return;
-    const info = await this.find(path, options);
-    if (info === undefined) throw new PathNotFoundError(path, this.name);
-    if (!info.isDirectory) throw this.failure(path, `cannot list ${path}: it is an object`);
-    // The first look has missed it.
-    for await (const page of this.children(path, options)) {
-      isEmpty = false;
-      yield page;
-    }
-    if (isEmpty) throw this.failure(path, `cannot list ${path}: one listing names keys below it, and another doesn't`);
+    throw this.failure(path, `cannot list ${path}: one listing names keys below it, and another doesn't`);
   }
 
   async *walk(path: string, options?: AbortOptions): AsyncIterable<readonly FileInfo[]> {
@@ -205,6 +203,7 @@ export class S3Driver implements StorageDriver {
     return isBelow ? { path, isDirectory: true } : undefined;
   }
 
+  /** What lies in a directory, page by page; an empty page where there is nothing but the directory's marker. */
   private async *children(path: string, options: AbortOptions | undefined): AsyncIterable<readonly FileInfo[]> {
     let last: string | undefined;
     const query = { ...this.below(path, options), delimiter: "/" } as const;
@@ -213,7 +212,7 @@ export class S3Driver implements StorageDriver {
       const objects = page.objects.filter(({ key }) => key !== query.prefix);
       const infos = [...this.infosOf(objects), ...this.directoriesOf(page, last)];
       last = page.prefixes.at(-1) ?? last;
-      if (infos.length > 0) yield infos;
+      if (infos.length + page.objects.length > 0) yield infos;
     }
   }
 

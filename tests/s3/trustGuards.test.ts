@@ -69,6 +69,8 @@ describe("a listing", () => {
     expect(await paths(driver.list("/"))).toEqual(["/a"]);
     expect(await paths(driver.list("/a"))).toEqual(["/a/b"]);
     expect(await paths(driver.list("/a/b"))).toEqual(["/a/b/c"]);
+    s3.put("empty/", "");
+    expect(await paths(driver.list("/empty"))).toEqual([]);
   });
 
   test("that is empty, of a directory that another listing names, is an error", async () => {
