@@ -39,7 +39,7 @@ export class DigestIndex {
   }
 
   /**
-   * The same for a digest of so many bytes from `offset` on: their number tells the algorithm.
+   * As `add`, for a binary digest of `length` bytes at `offset`: the length tells the algorithm.
    *
    * @throws RangeError where no algorithm makes so many, or they are not all there.
    */

@@ -51,7 +51,7 @@ export interface VisitedFiles {
   list(path: string): readonly { readonly name: string; isDirectory(): boolean }[];
   /** The first bytes of a file, `maxBytes` at most; good until the next reading. */
   read(path: string, maxBytes: number): Uint8Array;
-  /** The same, but it may stop early, at the first answer that is shorter than it might be: for what proves itself. */
+  /** Like `read`, but it may stop at the first read that comes up short: only for content that is verified afterwards. */
   readOnce(path: string, maxBytes: number): Uint8Array;
 }
 
@@ -107,8 +107,8 @@ export interface StorageDriver {
    * For stores where many small questions are asked faster together. For each path, in the order asked, what the single method would
    * give, or `undefined` where that is to be asked after all: these tell no absence and no failure.
    *
-   * `manyOf` holds the single members that they stand for. Where the driver's own is another one, a wrapper's or a subclass's, that
-   * one is asked, and these are not.
+   * `manyOf` holds the single members that they stand for. Where a wrapper or a subclass has replaced one of these, the replacement is
+   * called instead of the method for many.
    */
   readonly manyOf?: Pick<StorageDriver, "stat" | "list" | "getContent"> | undefined;
   statMany?(paths: readonly string[], options?: AbortOptions): Promise<readonly (FileInfo | undefined)[]>;

@@ -1,4 +1,4 @@
-/** What a run knows of each digest, a byte each: whether the blob is there, and why it is kept. Marks only ever grow. */
+/** What a run knows of each digest, a byte each: whether the blob is there, and why it is kept. What keeps a blob is never taken back. */
 
 import { Column } from "./internal/column.js";
 import { Turns, turn } from "./internal/turn.js";

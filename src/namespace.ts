@@ -67,6 +67,7 @@ export interface BlobInfo {
 /** A repository has this manifest. */
 export interface Revision {
   readonly digest: string;
+  /** When it was written, by the storage's clock; where that is not known, it counts as young. */
   readonly modTime?: Date | undefined;
   readonly damage?: Damage | undefined;
 }
@@ -76,6 +77,7 @@ export interface LayerLink {
   readonly digest: string;
   /** The digest under which the blob is stored, where it is another one: sha512 uploads lie under sha256. */
   readonly target?: string | undefined;
+  /** When it was written, by the storage's clock; where that is not known, it counts as young. */
   readonly modTime?: Date | undefined;
   readonly damage?: Damage | undefined;
   /** A listing named it, and nobody looked whether it is there: ask {@link Repository.lookAtLayerLink}. */
@@ -88,6 +90,7 @@ export interface Tag {
   readonly path: string;
   /** Absent only where `damage` says why; a tag with neither counts as damaged. */
   readonly digest?: string | undefined;
+  /** When its current link was written, by the storage's clock. */
   readonly modTime?: Date | undefined;
   readonly damage?: Damage | undefined;
 }

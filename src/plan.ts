@@ -126,7 +126,7 @@ export async function planRepository(run: Run, look: RepositoryLook): Promise<Re
   const { removeLayerLinks, removeEmptyRepositories, readOnly } = run.settings;
   // What lies aside already is not named again.
   const manifests = [...look.doomed.keys()].filter((number) => run.marks.has(number, PRESENT) || !run.marks.has(number, ASIDE));
-  // By it tells who carries the plan out what keeps what.
+  // Whoever carries the plan out needs it to order the removals.
   await readHanging(run, look);
   const restorable = await reachOfAside(run, look);
   const layerLinks = removeLayerLinks ? await run.turns.filter(look.loose, (link) => mayGo(run, look, link, restorable)) : [];

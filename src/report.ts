@@ -5,7 +5,7 @@ import { DigestSet } from "./digestSet.js";
 import type { Failure } from "./driver.js";
 import type { ItemKind, Phase, Reason } from "./options.js";
 
-/** How much of each kind. `bytes` counts blobs only. */
+/** How much of each kind. `bytes` are those of blobs. */
 export interface SweepCounts {
   manifests: number;
   blobs: number;
@@ -16,7 +16,7 @@ export interface SweepCounts {
   repositories: number;
 }
 
-/** How much lies aside. Manifests are blobs too, and counted in both. */
+/** How much lies aside. Manifests are blobs too, and counted in both; `bytes` are those of all blobs. */
 export interface AsideCounts {
   manifests: number;
   blobs: number;
@@ -64,9 +64,13 @@ export interface GcReport {
   readonly deleted: SweepCounts;
   /** Blobs unreachable, yet kept, and why. */
   readonly kept: { young: number; protected: number };
+  /** Put aside by this run, and aside still at its end; not counted as deleted. */
   readonly quarantined: AsideCounts;
+  /** Put aside by this run, and put back by it. */
   readonly restored: AsideCounts;
+  /** Put aside by earlier runs, and put back by this one. */
   readonly returned: AsideCounts;
+  /** Put aside by earlier runs, and gone for good; not counted in `deleted`. */
   readonly purged: SweepCounts;
   /** Stray files and directories. */
   readonly unrecognized: number;
@@ -74,10 +78,13 @@ export interface GcReport {
   readonly reasons: Record<string, { count: number; bytes: number }>;
   /** The 100 that the most bytes went from. */
   readonly repositories: readonly RepositoryCounts[];
+  /** The first 1000. */
   readonly problems: Problem[];
-  /** The list is bounded, this isn't. */
+  /** Of all, listed or not. */
   readonly problemCount: number;
+  /** Removals and moves that failed: the first 1000. */
   readonly failures: Failure[];
+  /** Of all, listed or not. */
   readonly failureCount: number;
   /** What the driver has to say of its store, in sentences. */
   readonly remarks?: readonly string[];
@@ -118,9 +125,13 @@ function countItems(counts: SweepCounts, kind: ItemKind, count: number, bytes: n
 /** What one book hands to another: plain JSON. */
 export interface LedgerEntries {
   readonly deleted: SweepCounts;
+  /** Put aside by this run, and aside still at its end; not counted as deleted. */
   readonly quarantined: AsideCounts;
+  /** Put aside by this run, and put back by it. */
   readonly restored: AsideCounts;
+  /** Put aside by earlier runs, and put back by this one. */
   readonly returned: AsideCounts;
+  /** Put aside by earlier runs, and gone for good; not counted in `deleted`. */
   readonly purged: SweepCounts;
   readonly unrecognized: number;
   readonly problems: readonly { readonly problem: Problem; readonly isDamage: boolean }[];

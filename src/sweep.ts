@@ -287,13 +287,9 @@ function isStillDoomed({ look, number }: SweepItem): boolean {
   return number !== undefined && look?.doomed.has(number) === true;
 }
 
-/** Items of all repositories; those that are not meant by the time that they come are left out. */
-function* each(
-  plan: Plan,
-  items: (repository: RepositoryPlan) => Iterable<SweepItem>,
-  isMeant: (item: SweepItem) => boolean = () => true,
-): Iterable<SweepItem> {
-  for (const repository of plan.repositories) for (const item of items(repository)) if (isMeant(item)) yield item;
+/** Items of all repositories. */
+function* each(plan: Plan, items: (repository: RepositoryPlan) => Iterable<SweepItem>): Iterable<SweepItem> {
+  for (const repository of plan.repositories) yield* items(repository);
 }
 
 /** Revision links by level: no manifest is removed before those that name it. */

@@ -19,10 +19,11 @@ import { checkOption } from "./settings.js";
 const MANIFESTS_AT_ONCE = 256;
 
 export interface VacuumOptions {
-  /** The registry's root, as `openRegistry` has it. */
+  /** The registry's root, as `openRegistry` has it. Default `/docker/registry/v2`. */
   readonly root?: string | undefined;
   /** Batches, and single deletes, in flight. Default 16. */
   readonly concurrency?: number | undefined;
+  /** Default none: silence. */
   readonly logger?: Logger | undefined;
 }
 
@@ -38,6 +39,10 @@ interface ManifestItem {
   readonly tags?: readonly string[] | undefined;
 }
 
+/**
+ * Removes what it is told, and judges nothing: no lock is taken, and nothing is looked for that needs it. Every method rejects with the
+ * signal's reason after an abort; a removal that fails is told in the result, and the rest goes on.
+ */
 export class Vacuum {
   private readonly layout: Layout;
   /** Look-ups in flight. */

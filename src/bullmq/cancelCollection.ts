@@ -7,7 +7,9 @@ import { DEFAULT_QUEUE, type RunData, runJobId } from "./jobs.js";
 
 export interface CancelSettings {
   readonly connection: ConnectionOptions;
+  /** As `startCollection` was given it. */
   readonly queue?: string | undefined;
+  /** As `startCollection` was given it. */
   readonly prefix?: string | undefined;
   readonly runId: string;
   /** Milliseconds. How long Redis may be out of reach. Default a minute. */

@@ -174,7 +174,7 @@ export async function unlinkDying(
 ): Promise<Map<string, readonly number[]>> {
   const left = new Map<string, readonly number[]>();
   const byRepository = dyingManifests(run, journal, dying);
-  // By it is told what goes first. All of it before anything goes: where one look fails nothing is purged.
+  // Removals are ordered by it. Read for all repositories first: where one read fails, nothing is purged.
   for (const name of byRepository.keys()) {
     const look = looks.get(name);
     if (look !== undefined) await readHanging(run, look);

@@ -24,12 +24,17 @@ export interface RestoreTarget {
   readonly digest?: string | undefined;
 }
 
+/** What came back. */
 export interface RestoreReport {
+  /** Blobs whose data is in its place again, manifests included. */
   blobs: number;
+  /** Those of these blobs. */
   bytes: number;
+  /** Links that were written anew. */
   links: number;
   /** Digests that are wanted, and neither aside nor in place. */
   missing: readonly string[];
+  /** What could not be brought back, and why. */
   failures: readonly Failure[];
 }
 
@@ -86,7 +91,7 @@ function checkTarget(what: unknown): void {
 /** Digests in one note: it is read as a whole. */
 const NOTED_AT_ONCE = 500_000;
 
-interface Mutable {
+interface RestoreCounts {
   blobs: number;
   bytes: number;
   links: number;
@@ -102,7 +107,7 @@ async function bringBack(
     /** Whether all links come back that runs took, those to blobs that never went aside, too. */
     readonly isAll: boolean;
   },
-  report: Mutable,
+  report: RestoreCounts,
 ): Promise<void> {
   const isMeant = (runId: string) => target.runId === undefined || target.runId === runId;
   const copies = [...aside.copies].flatMap(([number, all]) =>

@@ -9,7 +9,7 @@ import type { Run } from "../run.js";
 import type { Lead } from "./lead.js";
 import { shareLock } from "./partRun.js";
 
-/** Whether the run has the lock, be it since somebody has taken it who led the run before. */
+/** Whether the run has the lock, even if it was taken by who led the run before. */
 async function holdsLock(run: Run, { plan }: Lead): Promise<boolean> {
   if (run.lock !== undefined) return true;
   try {
@@ -22,7 +22,10 @@ async function holdsLock(run: Run, { plan }: Lead): Promise<boolean> {
   }
 }
 
-/** Brings back what the run took, where it has its lock; whether all was tried. Nothing here is stopped by an abort, which may be why it is done. What fails, the next run does. */
+/**
+ * Brings back what the run took, where it has its lock; whether all was tried. No abort stops this: one may be why it is done. What fails,
+ * the next run does.
+ */
 export async function giveBack(run: Run, lead: Lead): Promise<boolean> {
   if (!(await holdsLock(run, lead))) return false;
   try {

@@ -64,7 +64,7 @@ function refuseDead(path: string, age: number): void {
   if (age <= STALE_MS) return;
   const since = Number.isNaN(age) ? "at a time that the storage does not tell" : `${Math.round(age / 1000)} seconds ago`;
   throw new LockedError(
-    `this run's lock at ${path} was last kept alive ${since}: what the run planned may be in use by now, so nothing more was deleted. It is not gone on with; begin a new run, which puts back what this one left half done`,
+    `this run's lock at ${path} was last kept alive ${since}: what the run planned may be in use by now, so nothing more was deleted. It can't be continued; begin a new run, which puts back what this one left half done`,
   );
 }
 

@@ -59,7 +59,7 @@ export function refuseOthers(runId: string, begun: Asked, asked: Asked): void {
   for (const [name, value] of Object.entries(wanted)) {
     if (JSON.stringify(value) === JSON.stringify(had[name])) continue;
     throw new TypeError(
-      `run ${runId} was begun with ${name}: ${JSON.stringify(had[name])}, not ${JSON.stringify(value)}: a run that is gone on with keeps its options. Leave them out; or begin another run, without this runId`,
+      `run ${runId} was begun with ${name}: ${JSON.stringify(had[name])}, not ${JSON.stringify(value)}: a run that is continued keeps its options. Leave them out; or begin another run, without this runId`,
     );
   }
 }

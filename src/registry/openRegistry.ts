@@ -51,7 +51,7 @@ export function openRegistry(driver: StorageDriver, options: { readonly root?: s
   };
 }
 
-/** The databases's lock is a file; as a directory it says nothing, and is warned of. */
+/** The database's lock is a file; a directory in its place locks nothing, and is only warned of. */
 async function guard({ driver, options }: Access, layout: Layout): Promise<readonly string[]> {
   try {
     const lock = await driver.stat(layout.databaseLock, options);
