@@ -1,6 +1,7 @@
 /** Answers and things on a store that are not what they should be: none of them may take what is alive, stop a run, or be counted twice. */
 
 import {
+  type Damage,
   type FileInfo,
   type GcOptions,
   type GcReport,
@@ -16,20 +17,30 @@ import { describe, expect, test } from "vitest";
 import { Turns } from "../src/internal/turn.js";
 import { RunCalls } from "../src/runCalls.js";
 import { checkOptions } from "../src/settings.js";
-import { contentOf, DAY, filesystemStore, leastStore, MONTH_AGO, type Store } from "./support/stores.js";
+import { contentOf, DAY, filesystemStore, flatStore, leastStore, MONTH_AGO, type Store } from "./support/stores.js";
 import { changed, currentLink, image, linkOf, push, repo, revision } from "./support/tree.js";
 import { blobPath, digestOf, ROOT } from "./support/world.js";
 
 const UNTAGGED: GcOptions = { removeUntagged: true, readOnly: true };
 const collect = (driver: StorageDriver, options: GcOptions = UNTAGGED): Promise<GcReport> =>
   markAndSweep({}, driver, openRegistry(driver), options);
+/** A driver that walks over files in directories. */
+function walkingStore(): Store {
+  const store = leastStore();
+  const walk = async function* (path: string): AsyncIterable<readonly FileInfo[]> {
+    for (const file of (await contentOf(store.driver)).keys()) if (file.startsWith(`${path}/`)) yield [await store.driver.stat(file)];
+  };
+  return { ...store, driver: { ...store.driver, walk } };
+}
+
 const pathsOf = async ({ driver }: Store) => [...(await contentOf(driver)).keys()].filter((path) => !path.includes("/lockfiles/")).sort();
 
 describe.each([
   ["least", leastStore],
   ["filesystem", filesystemStore],
+  ["walking", walkingStore],
 ])("on %s", (_, makeStore) => {
-  test.each(["_manifests", "_manifests/tags", "_manifests/revisions", "_manifests/revisions/sha256", "_layers"])(
+  test.each(["_manifests", "_manifests/tags", "_manifests/revisions", "_manifests/revisions/sha256", "_layers", "_layers/sha256"])(
     "a file in the place of %s keeps what the repository links, and is counted once",
     async (place) => {
       const store = makeStore();
@@ -44,7 +55,7 @@ describe.each([
       expect(report.problems.filter(({ kind }) => kind === "misplaced-file")).toHaveLength(1);
       const left = await pathsOf(store);
       expect(left).not.toContain(blobPath(digestOf("garbage")));
-      if (place !== "_layers") expect(left).toContain(blobPath(digestOf("live")));
+      if (!place.startsWith("_layers")) expect(left).toContain(blobPath(digestOf("live")));
       expect(left).toContain(blobPath(digestOf("more")));
       await expect(collect(store.driver, { ...UNTAGGED, onDamage: "abort" })).rejects.toMatchObject({ code: "DAMAGED" });
     },
@@ -95,6 +106,65 @@ describe.each([
     const report = await collect(store.driver);
     expect(report).toMatchObject({ status: "completed", failures: [], deleted: { manifests: 1, tagIndexEntries: 0, blobs: 2 } });
     expect(await pathsOf(store)).toContain(stray);
+  });
+});
+
+describe("a file in the place of a directory, on a driver that walks,", () => {
+  const PLACES = ["_manifests", "_manifests/tags", "_manifests/revisions", "_manifests/revisions/sha256", "_layers", "_layers/sha256"];
+
+  test.each(PLACES)("is a marker where something lies below it, as object stores have it: %s", async (place) => {
+    const store = flatStore();
+    await push(store.put, "app", image(digestOf("live")), ["live"], "latest");
+    await push(store.put, "app", image(digestOf("dead")), ["dead"]);
+    await store.put(`${repo("app")}/${place}`, "");
+    expect(await collect(store.driver)).toMatchObject({ unrecognized: 1, problems: [], deleted: { manifests: 1, blobs: 2 } });
+  });
+
+  test("is none where its name ends in a slash, though nothing lies below it", async () => {
+    const store = walkingStore();
+    await push(store.put, "app", image(digestOf("dead")), ["dead"]);
+    const marker = { path: `${repo("app")}/_manifests/tags/`, isDirectory: false, size: 0 };
+    const walk = async function* (path: string): AsyncIterable<readonly FileInfo[]> {
+      yield* store.driver.walk?.(path) ?? [];
+      if (marker.path.startsWith(`${path}/`)) yield [marker];
+    };
+    expect(await collect({ ...store.driver, walk })).toMatchObject({ unrecognized: 1, problems: [], deleted: { manifests: 1, blobs: 2 } });
+  });
+
+  test("protects the repository where it is empty, and nothing lies below it", async () => {
+    const store = flatStore();
+    await push(store.put, "app", image(digestOf("perhaps")), ["perhaps"]);
+    await store.put(`${repo("app")}/_manifests/tags`, "");
+    expect(await collect(store.driver)).toMatchObject({ problems: [{ kind: "misplaced-file" }], deleted: { manifests: 0, blobs: 0 } });
+  });
+
+  test.each(["_manifests", "_layers"])("makes no repository by itself: %s", async (place) => {
+    const store = walkingStore();
+    await push(store.put, "app", image(digestOf("live")), ["live"], "latest");
+    await store.put(`${repo("beside")}/${place}`, "a file");
+    expect(await collect(store.driver)).toMatchObject({ marked: { repositories: 1 }, unrecognized: 1, problems: [] });
+  });
+
+  test("is seen by a reading of the repository alone, too, since other damage may pass", async () => {
+    const store = walkingStore();
+    await push(store.put, "app", image(digestOf("perhaps")), ["perhaps"], "latest");
+    await store.driver.delete(`${repo("app")}/_manifests`);
+    await store.put(`${repo("app")}/_manifests`, "a file");
+    await store.put(linkOf(`${repo("app")}/_layers`, `sha512:${"0".repeat(128)}`), "");
+    const report = await collect(store.driver, { removeUntagged: true, quarantine: false });
+    expect(report.problems.map(({ kind }) => kind).sort()).toEqual(["empty-link", "misplaced-file"]);
+    expect(await pathsOf(store)).toContain(blobPath(digestOf("perhaps")));
+  });
+
+  test.each(["_manifests", "_manifests/tags", "_layers"])("is seen by the pieces of a run in parts, too: %s", async (place) => {
+    const store = walkingStore();
+    await push(store.put, "app", image(digestOf("perhaps")), ["perhaps"], "latest");
+    await store.driver.delete(`${repo("app")}/${place}`);
+    await store.put(`${repo("app")}/${place}`, "a file");
+    const seen: Damage[] = [];
+    const repository = await openRegistry(store.driver).pieces?.repository("app").again?.();
+    for await (const page of repository?.revisions({ onDamage: (damage) => seen.push(damage) }) ?? []) expect(page).toBeDefined();
+    expect(seen).toMatchObject([{ kind: "misplaced-file", path: `${repo("app")}/${place}` }]);
   });
 });
 

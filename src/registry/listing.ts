@@ -204,7 +204,8 @@ export async function knownDirectories(
   return names;
 }
 
-function misplacedFile(path: string): Damage {
+/** What is wrong where a file stands in the place of a directory that holds links. */
+export function misplacedFile(path: string): Damage {
   const message = `${path} is a file, and should be a directory: what it held is not known`;
   return { kind: "misplaced-file", path, message };
 }

@@ -141,7 +141,8 @@ async function* walkedRepositories(driver: StorageDriver, layout: Layout, access
   for await (const page of walkBelow(access.driver, layout.repositories, access.options)) {
     for (const info of page) {
       const key = splitKey(info.path.slice(layout.repositories.length + 1));
-      if (key === undefined || !isPath(info.path)) {
+      // A file in the place of one of a repository's own directories makes no repository.
+      if (key === undefined || key.rest.length === 1 || !isPath(info.path)) {
         access.options.onUnrecognized?.(info.path);
         if (key !== undefined) odd.push(key);
         continue;

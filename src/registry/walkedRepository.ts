@@ -1,14 +1,14 @@
 /** A repository out of one flat walk: for object stores, where a page of a listing tells a thousand links with sizes and times. */
 
-import { isAlgorithm, isHexOf } from "../digest.js";
+import { ALGORITHMS, isAlgorithm, isHexOf } from "../digest.js";
 import type { DigestIndex } from "../digestIndex.js";
-import { type FileInfo, isPath, join, type StorageDriver } from "../driver.js";
+import { basename, type FileInfo, isBelow, isPath, join, type StorageDriver } from "../driver.js";
 import { mapAll } from "../internal/mapAll.js";
 import type { Footprint, LayerLink, LookOptions, Repository, Revision, Signature, Tag, TagIndexEntry, Upload } from "../namespace.js";
 import { missingCurrentLink } from "./directoryRepository.js";
 import { LayoutRepository } from "./layoutRepository.js";
 import { listedMd5, md5OfLink, readLink } from "./links.js";
-import { isGone, unlessGone, walkBelow } from "./listing.js";
+import { isGone, lookAtPath, misplacedFile, unlessGone, walkBelow } from "./listing.js";
 import { digestOf, type Layout, REPOSITORY_PARTS } from "./paths.js";
 import { type Access, dateUpload, judgeLayerLink, judgeRevision } from "./repositoryParts.js";
 
@@ -56,18 +56,21 @@ class LinkTable {
   }
 }
 
+/** The directories of a repository that hold all its tags, revisions or layer links. */
+const DIRECTORY_OF_LINKS = new RegExp(`^(?:_manifests(?:/tags)?|(?:_manifests/revisions|_layers)(?:/(?:${ALGORITHMS.join("|")}))?)$`);
+
 interface TagListing {
   current?: FileInfo;
   readonly index: string[];
 }
 
-/** Splits a key below `repositories/`: the name ends where the first of the layout's own directories begins. */
+/** Splits a key below `repositories/`: the name ends where the first of the layout's own directories begins, or is a file. */
 export function splitKey(key: string): { name: string; rest: readonly string[] } | undefined {
   const parts = key.split("/");
   const at = parts.findIndex((part) => part.startsWith("_"));
   if (at < 1 || parts.slice(0, at).includes("")) return undefined;
   const part = parts[at];
-  if (!REPOSITORY_PARTS.some((known) => known === part) || parts.length === at + 1) return undefined;
+  if (!REPOSITORY_PARTS.some((known) => known === part)) return undefined;
   return { name: parts.slice(0, at).join("/"), rest: parts.slice(at) };
 }
 
@@ -80,6 +83,8 @@ export class WalkedRepository extends LayoutRepository implements Repository {
   /** Uploads with a file that no path of ours can name: nobody knows how old that is. */
   private readonly undatedUploads = new Set<string>();
   private readonly strays: string[] = [];
+  /** Files in the places of directories. */
+  private readonly misplaced: string[] = [];
   private revisionsByMd5: Map<string, string> | undefined;
 
   constructor(
@@ -100,10 +105,21 @@ export class WalkedRepository extends LayoutRepository implements Repository {
     this.takeOdd(rest);
   }
 
-  /** Takes the path of a file that is none of ours. What some stores put in the place of a directory is as good as none. */
-  takeOdd([part, id, ...rest]: readonly string[]): void {
+  /** Takes the path of a file that is none of ours. What some stores put in the place of an upload's directory is as good as none. */
+  takeOdd(parts: readonly string[]): void {
+    const [part, id, ...rest] = parts;
     const isMarker = rest.length === 0 || rest.at(-1) === "";
     if (part === "_uploads" && id !== undefined && !isMarker) this.undatedUploads.add(id);
+    const place = parts.join("/");
+    if (DIRECTORY_OF_LINKS.test(place)) this.misplaced.push(join(this.paths.directory, place));
+  }
+
+  /** Whether something of ours lies below a place. Only a store of objects has a file there, too: then it is a marker, and hides nothing. */
+  private hasBelow(place: string): boolean {
+    for (const digest of this.revisionLinks.all()) if (isBelow(this.paths.revisionLink(digest), place)) return true;
+    for (const digest of this.layers.all()) if (isBelow(this.paths.layerLink(digest), place)) return true;
+    for (const tag of this.tagListings.keys()) if (isBelow(this.paths.currentLink(tag), place)) return true;
+    return false;
   }
 
   private takeKnown([part, ...rest]: readonly string[], info: FileInfo): boolean {
@@ -152,6 +168,7 @@ export class WalkedRepository extends LayoutRepository implements Repository {
 
   async *revisions(options: LookOptions = {}): AsyncIterable<readonly Revision[]> {
     for (const path of this.strays) options.onUnrecognized?.(path);
+    for (const place of this.misplaced) if (!this.hasBelow(place)) options.onDamage?.(misplacedFile(place));
     const access = this.access(options);
     for (const page of this.revisionLinks.pages((digest) => this.paths.revisionLink(digest))) {
       const revisions = await mapAll(page, ({ digest, link }) => judgeRevision(access, digest, link));
@@ -230,10 +247,17 @@ export class WalkedRepository extends LayoutRepository implements Repository {
     const fresh = new WalkedRepository(this.name, this.driver, this.layout, this.digests);
     let files = 0;
     for (const directory of [this.paths.manifests, this.paths.layers, this.paths.uploads]) {
+      let below = 0;
       for await (const page of walkBelow(driver, directory, options)) {
-        files += page.length;
+        below += page.length;
         for (const info of page) fresh.take(info.path.slice(this.paths.directory.length + 1).split("/"), info);
       }
+      files += below;
+      // A walk tells what lies below: a file in the place itself it doesn't.
+      if (below > 0 || directory === this.paths.uploads) continue;
+      if ((await lookAtPath(driver, directory, options))?.isDirectory !== false) continue;
+      files++;
+      fresh.takeOdd([basename(directory)]);
     }
     return files === 0 ? undefined : fresh;
   }
