@@ -9,7 +9,12 @@ import { onRejection } from "../logger.js";
 export function fileInfoIn(path: string, answer: FileInfo): FileInfo {
   const should = "stat must give { path, isDirectory, size, modTime }, or reject with the code PATH_NOT_FOUND";
   const { isDirectory, size, modTime, md5, isLink } = must(should, isFileInfo(answer), answer);
-  return { path, isDirectory, size, modTime: modTime ?? undefined, md5: md5 ?? undefined, isLink };
+  return { path, isDirectory, size, modTime: dateIn(modTime), md5: md5 ?? undefined, isLink };
+}
+
+/** A date that is none is a time that the store doesn't tell. */
+function dateIn(modTime: Date | null | undefined): Date | undefined {
+  return Number.isNaN(modTime?.getTime()) ? undefined : (modTime ?? undefined);
 }
 
 /** Those of many answers that are about the paths that were asked for; the others are asked for singly. */

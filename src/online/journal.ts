@@ -5,7 +5,7 @@
 
 import { isDigest } from "../digest.js";
 import { dirname, isPath, join, type StorageDriver } from "../driver.js";
-import { isObject } from "../errors.js";
+import { DriverError, isObject } from "../errors.js";
 import { slicesOf } from "../internal/mapAll.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { LookOptions } from "../namespace.js";
@@ -148,8 +148,14 @@ export class Journal {
     else for (const record of records) this.take(record);
   }
 
-  /** Writes records down; resolves when they are kept. */
+  /**
+   * Writes records down; resolves when they are kept.
+   *
+   * @throws DriverError where one could not be read again, as of a time that is no number: then nothing is written.
+   */
   async write(records: readonly JournalRecord[]): Promise<void> {
+    const odd = records.find((record) => !isRecord(record));
+    if (odd !== undefined) throw this.unwritable(odd);
     for (const some of slicesOf(records, RECORDS_AT_ONCE)) {
       const lines = [...some.map((record) => JSON.stringify(record)), JSON.stringify({ kind: "end", records: some.length })];
       await writeFile(this.driver, this.pathOf(this.next), Buffer.from(`${lines.join("\n")}\n`));
@@ -181,6 +187,14 @@ export class Journal {
     }
     this.next = 0;
     await pruneAside(this.driver, [this.directory], dirname(dirname(this.directory)));
+  }
+
+  /** What is written all the same would make the whole journal one that can't be believed. */
+  private unwritable(record: JournalRecord): DriverError {
+    const { name: driverName } = this.driver;
+    const path = this.pathOf(this.next);
+    const message = `${driverName}: ${path} is not written: ${JSON.stringify(record)} could not be read again. Times come from ctx.clock and from the driver's stat: look what they tell`;
+    return new DriverError(message, { driverName, path });
   }
 
   private pathOf(number: number): string {
@@ -262,8 +276,8 @@ const LINKS: ReadonlySet<unknown> = new Set(["manifest", "tagIndexEntry", "signa
 function isRecord(value: unknown): value is JournalRecord {
   if (!isObject(value)) return false;
   const { kind, at, digest, target, path, time, repository } = value as Readonly<Record<string, unknown>>;
-  if (STATES.has(kind)) return typeof at === "number";
+  if (STATES.has(kind)) return Number.isFinite(at);
   if (!isDigest(digest)) return false;
   if (kind === "blob") return true;
-  return LINKS.has(kind) && isDigest(target) && isPath(path) && typeof time === "number" && typeof repository === "string";
+  return LINKS.has(kind) && isDigest(target) && isPath(path) && Number.isFinite(time) && typeof repository === "string";
 }

@@ -51,6 +51,30 @@ describe("a journal", () => {
     expect(journal).toMatchObject({ isOpen: false, isHeadless: false });
   });
 
+  test.each<JournalRecord>([
+    { kind: "settled", at: Number.NaN },
+    { kind: "purging", at: Number.POSITIVE_INFINITY },
+    {
+      kind: "manifest",
+      repository: "app",
+      digest: digestOf("m"),
+      target: digestOf("m"),
+      path: "/link",
+      time: Number.NaN,
+    },
+  ])("takes no record that could not be read again: %j", async (record) => {
+    const driver = await written();
+    const journal = await read(driver);
+    await expect(journal.write([blob("c"), record])).rejects.toMatchObject({
+      code: "DRIVER_ERROR",
+      message: expect.stringMatching(/000003\.jsonl is not written: .* ctx\.clock and from the driver's stat/) as string,
+    });
+    await journal.write([blob("d")]);
+    const after = await read(driver);
+    expect(after).toMatchObject({ damage: undefined, settledAt: 2 });
+    expect(after.blobs).toHaveLength(3);
+  });
+
   test("that has no beginning is not", async () => {
     expect((await read(await written(blob("c")))).damage).toMatch(/no beginning/);
   });

@@ -291,6 +291,47 @@ describe("clocks", () => {
   });
 });
 
+describe("a storage that tells its clock's probe a time that is none", () => {
+  const NEVER = new Date(Number.NaN);
+  const atProbe = (driver: StorageDriver, modTime: Date | undefined) =>
+    changed(driver, {
+      stat: async (path, options) => ({ ...(await driver.stat(path, options)), ...(path.endsWith(".clock") && { modTime }) }),
+    });
+  const collect = ({ clock }: World, driver: StorageDriver, options: GcOptions = {}) =>
+    markAndSweep({ clock }, driver, openRegistry(driver), { ...OPTIONS, ...options });
+
+  /** Something was put aside by a run that was killed then. */
+  async function interrupted(): Promise<World> {
+    const world = await new World().load("retag");
+    let moves = 0;
+    const dies = async () => {
+      if (moves > 0) throw new Error("killed");
+    };
+    const dying = changed(world.driver, {
+      move: async (source, destination) => {
+        await dies();
+        moves++;
+        await world.driver.move(source, destination);
+      },
+      putContent: async (path, bytes, options) => dies().then(() => world.driver.putContent(path, bytes, options)),
+      delete: async (path, options) => dies().then(() => world.driver.delete(path, options)),
+    });
+    await expect(collect(world, dying)).rejects.toThrow();
+    expect(await world.aside()).not.toEqual([]);
+    world.now += 600_000;
+    return world;
+  }
+
+  test.each([{}, { readOnly: true }])("is collected as one that tells no times: %j", async (options) => {
+    const [odd, silent] = [await interrupted(), await interrupted()];
+    const report = await collect(odd, atProbe(odd.driver, NEVER), options);
+    const expected = await collect(silent, atProbe(silent.driver, undefined), options);
+    expect(report).toMatchObject({ status: "completed", eligible: expected.eligible, returned: expected.returned, problems: [] });
+    expect(await odd.files()).toEqual(await silent.files());
+    expect(await collect(odd, odd.driver)).toMatchObject({ status: "completed", problems: [] });
+  });
+});
+
 describe("the write barrier", () => {
   test.each([{}, { quarantine: false }, { readOnly: true }, { quarantineMs: 0 }])(
     "what a registry has promised leaves the plan: %j",
@@ -547,7 +588,7 @@ describe("restore, listRuns, purge", () => {
     });
     const collect = () => markAndSweep({ clock: world.clock }, driver, openRegistry(driver), { ...OPTIONS, quarantineMs: 0 });
     expect(await collect()).toMatchObject({ deleted: { blobs: 3 }, quarantined: { blobs: 0 }, failureCount: 1 });
-    expect(await world.aside()).toHaveLength(1);
+    expect(await world.aside()).not.toEqual([]);
     await world.driver.delete(half);
     world.now += DAY / 2;
     await push((path, content) => world.put(path, content), "r", image(digestOf("new")), ["new"], "t");
