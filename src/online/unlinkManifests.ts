@@ -3,6 +3,7 @@
  * that the journal names, and a look whether the manifest is back. What is not gone for good is as it was.
  */
 
+import { messageOf } from "../errors.js";
 import { addTo } from "../internal/addTo.js";
 import { mapAll } from "../internal/mapAll.js";
 import type { DeletedItem } from "../options.js";
@@ -113,7 +114,8 @@ async function isKnownAbsent(run: Run, path: string): Promise<boolean> {
   try {
     return !(await isReadable(run.settlingDriver, path));
   } catch (error) {
-    noteFailure(run, path, error);
+    // No failure of the report's: those are removals, and what stays here is told as restored.
+    if (!run.signal.aborted) run.log.warn(`${path} could not be looked at: ${messageOf(error)}; the manifest counts as back`, { error });
     return false;
   }
 }

@@ -20,13 +20,19 @@ const put = (world: World) => (path: string, content: string) => world.put(path,
 const isPurging = async (world: World) =>
   [...(await contentOf(world.driver))].some(([path, text]) => path.includes("/journal/") && text.includes('"purging"'));
 
-/** An image that was tagged once, and lies aside since eight days. */
-async function aside(): Promise<World> {
+/** An image that was tagged once. */
+async function withGarbage(): Promise<World> {
   const world = new World();
   world.now -= 40 * DAY;
   await push(put(world), "app", MANIFEST, ["layer one"], "t");
   await push(put(world), "app", image(digestOf("live")), ["live"], "t");
   world.now += 30 * DAY;
+  return world;
+}
+
+/** The same, and it lies aside since eight days. */
+async function aside(): Promise<World> {
+  const world = await withGarbage();
   expect(await world.collect({ maxDeleteRatio: 1 })).toMatchObject({ quarantined: { blobs: 2 } });
   world.now += 8 * DAY;
   return world;
@@ -55,6 +61,30 @@ describe("a purge", () => {
     await collect(world, driver).catch(() => undefined);
     expect(isRemoved).toBe(true);
     expect(await files(world)).toContain(revision("app", one));
+  });
+
+  test("at once that can't look whether a manifest is back says so, and its report adds up", async () => {
+    const world = await withGarbage();
+    let failures = 1;
+    let isRemoved = false;
+    const driver = new InterceptedDriver(world.driver, async ({ method, paths: [path] }, proceed) => {
+      if (method === "delete" && path === revision("app", one)) isRemoved = true;
+      if (isRemoved && path === blobPath(one) && ["getContent", "reader"].includes(method) && failures-- > 0) throw new Error("EIO");
+      return proceed();
+    });
+    const warned: string[] = [];
+    const logger = { debug: () => undefined, info: () => undefined, error: () => undefined, warn: (text: string) => warned.push(text) };
+    const options = { removeUntagged: true, quarantineMs: 0, maxDeleteRatio: 1 };
+    const report = await markAndSweep({ clock: world.clock, logger }, driver, openRegistry(driver), options);
+    expect(report).toMatchObject({
+      status: "completed",
+      eligible: { blobs: 2 },
+      deleted: { blobs: 0 },
+      restored: { blobs: 2 },
+      failures: [],
+    });
+    expect(warned).toContainEqual(expect.stringMatching(/could not be looked at: .*EIO; the manifest counts as back$/));
+    expect(await files(world)).toEqual(expect.arrayContaining([revision("app", one), blobPath(one), blobPath(digestOf("layer one"))]));
   });
 
   test("leaves a revision link that was written anew since it looked, though its data was not: a registry may have remembered it", async () => {
