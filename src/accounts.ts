@@ -132,12 +132,17 @@ export async function tellItems(run: Run, plan: Plan): Promise<void> {
   }
 }
 
-/** A run that puts things aside frees nothing yet: that must not be a riddle. */
+/** A run that puts things aside frees nothing yet: that must not be a riddle. The quarantine counts from the end of the drain. */
 function sayQuarantine(run: Run): void {
-  const { quarantineMs } = run.settings;
-  const at = isoTime(run.storageNow() + quarantineMs);
+  const { drainMs, quarantineMs } = run.settings;
+  const at = isoTime(run.storageNow() + drainMs + quarantineMs);
+  const fields = { purgeable_at: at, quarantine_ms: quarantineMs, drain_ms: drainMs };
+  if (quarantineMs === 0) {
+    run.log.info(`garbage goes aside, and this run purges it after its drain, from ${at} on (drainMs; quarantineMs is 0)`, fields);
+    return;
+  }
   run.log.info(
-    `garbage goes aside, and nothing is freed before it is purged: by a run after ${at} (quarantineMs), or by purge(), which takes a shorter quarantineMs. A registry with a descriptor cache must be restarted, or its cache emptied, between this run and the purge`,
-    { purgeable_at: at, quarantine_ms: quarantineMs },
+    `garbage goes aside, and nothing is freed before it is purged: by a run after ${at} (drainMs and quarantineMs), or by purge(), which takes a shorter quarantineMs. A registry with a descriptor cache must be restarted, or its cache emptied, between this run and the purge`,
+    fields,
   );
 }

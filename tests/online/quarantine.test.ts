@@ -150,6 +150,34 @@ describe("a run that quarantines", () => {
   });
 });
 
+describe("when it is freed", () => {
+  const said = async (options: GcOptions) => {
+    const world = await new World().load("retag");
+    const lines: { text: string; fields: Record<string, unknown> | undefined }[] = [];
+    const silent = () => undefined;
+    const info = (text: string, fields?: Record<string, unknown>) => lines.push({ text, fields });
+    const logger = { debug: silent, warn: silent, error: silent, info };
+    await markAndSweep({ clock: world.clock, logger }, world.driver, openRegistry(world.driver), { ...OPTIONS, ...options });
+    const [line] = lines.filter(({ fields }) => fields?.["purgeable_at"] !== undefined);
+    return { world, text: line?.text, at: String(line?.fields?.["purgeable_at"]) };
+  };
+
+  test("is said as it is: the quarantine counts from the end of the drain", async () => {
+    const { world, at, text } = await said({ drainMs: 600_000 });
+    expect(text).toMatch(/nothing is freed before it is purged: by a run after/);
+    expect((await listRuns({ clock: world.clock }, world.driver, openRegistry(world.driver)))[0]?.purgeableAt).toBe(at);
+    world.now = Date.parse(at) + 1;
+    expect((await world.collect()).purged.blobs).toBe(4);
+  });
+
+  test("by the run itself, it says that", async () => {
+    const { world, at, text } = await said({ drainMs: 600_000, quarantineMs: 0 });
+    expect(text).toMatch(/this run purges it after its drain, from 2026-01-01T00:10:00\.000Z on/);
+    expect(Date.parse(at)).toBe(world.now);
+    expect(await world.aside()).toEqual([]);
+  });
+});
+
 describe("what is damaged", () => {
   test("data aside that rotted is never put back, and is reported", async () => {
     const world = await new World().load("retag");
