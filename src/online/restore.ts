@@ -2,6 +2,7 @@ import { conduct } from "../conduct.js";
 import type { GcContext } from "../context.js";
 import { dirname, type Failure, type StorageDriver } from "../driver.js";
 import { isObject } from "../errors.js";
+import { addTo } from "../internal/addTo.js";
 import { slicesOf } from "../internal/mapAll.js";
 import { readBounded } from "../internal/readBounded.js";
 import type { Namespace, Repository } from "../namespace.js";
@@ -185,10 +186,11 @@ function isOf(run: Run, link: JournalLink, numbers: ReadonlySet<number>): boolea
 
 /**
  * A digest and all that it names, to any depth, as far as it is aside or in place. What was a revision is followed whatever it is named
- * as, and so is all that is named as a manifest anywhere.
+ * as, and so is all that is named as a manifest anywhere; its signatures belong to it.
  */
 async function closureOf(run: Run, aside: AsideStore, wanted: number, missing: string[]): Promise<number[]> {
   const revisions = revisionsIn(run, aside);
+  const signatures = signaturesIn(run, aside);
   const stored = new Map<number, number | undefined>();
   const followed = new Set<number>();
   const store = blobStore(run);
@@ -203,6 +205,8 @@ async function closureOf(run: Run, aside: AsideStore, wanted: number, missing: s
     if (number === undefined || followed.has(number)) continue;
     if (!mayBeManifest && !revisions.has(named) && !revisions.has(number)) continue;
     followed.add(number);
+    for (const signature of [named, number].flatMap((each) => signatures.get(each) ?? []))
+      open.push({ named: signature, mayBeManifest: false });
     await run.manifests.readAll(store, [number]);
     if (!run.catalog.isManifest(number)) continue;
     const { children, blobs } = run.catalog.references(number);
@@ -218,6 +222,15 @@ function revisionsIn(run: Run, aside: AsideStore): ReadonlySet<number> {
   for (const { links } of aside.journals.values())
     for (const { kind, digest } of links) if (kind === "manifest") revisions.add(run.digests.add(digest));
   return revisions;
+}
+
+/** The signatures that runs saw beside revisions. */
+function signaturesIn(run: Run, aside: AsideStore): ReadonlyMap<number, readonly number[]> {
+  const signatures = new Map<number, number[]>();
+  for (const { links } of aside.journals.values())
+    for (const { kind, digest, target } of links)
+      if (kind === "signature") addTo(signatures, run.digests.add(digest), run.digests.add(target));
+  return signatures;
 }
 
 /** The digest under which a blob is stored, aside or in place; where nothing lies under its own name, links tell another. */

@@ -15,7 +15,7 @@ import {
 } from "oci-registry-gc";
 import { describe, expect, test, vi } from "vitest";
 import { contentOf, DAY } from "../support/stores.js";
-import { changed, image, layer, type Put, push, repo } from "../support/tree.js";
+import { changed, image, layer, linkOf, type Put, push, repo, revision } from "../support/tree.js";
 import { blobPath, digestOf, ROOT, World } from "../support/world.js";
 
 const OPTIONS: GcOptions = { removeUntagged: true };
@@ -697,6 +697,22 @@ describe("restore, listRuns, purge", () => {
       expect(report).toMatchObject({ blobs: 4, links: 1, missing: [], failures: [] });
       expect(await world.files()).toEqual(before);
     });
+  });
+
+  test("restore of a manifest of schema 1 brings back its signatures, too", async () => {
+    const world = new World();
+    const put: Put = (path, content) => world.put(path, content);
+    world.now -= 30 * DAY;
+    const old = JSON.stringify({ schemaVersion: 1, fsLayers: [{ blobSum: digestOf("layer") }] });
+    const beside = dirname(revision("app", await push(put, "app", old, ["layer"])));
+    await put(blobPath(digestOf("signature")), "signature");
+    await put(linkOf(`${beside}/signatures`, digestOf("signature")), digestOf("signature"));
+    world.now += 30 * DAY;
+    const before = await world.files();
+    expect(await world.collect({ maxDeleteRatio: 1 })).toMatchObject({ quarantined: { blobs: 3 }, deleted: { layerLinks: 1 } });
+    const report = await restore({ clock: world.clock }, world.driver, openRegistry(world.driver), { digest: digestOf(old) });
+    expect(report).toMatchObject({ blobs: 3, links: 1, missing: [], failures: [] });
+    expect(await world.files()).toEqual(before);
   });
 
   test.each([true, false])("a purge tells of no blob that is gone while it lies in its place (pushed again: %s)", async (isPushed) => {
