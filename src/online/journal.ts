@@ -154,7 +154,7 @@ export class Journal {
    * @throws DriverError where one could not be read again, as of a time that is no number: then nothing is written.
    */
   async write(records: readonly JournalRecord[]): Promise<void> {
-    const odd = records.find((record) => !isRecord(record));
+    const odd = (records as readonly unknown[]).find((record) => !isRecord(record));
     if (odd !== undefined) throw this.unwritable(odd);
     for (const some of slicesOf(records, RECORDS_AT_ONCE)) {
       const lines = [...some.map((record) => JSON.stringify(record)), JSON.stringify({ kind: "end", records: some.length })];
@@ -190,7 +190,7 @@ export class Journal {
   }
 
   /** What is written all the same would make the whole journal one that can't be believed. */
-  private unwritable(record: JournalRecord): DriverError {
+  private unwritable(record: unknown): DriverError {
     const { name: driverName } = this.driver;
     const path = this.pathOf(this.next);
     const message = `${driverName}: ${path} is not written: ${JSON.stringify(record)} could not be read again. Times come from ctx.clock and from the driver's stat: look what they tell`;
