@@ -16,9 +16,16 @@ export function requireMembers(what: string, value: unknown, members: Readonly<R
   }
 }
 
+/** Whether a value is an object with members of its own making: what a collection or a promise holds would pass unnoticed. */
+export function isRecord(value: unknown): value is object {
+  return isObject(value) && !(Symbol.iterator in value) && typeof property(value, "then") !== "function";
+}
+
 /** A value, as a message shows it. */
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "function") return "a function";
-  return isObject(value) ? "an object" : String(value);
+  if (!isObject(value)) return String(value);
+  if (Array.isArray(value)) return "an array";
+  return isRecord(value) ? "an object" : `a ${Object.prototype.toString.call(value).slice("[object ".length, -1)}`;
 }

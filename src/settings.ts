@@ -1,6 +1,6 @@
 /** The options of a run, checked once at the door, and its defaults. */
 
-import { property, requireMembers, show } from "./arguments.js";
+import { isRecord, property, requireMembers, show } from "./arguments.js";
 import type { GcOptions } from "./options.js";
 
 /** The options of a run, with every default filled in. */
@@ -43,7 +43,7 @@ export function checkOptions(options: GcOptions): Settings {
  */
 export function givenOptions(options: GcOptions): GcOptions {
   requireMembers("options", options, {});
-  if (Array.isArray(options)) throw new TypeError("options must be an object, got an array");
+  if (!isRecord(options)) throw new TypeError(`options must be an object, got ${show(options)}`);
   const given: Record<string, unknown> = {};
   for (const name of [...Object.keys(options), ...Object.keys(CHECKS)]) {
     const value = property(options, name);

@@ -1,9 +1,9 @@
 /** The deleting half alone: it removes exactly what it is told, by names and digests that are checked before anything goes. */
 
-import { requireMembers } from "./arguments.js";
+import { isRecord, requireMembers, show } from "./arguments.js";
 import { isDigest } from "./digest.js";
 import type { AbortOptions, Failure, StorageDriver } from "./driver.js";
-import { InvalidDigestError } from "./errors.js";
+import { InvalidDigestError, isObject } from "./errors.js";
 import { addTo } from "./internal/addTo.js";
 import { mapAll, slicesOf } from "./internal/mapAll.js";
 import { meteredDriver } from "./internal/meteredDriver.js";
@@ -54,8 +54,9 @@ export class Vacuum {
     private readonly driver: StorageDriver,
     options: VacuumOptions = {},
   ) {
-    const { root = DEFAULT_ROOT, concurrency = 16 } = options;
     requireMembers("driver", driver, {});
+    if (!isRecord(options)) throw new TypeError(`the options of Vacuum are ${show(options)}; expected { root, concurrency, logger }`);
+    const { root = DEFAULT_ROOT, concurrency = 16 } = options;
     checkOption("concurrency", concurrency);
     this.layout = new Layout(root);
     this.looks = new TaskQueue(concurrency);
@@ -73,7 +74,7 @@ export class Vacuum {
     items: Iterable<{ readonly repository: string; readonly digest: string; readonly tags?: readonly string[] | undefined }>,
     options: AbortOptions = {},
   ): Promise<VacuumResult> {
-    const checked = [...items].map(({ repository, digest, tags }) => ({ repository, digest, tags }));
+    const checked = itemsIn(items).map(({ repository, digest, tags }) => ({ repository, digest, tags }));
     for (const { repository, digest, tags } of checked) {
       checkRepository(repository);
       checkDigest(digest);
@@ -158,7 +159,7 @@ export class Vacuum {
     items: Iterable<{ readonly repository: string; readonly digest: string }>,
     options: AbortOptions = {},
   ): Promise<VacuumResult> {
-    const removals = [...items].map(({ repository, digest }) => {
+    const removals = itemsIn(items).map(({ repository, digest }) => {
       checkRepository(repository);
       checkDigest(digest);
       return { footprint: this.layout.repository(repository).layerLinkFootprint(digest) };
@@ -177,6 +178,9 @@ export class Vacuum {
       checkDigest(digest);
       return { footprint: this.layout.blobFootprint(digest) };
     };
+    // Text would be taken for its characters.
+    const isMany = isObject(digests) && (Symbol.iterator in digests || Symbol.asyncIterator in digests);
+    if (!isMany) throw new TypeError(`digests are ${show(digests)}; expected an iterable of digests`);
     if (Symbol.iterator in digests) return this.removeAll([...digests].map(removal), options);
     async function* removals(source: AsyncIterable<string>) {
       for await (const digest of source) yield removal(digest);
@@ -199,6 +203,14 @@ export class Vacuum {
   removeAll<T extends Removal>(items: Iterable<T> | AsyncIterable<T>, options: RemovalOptions<T> = {}): Promise<VacuumResult> {
     return this.remover.removeAll(items, options);
   }
+}
+
+/** What is to be removed, item by item. */
+function itemsIn<T>(items: Iterable<T>): T[] {
+  if (!isObject(items) || !(Symbol.iterator in items)) throw new TypeError(`items are ${show(items)}; expected an iterable of objects`);
+  const all = [...items];
+  for (const item of all) if (!isObject(item)) throw new TypeError(`an item is ${show(item)}; expected { repository, digest }`);
+  return all;
 }
 
 function checkRepository(name: string): void {

@@ -134,6 +134,33 @@ describe("options", () => {
     await expect(run([])).rejects.toThrow("options must be an object, got an array");
   });
 
+  test.each<[string, unknown]>([
+    ["a Map", new Map([["dryRun", true]])],
+    ["a Set", new Set(["dryRun"])],
+    ["a URLSearchParams", new URLSearchParams("dryRun=true")],
+    ["a Promise", Promise.resolve({ dryRun: true })],
+  ])("options that are %s are refused: a dryRun in it would pass unnoticed", async (kind, options) => {
+    await expect(run(options)).rejects.toThrow(new TypeError(`options must be an object, got ${kind}`));
+    const driver = new MemoryDriver();
+    expect(() => openRegistry(driver, options as object)).toThrow(`the options of openRegistry are ${kind}; expected { root }`);
+    expect(() => new Vacuum(driver, options as object)).toThrow(
+      `the options of Vacuum are ${kind}; expected { root, concurrency, logger }`,
+    );
+  });
+
+  test("options of a class of one's own are options", async () => {
+    class Options {
+      readonly root = "/other/v2";
+    }
+    expect(openRegistry(new MemoryDriver(), new Options()).online?.aside).toBe("/other/v2/_gc");
+  });
+
+  test("an option that openRegistry has not is refused: another root would be collected", () => {
+    expect(() => openRegistry(new MemoryDriver(), { rot: "/other" } as object)).toThrow(
+      new TypeError('the options of openRegistry have "rot"; expected { root }'),
+    );
+  });
+
   test.each([Number.POSITIVE_INFINITY, 1e308, 1e16])("a grace and a quarantine of %d milliseconds are for ever", async (ms) => {
     const world = await new World().load("retag");
     expect(await world.collect({ gracePeriodMs: ms })).toMatchObject({ status: "completed", eligible: { blobs: 0 }, kept: { young: 4 } });
@@ -220,6 +247,12 @@ describe("options", () => {
     expect(() => openRegistry(new MemoryDriver(), { root: root as string })).toThrow(TypeError);
     expect(() => new Vacuum(new MemoryDriver(), { root: root as string })).toThrow(
       new TypeError(`option root is ${JSON.stringify(root)}; expected an absolute path below "/"`),
+    );
+  });
+
+  test.each([null, "/other", 7])("a vacuum's options: %j", (options) => {
+    expect(() => new Vacuum(new MemoryDriver(), options as never)).toThrow(
+      /^the options of Vacuum are .*; expected \{ root, concurrency, logger \}$/,
     );
   });
 

@@ -159,6 +159,18 @@ describe("what it is told is checked before the first call", () => {
     await expect(refused).rejects.toThrow(`not a tag: ${JSON.stringify(bad)}`);
   });
 
+  test.each([null, undefined, "sha256:x"])("an item that is none: %j", async (item) => {
+    const message = /^an item is .*; expected \{ repository, digest \}$/;
+    await expect(vacuum.removeManifests([item as never])).rejects.toThrow(message);
+    await expect(vacuum.removeLayerLinks([item as never])).rejects.toThrow(message);
+  });
+
+  test.each([null, undefined, digest(1), { digest: digest(1) }])("what is no iterable: %j", async (items) => {
+    await expect(vacuum.removeManifests(items as never)).rejects.toThrow(/^items are .*; expected an iterable of objects$/);
+    await expect(vacuum.removeLayerLinks(items as never)).rejects.toThrow(/^items are .*; expected an iterable of objects$/);
+    await expect(vacuum.removeBlobs(items as never)).rejects.toThrow(/^digests are .*; expected an iterable of digests$/);
+  });
+
   test("all of a list, though it would go in many batches", async () => {
     const many = Array.from({ length: 2500 }, (_, i) => ({ repository: "a", digest: digest(i) }));
     const bad = [...many, { repository: "a", digest: "bad" }];

@@ -1,7 +1,7 @@
+import { isRecord, show } from "../arguments.js";
 import { conduct } from "../conduct.js";
 import type { GcContext } from "../context.js";
 import { dirname, type Failure, type StorageDriver } from "../driver.js";
-import { isObject } from "../errors.js";
 import { addTo } from "../internal/addTo.js";
 import { slicesOf } from "../internal/mapAll.js";
 import { readBounded } from "../internal/readBounded.js";
@@ -80,7 +80,7 @@ export async function restore(
 /** Without either member everything comes back: so nothing that was meant to be one may pass for neither. */
 function checkTarget(what: unknown): void {
   const expected = "expected nothing, { runId } or { digest }";
-  if (!isObject(what)) throw new TypeError(`what to restore is ${JSON.stringify(what)}; ${expected}`);
+  if (!isRecord(what)) throw new TypeError(`what to restore is ${show(what)}; ${expected}`);
   for (const [name, value] of Object.entries(what)) {
     if (name !== "runId" && name !== "digest") throw new TypeError(`what to restore has ${JSON.stringify(name)}; ${expected}`);
     if (value !== undefined && typeof value !== "string") {

@@ -1,7 +1,8 @@
+import { isRecord, show } from "../arguments.js";
 import { checkDriver } from "../context.js";
 import { DigestIndex } from "../digestIndex.js";
 import { type FileInfo, isPath, join, type StorageDriver } from "../driver.js";
-import { DatabaseInUseError, isObject, isPathNotFound } from "../errors.js";
+import { DatabaseInUseError, isPathNotFound } from "../errors.js";
 import type { LookOptions, Namespace, Repository, SurveyedRepository } from "../namespace.js";
 import { blobsBetween, listBlobs, listPackedBlobs, lookAtBlob, lookAtBlobs } from "./blobs.js";
 import { DirectoryRepository } from "./directoryRepository.js";
@@ -15,11 +16,14 @@ import { splitKey, WalkedRepository } from "./walkedRepository.js";
  *
  * @remarks The cheapest way that the driver has: one flat walk of each prefix where it can `walk`, else directory by directory,
  * with no look at anything that a name tells already.
- * @throws TypeError where the driver is none, or `root` no path.
+ * @throws TypeError where the driver is none, `root` is no path, or there is another option.
  */
 export function openRegistry(driver: StorageDriver, options: { readonly root?: string } = {}): Namespace {
   checkDriver(driver);
-  if (!isObject(options)) throw new TypeError(`the options of openRegistry are ${JSON.stringify(options)}; expected { root }`);
+  if (!isRecord(options)) throw new TypeError(`the options of openRegistry are ${show(options)}; expected { root }`);
+  // Another root would be collected than was meant.
+  const unknown = Object.keys(options).find((name) => name !== "root");
+  if (unknown !== undefined) throw new TypeError(`the options of openRegistry have ${show(unknown)}; expected { root }`);
   const root = options.root ?? DEFAULT_ROOT;
   const layout = new Layout(root);
   const access = (look: LookOptions): Access => ({ driver: look.through?.(driver) ?? driver, options: look });

@@ -785,6 +785,8 @@ describe("restore, listRuns, purge", () => {
   test.each<[string, unknown]>([
     ["what to restore is", digestOf("x")],
     ["what to restore is null", null],
+    ["what to restore is an array", []],
+    ["what to restore is a Map", new Map([["runId", "a-run"]])],
     ['what to restore has "digset"', { digset: digestOf("x") }],
     ["digest is 7; expected a string", { digest: 7 }],
   ])("restore of what it does not know is refused, and brings nothing back: %s", async (message, what) => {
