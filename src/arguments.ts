@@ -21,6 +21,18 @@ export function isRecord(value: unknown): value is object {
   return isObject(value) && !(Symbol.iterator in value) && typeof property(value, "then") !== "function";
 }
 
+/**
+ * Options of which an unknown one can't be passed over: another root would be worked on than was meant.
+ *
+ * @throws TypeError
+ */
+export function requireOptions(what: string, options: unknown, names: readonly string[]): void {
+  const expected = `expected { ${names.join(", ")} }`;
+  if (!isRecord(options)) throw new TypeError(`the options of ${what} are ${show(options)}; ${expected}`);
+  const unknown = Object.keys(options).find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new TypeError(`the options of ${what} have ${show(unknown)}; ${expected}`);
+}
+
 /** A value, as a message shows it. */
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);

@@ -6,6 +6,8 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+export const DAY_MS = 86_400_000;
+
 /** The last that a `Date` can be, in milliseconds since 1970. */
 export const LAST_TIME = 8.64e15;
 

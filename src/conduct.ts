@@ -1,6 +1,6 @@
 /** How every run is led: traced, brought to an end whatever happens, and reported. */
 
-import { isObject, isRegistryGcError, messageOf } from "./errors.js";
+import { attachReport, isRegistryGcError, messageOf } from "./errors.js";
 import { closeSession } from "./online/session.js";
 import type { GcReport, RunStatus } from "./report.js";
 import type { Run } from "./run.js";
@@ -65,13 +65,4 @@ export function end(run: Run, status: RunStatus, error?: unknown): GcReport {
   if (error === undefined) run.log.info(`collection ${status}: ${deleted.blobs} blobs deleted (${deleted.bytes} bytes)${aside}`, totals);
   else run.log.error(`collection ${status}: ${messageOf(error)}`, { ...totals, error });
   return report;
-}
-
-export function attachReport(error: unknown, report: GcReport): void {
-  if (!isObject(error)) return;
-  try {
-    Reflect.defineProperty(error, "report", { value: report, configurable: true, enumerable: false, writable: true });
-  } catch {
-    // One that takes no property is rejected with all the same.
-  }
 }

@@ -167,8 +167,8 @@ export class ClockSkewError extends RegistryGcError {
 
 /** A driver was asked for something that its store can't do. */
 export class UnsupportedError extends RegistryGcError {
-  constructor(message: string) {
-    super("UNSUPPORTED", message);
+  constructor(message: string, options?: { cause?: unknown }) {
+    super("UNSUPPORTED", message, options);
   }
 }
 
@@ -195,6 +195,16 @@ export function messageOf(error: unknown): string {
     return String(told);
   } catch {
     return "something that can't be told";
+  }
+}
+
+/** Gives what a run rejects with the report of what it knew by then. One that takes no property is rejected with all the same. */
+export function attachReport(error: unknown, report: object): void {
+  if (!isObject(error)) return;
+  try {
+    Reflect.defineProperty(error, "report", { value: report, configurable: true, enumerable: false, writable: true });
+  } catch {
+    // A proxy.
   }
 }
 

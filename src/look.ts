@@ -84,65 +84,89 @@ export interface Looking<T> {
 
 /** Looks at these repositories, all of them or a part. */
 export async function lookAtRepositories<T>(run: Run, phase: Phase, { repositories, open, seen }: Looking<T>): Promise<RegistryLook> {
-  const looks: RepositoryLook[] = [];
-  const again: Unsettled[] = [];
-  // Strays that a first look has counted, a later one doesn't count again.
-  const countsStrays = run.looks === 0;
-  const names = new Set<string>();
-  const counts = { repositories: 0, tags: 0, revisions: 0 };
+  const sighting = new Sighting(run, phase, seen);
   run.catalog.forgetMissing();
+  const first = run.repositories.forEach(
+    repositories,
+    async (each) => {
+      const repository = await open(each);
+      if (repository !== undefined) await sighting.lookAt(repository);
+    },
+    { signal: run.signal },
+  );
+  // A namespace that never answers must not keep an aborted run from ending.
+  await untilAborted(first, run.signal);
+  run.looks++;
+  run.catalog.forgetMissing();
+  return sighting.end();
+}
+
+/** A look under way, and what it has found by now. */
+class Sighting {
+  private readonly looks: RepositoryLook[] = [];
+  private readonly unsettled: Unsettled[] = [];
+  private readonly names = new Set<string>();
+  private readonly counts = { repositories: 0, tags: 0, revisions: 0 };
+  /** Strays that a first look has counted, a later one doesn't count again. */
+  private readonly countsStrays: boolean;
+
+  constructor(
+    private readonly run: Run,
+    private readonly phase: Phase,
+    private readonly seen: Looking<unknown>["seen"],
+  ) {
+    this.countsStrays = run.looks === 0;
+  }
+
+  lookAt(repository: Repository): Promise<void> {
+    const { run } = this;
+    return run.telemetry.repositorySpan(repository.name, async () => {
+      run.log.debug(`marking repository ${repository.name}`, { repository: repository.name });
+      const view = await readRepository(run, repository);
+      // One that is gone by now is not one that was seen empty.
+      if (view.isBare && repository.again !== undefined && (await repository.again(run.look)) === undefined) return;
+      const isSettled = () => run.settings.readOnly || !view.mayPass(new Set());
+      if (!(await this.settleOn(view, isSettled))) this.unsettled.push({ repository, damage: view.passing });
+    });
+  }
+
+  /** Reads once more where damage was seen that may have been a write under way, and tells what was found. */
+  async end(): Promise<RegistryLook> {
+    const { run, phase, counts, looks, names } = this;
+    for (const each of this.unsettled) await untilAborted(this.lookAgain(each), run.signal);
+    run.progress({ phase, done: counts.repositories, total: counts.repositories }, true);
+    return { ...counts, looks, names };
+  }
+
+  private async lookAgain({ repository, damage }: Unsettled): Promise<void> {
+    let known = damage;
+    for (let reading = 2; ; reading++) {
+      const fresh = await asItIsNow(this.run, repository);
+      if (fresh === undefined) return;
+      const view = await readRepository(this.run, fresh);
+      const before = known;
+      if (await this.settleOn(view, () => reading === READINGS || !view.mayPass(before))) return;
+      known = view.passing;
+      this.run.catalog.forgetMissing();
+    }
+  }
 
   /** Whether the repository is done with: where it is not, damage was seen that may be a write under way. */
-  const settleOn = async (view: RepositoryView, isSettled: () => boolean): Promise<boolean> => {
+  private async settleOn(view: RepositoryView, isSettled: () => boolean): Promise<boolean> {
+    const { run, phase, seen, counts } = this;
     if (!isSettled()) return false;
     const look = await RepositoryLook.begin(run, view, seen && (seen.get(view.repository.name) ?? UNSEEN));
     // Layer links are looked at where they matter: that somebody is writing them may show only by now.
     if (!isSettled()) return false;
     await look.complete();
-    if (look.matters) looks.push(look);
-    names.add(view.repository.name);
+    if (look.matters) this.looks.push(look);
+    this.names.add(view.repository.name);
     counts.repositories++;
     counts.tags += view.tags;
     counts.revisions += view.revisions.size;
-    if (countsStrays) run.ledger.unrecognized += view.strays;
+    if (this.countsStrays) run.ledger.unrecognized += view.strays;
     for (const problem of view.problems) run.notices.damage(problem);
     run.progress({ phase, done: counts.repositories });
     return true;
-  };
-
-  const looking = run.repositories.forEach(
-    repositories,
-    async (each) => {
-      const repository = await open(each);
-      if (repository === undefined) return;
-      await run.telemetry.repositorySpan(repository.name, async () => {
-        run.log.debug(`marking repository ${repository.name}`, { repository: repository.name });
-        const view = await readRepository(run, repository);
-        // One that is gone by now is not one that was seen empty.
-        if (view.isBare && repository.again !== undefined && (await repository.again(run.look)) === undefined) return;
-        const isSettled = () => run.settings.readOnly || !view.mayPass(new Set());
-        if (!(await settleOn(view, isSettled))) again.push({ repository, damage: view.passing });
-      });
-    },
-    { signal: run.signal },
-  );
-  // A namespace that never answers must not keep an aborted run from ending.
-  await untilAborted(looking, run.signal);
-  run.looks++;
-  run.catalog.forgetMissing();
-  const lookAgain = async ({ repository, damage }: Unsettled) => {
-    let known = damage;
-    for (let reading = 2; ; reading++) {
-      const fresh = await asItIsNow(run, repository);
-      if (fresh === undefined) return;
-      const view = await readRepository(run, fresh);
-      const before = known;
-      if (await settleOn(view, () => reading === READINGS || !view.mayPass(before))) return;
-      known = view.passing;
-      run.catalog.forgetMissing();
-    }
-  };
-  for (const each of again) await untilAborted(lookAgain(each), run.signal);
-  run.progress({ phase, done: counts.repositories, total: counts.repositories }, true);
-  return { ...counts, looks, names };
+  }
 }

@@ -49,7 +49,7 @@ export class Remover {
     let removed = 0;
     const failures: Failure[] = [];
     await this.batches.forEach(
-      inBatches(items),
+      batchesOf(items),
       async (batch) => {
         await options.beforeBatch?.();
         const { gone, failed } = await this.removeBatch(batch, options);
@@ -160,7 +160,7 @@ export function failureOf(path: string, error: unknown): Failure {
   return { path, code: codeOf(error) ?? "DRIVER_ERROR", message: messageOf(error) };
 }
 
-async function* inBatches<T extends Removal>(items: Iterable<T> | AsyncIterable<T>): AsyncIterable<T[]> {
+async function* batchesOf<T extends Removal>(items: Iterable<T> | AsyncIterable<T>): AsyncIterable<T[]> {
   let batch: T[] = [];
   let paths = 0;
   for await (const item of items) {

@@ -1,6 +1,7 @@
 /** The options of a run, checked once at the door, and its defaults. */
 
 import { isRecord, property, requireMembers, show } from "./arguments.js";
+import { DAY_MS } from "./clock.js";
 import type { GcOptions } from "./options.js";
 
 /** The options of a run, with every default filled in. */
@@ -21,8 +22,6 @@ export interface Settings extends GcOptions {
   readonly quarantineMs: number;
   readonly drainMs: number;
 }
-
-const DAY_MS = 86_400_000;
 
 /**
  * The options with their defaults.

@@ -1,6 +1,6 @@
 /** The deleting half alone: it removes exactly what it is told, by names and digests that are checked before anything goes. */
 
-import { isRecord, requireMembers, show } from "./arguments.js";
+import { requireMembers, requireOptions, show } from "./arguments.js";
 import { isDigest } from "./digest.js";
 import type { AbortOptions, Failure, StorageDriver } from "./driver.js";
 import { InvalidDigestError, isObject } from "./errors.js";
@@ -55,7 +55,7 @@ export class Vacuum {
     options: VacuumOptions = {},
   ) {
     requireMembers("driver", driver, {});
-    if (!isRecord(options)) throw new TypeError(`the options of Vacuum are ${show(options)}; expected { root, concurrency, logger }`);
+    requireOptions("Vacuum", options, ["root", "concurrency", "logger"]);
     const { root = DEFAULT_ROOT, concurrency = 16 } = options;
     checkOption("concurrency", concurrency);
     this.layout = new Layout(root);

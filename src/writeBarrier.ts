@@ -1,3 +1,4 @@
+import { DAY_MS } from "./clock.js";
 import { isDigest } from "./digest.js";
 import { InvalidDigestError } from "./errors.js";
 
@@ -38,8 +39,6 @@ export async function removingAll(barrier: WriteBarrier, digests: readonly strin
   await guarded();
   return isDone;
 }
-
-const DAY_MS = 86_400_000;
 
 /** A barrier for the registries and the collector of one process. `now`: milliseconds since 1970, `Date.now` by default. */
 export function createWriteBarrier(options: { readonly now?: () => number } = {}): WriteBarrier {

@@ -2,13 +2,17 @@
 
 import { runInNewContext } from "node:vm";
 import {
+  DamagedRegistryError,
   DriverError,
+  EmptyMarkError,
   type GcOptions,
+  LockedError,
   markAndSweep,
   openRegistry,
   PathNotFoundError,
   RegistryGcError,
   type StorageDriver,
+  UnsupportedError,
   Vacuum,
 } from "oci-registry-gc";
 import { cancelCollection, createWorker, startCollection } from "oci-registry-gc/bullmq";
@@ -108,6 +112,52 @@ describe("errors", () => {
       (error: unknown) => [error],
     );
     expect(aborted?.[0] === hostile).toBe(true);
+  });
+});
+
+describe("errors of a driver", () => {
+  const coded = (code: string) => Object.assign(new Error("theirs"), { code });
+  /** What a run rejects with whose driver throws this, by a call of this method. */
+  async function thrownBy(method: string, error: unknown, options: GcOptions): Promise<unknown> {
+    const driver = await retag();
+    const failing = new InterceptedDriver(driver, (call, proceed) => {
+      if (call.method === method) throw error;
+      return proceed();
+    });
+    return markAndSweep({}, failing, openRegistry(failing), options).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+  }
+
+  test.each<[string, unknown]>([
+    ["a plain error with the code of a DriverError", coded("DRIVER_ERROR")],
+    ["damage", new DamagedRegistryError("not a driver's to say")],
+    ["a lock", new LockedError("not a driver's to say")],
+    ["an empty mark", new EmptyMarkError("not a driver's to say")],
+  ])("%s is told as a failed call, with what was thrown as its cause", async (_, error) => {
+    for (const method of ["list", "getContent", "stat"]) {
+      const reason = await thrownBy(method, error, UNTAGGED);
+      expect(reason).toBeInstanceOf(DriverError);
+      expect(reason).toMatchObject({ code: "DRIVER_ERROR", cause: error, message: expect.stringContaining(`${method} of /`) as string });
+    }
+  });
+
+  test("a DriverError is told as it is", async () => {
+    const error = new DriverError("mine", { driverName: "mine", path: "/a" });
+    expect(await thrownBy("list", error, UNTAGGED)).toBe(error);
+  });
+
+  test("one that says UNSUPPORTED is one of ours, with what was thrown as its cause", async () => {
+    const error = coded("UNSUPPORTED");
+    const reason = await thrownBy("list", error, UNTAGGED);
+    expect(reason).toBeInstanceOf(UnsupportedError);
+    expect(reason).toMatchObject({ code: "UNSUPPORTED", cause: error });
+  });
+
+  test("a write that says that nothing is there has failed", async () => {
+    const error = new PathNotFoundError("/a", "mine");
+    expect(await thrownBy("putContent", error, { removeUntagged: true })).toMatchObject({ code: "DRIVER_ERROR", cause: error });
   });
 });
 

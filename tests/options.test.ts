@@ -155,9 +155,12 @@ describe("options", () => {
     expect(openRegistry(new MemoryDriver(), new Options()).online?.aside).toBe("/other/v2/_gc");
   });
 
-  test("an option that openRegistry has not is refused: another root would be collected", () => {
+  test("an option that openRegistry or a Vacuum has not is refused: another root would be worked on", () => {
     expect(() => openRegistry(new MemoryDriver(), { rot: "/other" } as object)).toThrow(
       new TypeError('the options of openRegistry have "rot"; expected { root }'),
+    );
+    expect(() => new Vacuum(new MemoryDriver(), { rot: "/other" } as object)).toThrow(
+      new TypeError('the options of Vacuum have "rot"; expected { root, concurrency, logger }'),
     );
   });
 

@@ -1,6 +1,6 @@
 /** Errors on their way from a worker to whoever waits: as plain JSON, and back. */
 
-import { codeOf, type ErrorCode, isRegistryGcError, messageOf, RegistryGcError } from "../errors.js";
+import { attachReport, codeOf, type ErrorCode, isObject, isRegistryGcError, messageOf, RegistryGcError } from "../errors.js";
 import type { GcReport } from "../report.js";
 
 export interface PlainError {
@@ -20,7 +20,7 @@ export interface Outcome {
 }
 
 export function toPlain(error: unknown): PlainError {
-  const fields = Object.entries(typeof error === "object" && error !== null ? error : {}).filter(
+  const fields = Object.entries(isObject(error) ? error : {}).filter(
     ([name, value]) => !["name", "message", "code", "stack"].includes(name) && (typeof value === "string" || typeof value === "number"),
   ) as [string, string | number][];
   return {
@@ -43,11 +43,6 @@ export function toError({ name, message, code, isOurs, fields }: PlainError, rep
   Object.assign(error, fields, code === undefined ? {} : { code });
   if (report !== undefined) attachReport(error, report);
   return error;
-}
-
-export function attachReport(error: unknown, report: GcReport): void {
-  if (typeof error !== "object" || error === null || !Object.isExtensible(error)) return;
-  Object.defineProperty(error, "report", { value: report, configurable: true, enumerable: false, writable: true });
 }
 
 /** What a storage does at one moment it may not do at the next. */

@@ -1,14 +1,14 @@
 /** Waits for a run's end by looking at its job now and then: that misses nothing, whatever becomes of Redis meanwhile. */
 
 import type { Job, Queue } from "bullmq";
-import { messageOf } from "../errors.js";
+import { attachReport, messageOf } from "../errors.js";
 import type { Progress } from "../options.js";
 import type { GcReport } from "../report.js";
 import { bounded } from "./bounded.js";
 import { markCancelled } from "./cancel.js";
 import { QueueError } from "./errors.js";
 import { type RunData, type RunProgress, runJobId } from "./jobs.js";
-import { attachReport, toError } from "./outcome.js";
+import { toError } from "./outcome.js";
 
 const LOOK_MS = 250;
 

@@ -10,13 +10,16 @@ import { clearInterval, setInterval } from "node:timers";
 import type { Clock } from "../clock.js";
 import type { StorageDriver } from "../driver.js";
 import { codeOf, LockedError } from "../errors.js";
-import { property } from "../internal/property.js";
+import { ownProperty } from "../internal/ownProperty.js";
 import { readBounded } from "../internal/readBounded.js";
+import { PATIENCE_MS, within } from "../internal/untilAborted.js";
 import { removeFile, timeOf, unlessAbsent, writeFile } from "./files.js";
 
 const BEAT_MS = 30_000;
 /** How often it is looked whether a heartbeat is due: one that failed is tried again before the lock is lost. */
 const TICK_MS = 5_000;
+/** A heartbeat without an answer for so long is waited for no longer, and the next is due; if it is answered after all, it counts. */
+const ANSWER_MS = 10_000;
 const LOST_MS = 60_000;
 /** Who has not kept it alive for so long does not hold it any more. */
 export const STALE_MS = 5 * 60_000;
@@ -33,6 +36,8 @@ export class RunLock {
   private beatAt: Moment;
   private lost: string | undefined;
   private beating: Promise<void> | undefined;
+  /** Of heartbeats without an answer yet. */
+  private readonly unanswered = new Set<Promise<void>>();
   private isBusy = false;
   private isLetGo = false;
   private readonly timer: NodeJS.Timeout;
@@ -146,23 +151,30 @@ export class RunLock {
 
   /** Reads the lock, and writes it anew where it is ours and still young. */
   private beat(driver: StorageDriver): Promise<void> {
-    this.beating ??= this.beatOnce(driver).finally(() => {
+    this.beating ??= this.awaitBeat(driver).finally(() => {
       this.beating = undefined;
     });
     return this.beating;
   }
 
-  private async beatOnce(driver: StorageDriver): Promise<void> {
+  private async awaitBeat(driver: StorageDriver): Promise<void> {
     // Its own calls ask for none.
     this.isBusy = true;
+    const beat = this.beatOnce(driver);
+    const answered = beat.catch(() => undefined).then(() => void this.unanswered.delete(answered));
+    this.unanswered.add(answered);
     try {
-      const begun = momentOf(this.clock);
-      if (!(await this.askHolder(driver)) || this.age() > LOST_MS) return;
-      await writeFile(driver, this.path, this.content);
-      this.beatAt = begun;
+      await within(beat, ANSWER_MS);
     } finally {
       this.isBusy = false;
     }
+  }
+
+  private async beatOnce(driver: StorageDriver): Promise<void> {
+    const begun = momentOf(this.clock);
+    if (!(await this.askHolder(driver)) || this.age() > LOST_MS) return;
+    await writeFile(driver, this.path, this.content);
+    if (begun.monotonic >= this.beatAt.monotonic) this.beatAt = begun;
   }
 
   /** Milliseconds since the last heartbeat that succeeded, by the clock that says more. */
@@ -174,7 +186,8 @@ export class RunLock {
   /** Gives the lock back; who has lost it leaves it to its holder. */
   async release(): Promise<void> {
     this.letGo();
-    await this.beating?.catch(() => undefined);
+    // A write that comes later leaves a lock that nobody holds; who never answers must not hold up the end for ever.
+    await within(Promise.all(this.unanswered), PATIENCE_MS);
     if (this.lost !== undefined || this.age() > LOST_MS) return;
     for (let attempt = 1; ; attempt++) {
       const begun = performance.now();
@@ -278,7 +291,7 @@ async function contentOf(driver: StorageDriver, path: string): Promise<Buffer | 
 function describe(content: Buffer): string {
   try {
     const value: unknown = JSON.parse(content.toString("utf8"));
-    const part = (name: string) => JSON.stringify(property(value, name));
+    const part = (name: string) => JSON.stringify(ownProperty(value, name));
     return `run ${part("runId")} on ${part("host")} (process ${part("pid")}), since ${part("startedAt")}`;
   } catch {
     return "a holder that says nothing readable of itself";

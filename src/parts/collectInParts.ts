@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { show } from "../arguments.js";
 import { systemClock } from "../clock.js";
-import { attachReport, end, isRefusal } from "../conduct.js";
+import { end, isRefusal } from "../conduct.js";
 import { checkParts, type GcContext } from "../context.js";
 import type { StorageDriver } from "../driver.js";
-import { isPathNotFound, LockedError, messageOf, UnsupportedError } from "../errors.js";
+import { attachReport, isPathNotFound, LockedError, messageOf, UnsupportedError } from "../errors.js";
 import type { Namespace } from "../namespace.js";
 import { isRunId } from "../online/asideFiles.js";
 import { RunLock } from "../online/runLock.js";

@@ -5,7 +5,7 @@
 
 import type { StorageDriver } from "../driver.js";
 import { codeOf, isPathNotFound, UnsupportedError } from "../errors.js";
-import { property } from "../internal/property.js";
+import { ownProperty } from "../internal/ownProperty.js";
 import { readBounded } from "../internal/readBounded.js";
 import { writeFile } from "../online/files.js";
 import { PartDamagedError } from "./errors.js";
@@ -109,9 +109,10 @@ export class RunDocuments {
       throw error;
     }
     const inner = parse(Buffer.from(this.unsealed(name, bytes)));
-    const isOurs = property(inner, "runId") === this.runId && property(inner, "plan") === this.plan && property(inner, "name") === name;
+    const isOurs =
+      ownProperty(inner, "runId") === this.runId && ownProperty(inner, "plan") === this.plan && ownProperty(inner, "name") === name;
     if (!isOurs) throw new PartDamagedError(this.pathOf(name), "it belongs to another run, or to another part");
-    return property(inner, "content");
+    return ownProperty(inner, "content");
   }
 
   /** Whether it is there: looked at, not read. */
@@ -163,8 +164,8 @@ export class RunDocuments {
 
   private unsealed(name: string, bytes: Uint8Array): string {
     const document = parse(bytes);
-    const text = property(document, "text");
-    const isWhole = typeof text === "string" && checksumOf(Buffer.from(text)) === property(document, "sha256");
+    const text = ownProperty(document, "text");
+    const isWhole = typeof text === "string" && checksumOf(Buffer.from(text)) === ownProperty(document, "sha256");
     if (isWhole) return text;
     throw new PartDamagedError(this.pathOf(name), "it is cut short, or not what was written");
   }

@@ -1,4 +1,4 @@
-import { isRecord, show } from "../arguments.js";
+import { requireOptions } from "../arguments.js";
 import { checkDriver } from "../context.js";
 import { DigestIndex } from "../digestIndex.js";
 import { type FileInfo, isPath, join, type StorageDriver } from "../driver.js";
@@ -20,10 +20,7 @@ import { splitKey, WalkedRepository } from "./walkedRepository.js";
  */
 export function openRegistry(driver: StorageDriver, options: { readonly root?: string } = {}): Namespace {
   checkDriver(driver);
-  if (!isRecord(options)) throw new TypeError(`the options of openRegistry are ${show(options)}; expected { root }`);
-  // Another root would be collected than was meant.
-  const unknown = Object.keys(options).find((name) => name !== "root");
-  if (unknown !== undefined) throw new TypeError(`the options of openRegistry have ${show(unknown)}; expected { root }`);
+  requireOptions("openRegistry", options, ["root"]);
   const root = options.root ?? DEFAULT_ROOT;
   const layout = new Layout(root);
   const access = (look: LookOptions): Access => ({ driver: look.through?.(driver) ?? driver, options: look });

@@ -7,6 +7,8 @@ import { fault, xml } from "./standIn.js";
 
 useStandIn();
 
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
+
 describe("the number in flight", () => {
   const enter = (gate: Gate, count: number) => Promise.all(Array.from({ length: count }, () => gate.enter(undefined)));
 
@@ -44,6 +46,63 @@ describe("the number in flight", () => {
     gate.leave(ticket, "fine");
     gate.leave(await third, "fine");
     gate.leave(await gate.enter(undefined), "fine");
+  });
+
+  test("what may take minutes leaves a place to the others, and both get theirs in turn", async () => {
+    const gate = new Gate(3, 0, new InstantClock());
+    const log: string[] = [];
+    const enter = async (name: string, isLong: boolean) => {
+      const ticket = await gate.enter(undefined, isLong);
+      log.push(name);
+      return ticket;
+    };
+    const first = await enter("copy 1", true);
+    const second = await enter("copy 2", true);
+    const third = enter("copy 3", true);
+    const get = await enter("get 1", false);
+    const later = enter("get 2", false);
+    await nextTurn();
+    expect(log).toEqual(["copy 1", "copy 2", "get 1"]);
+    gate.leave(get, "fine");
+    gate.leave(await later, "fine");
+    expect(log).toEqual(["copy 1", "copy 2", "get 1", "get 2"]);
+    gate.leave(first, "fine");
+    gate.leave(second, "fine");
+    gate.leave(await third, "fine");
+    expect(log.at(-1)).toBe("copy 3");
+    expect(gate.limit).toBe(3);
+  });
+
+  test("of one place, copies take it, too", async () => {
+    const gate = new Gate(1, 0, new InstantClock());
+    gate.leave(await gate.enter(undefined, true), "fine");
+    gate.leave(await gate.enter(undefined, false), "fine");
+    const copy = await gate.enter(undefined, true);
+    const controller = new AbortController();
+    const waiting = gate.enter(controller.signal, true);
+    controller.abort(new Error("stop"));
+    await expect(waiting).rejects.toThrow("stop");
+    gate.leave(copy, "fine");
+    gate.leave(await gate.enter(undefined, true), "fine");
+  });
+
+  test("a run's short requests go on beside copies that take long, two at once in all", async () => {
+    const { s3, driver } = s3World({ maxInFlight: 2 });
+    for (const name of ["a", "b", "c", "d"]) s3.put(name, name);
+    // By then it knows what the store makes of conditions.
+    await driver.move("/d", "/moved/d");
+    let copies = 0;
+    let answer: () => void = () => undefined;
+    s3.interrupt = async ({ headers }) => {
+      if (headers["x-amz-copy-source"] !== undefined && copies++ === 0) await new Promise<void>((resolve) => (answer = resolve));
+      return undefined;
+    };
+    const moves = ["a", "b"].map((name) => driver.move(`/${name}`, `/moved/${name}`));
+    while (copies === 0) await nextTurn();
+    expect(await driver.getContent("/c")).toHaveLength(1);
+    expect(copies).toBe(1);
+    answer();
+    await Promise.all(moves);
   });
 
   test("a clock that is set back holds nobody: requests a second are counted from then", async () => {

@@ -1,20 +1,17 @@
-/** Small tools around `node:fs`: what an error says, bounded reading, and writing that lasts through a loss of power. */
+/** Small tools around `node:fs`: bounded reading, and writing that lasts through a loss of power. */
 
 import { constants, promises as fs } from "node:fs";
+import { codeOf } from "../../errors.js";
 
 /** Unlinks and symbolic links' look-ups in flight. */
 const AT_ONCE = 16;
-
-export function osCode(error: unknown): string | undefined {
-  return typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : undefined;
-}
 
 export async function isOnDisk(file: string): Promise<boolean> {
   try {
     await fs.lstat(file);
     return true;
   } catch (error) {
-    if (osCode(error) === "ENOENT" || osCode(error) === "ENOTDIR") return false;
+    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return false;
     throw error;
   }
 }
@@ -81,7 +78,7 @@ export async function syncDirectory(directory: string): Promise<void> {
   try {
     await syncFile(directory);
   } catch (error) {
-    const code = osCode(error);
+    const code = codeOf(error);
     if (code !== "EINVAL" && code !== "EISDIR" && code !== "EPERM" && code !== "ENOTSUP") throw error;
   }
 }

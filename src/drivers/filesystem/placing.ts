@@ -7,8 +7,8 @@ import { randomUUID } from "node:crypto";
 import { constants, promises as fs, type Stats } from "node:fs";
 import { basename, dirname, isAbsolute, join, relative } from "node:path";
 import * as process from "node:process";
-import { isPathNotFound, messageOf, UnsupportedError } from "../../errors.js";
-import { isOnDisk, osCode, syncDirectory, syncFile, writeDurably } from "./disk.js";
+import { codeOf, isPathNotFound, messageOf, UnsupportedError } from "../../errors.js";
+import { isOnDisk, syncDirectory, syncFile, writeDurably } from "./disk.js";
 import type { Root } from "./root.js";
 
 /** How a file system says that it has no second names for a file, or not for this one. */
@@ -51,7 +51,7 @@ async function linkIfAbsent(from: string, to: string, path: string): Promise<boo
     await fs.link(from, to);
     return true;
   } catch (error) {
-    const code = osCode(error);
+    const code = codeOf(error);
     if (code === "EEXIST") return false;
     if (!NO_LINKS.has(code)) throw error;
     throw new UnsupportedError(`filesystem: cannot write ${path} only where nothing is: there are no hard links (${messageOf(error)})`);
@@ -75,8 +75,8 @@ export async function moveFile(root: Root, source: string, destination: string):
     // Where that fails both stay: what was to come back is back, and an unlink that timed out may yet be done.
     if (!isDone) await fs.unlink(from);
   } catch (error) {
-    if (osCode(error) === "EEXIST") throw root.error(destination, `cannot move ${source} to ${destination}: something is there`, error);
-    if (osCode(error) === "ENOENT" && !(await isOnDisk(from))) throw await root.failure("move", source, error);
+    if (codeOf(error) === "EEXIST") throw root.error(destination, `cannot move ${source} to ${destination}: something is there`, error);
+    if (codeOf(error) === "ENOENT" && !(await isOnDisk(from))) throw await root.failure("move", source, error);
     throw await cannot(root, "move", source, error);
   }
 }
@@ -91,11 +91,11 @@ async function place(from: string, to: string, stats: Stats): Promise<boolean> {
     await fs.link(from, to);
     return false;
   } catch (error) {
-    if (osCode(error) === "EXDEV") {
+    if (codeOf(error) === "EXDEV") {
       await copy(from, to, stats);
       return false;
     }
-    if (!NO_LINKS.has(osCode(error))) throw error;
+    if (!NO_LINKS.has(codeOf(error))) throw error;
     await rename(from, to);
     return true;
   }
@@ -119,7 +119,7 @@ async function linkOrRename(from: string, to: string): Promise<void> {
   try {
     await fs.link(from, to);
   } catch (error) {
-    if (!NO_LINKS.has(osCode(error))) throw error;
+    if (!NO_LINKS.has(codeOf(error))) throw error;
     await rename(from, to);
   }
 }

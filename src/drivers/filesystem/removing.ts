@@ -2,8 +2,8 @@
 
 import { promises as fs } from "node:fs";
 import { type AbortOptions, dirname, type Failure, isBelow } from "../../driver.js";
-import { PathNotFoundError } from "../../errors.js";
-import { inParallel, osCode } from "./disk.js";
+import { codeOf, PathNotFoundError } from "../../errors.js";
+import { inParallel } from "./disk.js";
 import type { FileWorkers } from "./fileWorkers.js";
 import { rmdirMany, unlinkMany } from "./manyFiles.js";
 import type { Root } from "./root.js";
@@ -73,7 +73,7 @@ async function isPruned(root: Root, path: string): Promise<boolean> {
     await fs.rmdir(root.onDisk(path));
     return true;
   } catch (error) {
-    const code = osCode(error);
+    const code = codeOf(error);
     if (code === "ENOENT") return true;
     // ENOTDIR: a symbolic link to a directory, or a file; both stay.
     if (code === "ENOTEMPTY" || code === "EEXIST" || code === "ENOTDIR") return false;

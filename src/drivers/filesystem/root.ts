@@ -2,8 +2,8 @@
 
 import { join as osJoin } from "node:path";
 import { dirname } from "../../driver.js";
-import { DriverError, messageOf, PathNotFoundError } from "../../errors.js";
-import { isOnDisk, leadsNowhere, osCode } from "./disk.js";
+import { codeOf, DriverError, messageOf, PathNotFoundError } from "../../errors.js";
+import { isOnDisk, leadsNowhere } from "./disk.js";
 
 export class Root {
   constructor(
@@ -17,7 +17,7 @@ export class Root {
 
   /** Tells "not there" from "could not look": a symbolic link that leads nowhere is the latter, wherever it stands in the path. */
   async failure(verb: string, path: string, error: unknown): Promise<Error> {
-    const code = osCode(error);
+    const code = codeOf(error);
     if (code !== "ENOENT" && code !== "ENOTDIR") return this.error(path, `cannot ${verb} ${path}: ${messageOf(error)}`, error);
     if (code === "ENOTDIR" && (await isOnDisk(this.onDisk(path)))) {
       return this.error(path, `cannot ${verb} ${path}: it is no directory`, error);

@@ -1,22 +1,33 @@
-/** How many requests are in flight, and how many a second: lowered by half where the store is overrun, raised slowly where it is not. */
+/**
+ * How many requests are in flight, and how many a second: lowered by half where the store is overrun, raised slowly where it is not.
+ * Those that may take minutes leave a place to the others: a lock that is kept alive must not wait behind copies.
+ */
 
 import type { Clock } from "../../clock.js";
 
 /** A request that has been let through. */
 export interface Ticket {
+  readonly isLong: boolean;
   /** How often the number had been lowered by then: requests that started before the last time say nothing new. */
   readonly cuts: number;
 }
 
 export type Outcome = "fine" | "overrun" | "other";
 
+/** A request that waits for a place. */
+interface Waiting {
+  readonly isLong: boolean;
+  readonly go: () => void;
+}
+
 export class Gate {
   private allowed: number;
   private inFlight = 0;
+  private longInFlight = 0;
   private cuts = 0;
   private nextAt = Number.NEGATIVE_INFINITY;
   private seenAt = Number.NEGATIVE_INFINITY;
-  private readonly waiting: (() => void)[] = [];
+  private readonly waiting: Waiting[] = [];
 
   /**
    * @param maxInFlight - Requests at once, at most.
@@ -35,24 +46,28 @@ export class Gate {
     return Math.floor(this.allowed);
   }
 
-  /** Waits for a place and for its time. Whoever got a ticket must bring it back by {@link Gate.leave}. */
-  async enter(signal: AbortSignal | undefined): Promise<Ticket> {
+  /**
+   * Waits for a place and for its time. Whoever got a ticket must bring it back by {@link Gate.leave}.
+   *
+   * @param isLong - Whether the answer may take minutes.
+   */
+  async enter(signal: AbortSignal | undefined, isLong = false): Promise<Ticket> {
     signal?.throwIfAborted();
-    if (this.inFlight >= this.limit) await this.turn(signal);
-    else this.inFlight++;
+    if (this.hasRoom(isLong)) this.occupy(isLong);
+    else await this.turn(signal, isLong);
     try {
       await this.pace(signal);
     } catch (error) {
-      this.release();
+      this.release(isLong);
       throw error;
     }
-    return { cuts: this.cuts };
+    return { isLong, cuts: this.cuts };
   }
 
   leave(ticket: Ticket, outcome: Outcome): void {
     if (outcome === "overrun" && ticket.cuts === this.cuts) this.cut();
     if (outcome === "fine") this.allowed = Math.min(this.maxInFlight, this.allowed + 1 / this.allowed);
-    this.release();
+    this.release(ticket.isLong);
   }
 
   /** Halves the number: the store has said that it can't keep up. */
@@ -74,26 +89,42 @@ export class Gate {
     return now;
   }
 
-  private release(): void {
+  private hasRoom(isLong: boolean): boolean {
+    return this.inFlight < this.limit && (!isLong || this.longInFlight < Math.max(1, this.limit - 1));
+  }
+
+  private occupy(isLong: boolean): void {
+    this.inFlight++;
+    if (isLong) this.longInFlight++;
+  }
+
+  private release(isLong: boolean): void {
     this.inFlight--;
-    while (this.waiting.length > 0 && this.inFlight < this.limit) {
-      this.inFlight++;
-      this.waiting.shift()?.();
+    if (isLong) this.longInFlight--;
+    for (;;) {
+      const at = this.waiting.findIndex((next) => this.hasRoom(next.isLong));
+      const [next] = at === -1 ? [] : this.waiting.splice(at, 1);
+      if (next === undefined) return;
+      this.occupy(next.isLong);
+      next.go();
     }
   }
 
-  private turn(signal: AbortSignal | undefined): Promise<void> {
+  private turn(signal: AbortSignal | undefined, isLong: boolean): Promise<void> {
     return new Promise((resolve, reject) => {
-      const go = () => {
-        signal?.removeEventListener("abort", stop);
-        resolve();
+      const waiting: Waiting = {
+        isLong,
+        go: () => {
+          signal?.removeEventListener("abort", stop);
+          resolve();
+        },
       };
       const stop = () => {
-        const at = this.waiting.indexOf(go);
+        const at = this.waiting.indexOf(waiting);
         if (at !== -1) this.waiting.splice(at, 1);
         reject(signal?.reason as Error);
       };
-      this.waiting.push(go);
+      this.waiting.push(waiting);
       signal?.addEventListener("abort", stop, { once: true });
     });
   }

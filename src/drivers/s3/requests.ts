@@ -106,8 +106,9 @@ export class Requests {
     withoutRetries(stack);
     if (checksums === true) withChecksums(stack, style);
     else withoutChecksums(stack);
-    const ticket = await this.gate.enter(signal);
-    const limit = limited(signal, operation.includes("Copy") || operation.startsWith("Complete") ? COPY_MS : ANSWER_MS);
+    const isLong = operation.includes("Copy") || operation.startsWith("Complete");
+    const ticket = await this.gate.enter(signal, isLong);
+    const limit = limited(signal, isLong ? COPY_MS : ANSWER_MS);
     const startedAt = this.clock.now();
     this.sent[operation] = (this.sent[operation] ?? 0) + 1;
     try {
