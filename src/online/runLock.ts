@@ -25,8 +25,6 @@ const LOST_MS = 60_000;
 export const STALE_MS = 5 * 60_000;
 /** Longer than a write that has begun takes to be seen. */
 const SETTLE_MS = 2_000;
-/** So short a wait is not worth an abort. */
-const NEVER = new AbortController().signal;
 const MAX_LOCK_BYTES = 4096;
 /** How often a lock is written where it was found to be given back. */
 const ATTEMPTS = 3;
@@ -269,18 +267,23 @@ function adviceFor(age: number, path: string): string {
 
 /** Of a time yet to come: the storage's clock was set back, so that only waiting tells whether anybody keeps the lock alive. */
 async function isLeftAlone(driver: StorageDriver, path: string, clock: Clock, time: number): Promise<boolean> {
-  await clock.sleep(LOST_MS + BEAT_MS, NEVER);
+  await waitOn(clock, LOST_MS + BEAT_MS);
   return (await timeOf(driver, path)) === time;
 }
 
 /** Waits until whoever wrote at the same moment is seen, then looks who won. */
 async function confirm(driver: StorageDriver, path: string, content: Buffer, clock: Clock): Promise<void> {
-  await clock.sleep(SETTLE_MS, NEVER);
+  await waitOn(clock, SETTLE_MS);
   const present = await contentOf(driver, path);
   if (present?.equals(content) === true) return;
   throw new LockedError(
     `another run took the lock at ${path} at the same moment: ${present === undefined ? "it is gone again" : describe(present)}`,
   );
+}
+
+/** So short a wait is not worth an abort. A clock must be given a signal, and one that many share gathers listeners. */
+function waitOn(clock: Clock, ms: number): Promise<void> {
+  return clock.sleep(ms, new AbortController().signal);
 }
 
 async function contentOf(driver: StorageDriver, path: string): Promise<Buffer | undefined> {
