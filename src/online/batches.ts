@@ -2,7 +2,7 @@ import { slicesOf } from "../internal/mapAll.js";
 import type { Run } from "../run.js";
 
 /** Changes between two looks at the lock. */
-const BATCH = 100;
+export const BATCH = 100;
 
 /** Does something with the items, some at a time, and asks before each batch whether the run may still change anything. */
 export async function inBatches<T>(run: Run, items: readonly T[], work: (some: readonly T[]) => Promise<void>): Promise<void> {

@@ -2,13 +2,14 @@
 
 import { dirname, type StorageDriver } from "../driver.js";
 import { isPathNotFound, messageOf, UnsupportedError } from "../errors.js";
+import { slicesOf } from "../internal/mapAll.js";
 import { TaskQueue } from "../internal/taskQueue.js";
 import type { RegistryLook } from "../look.js";
 import type { AsideCounts } from "../report.js";
 import type { RepositoryLook } from "../repositoryLook.js";
 import type { Run } from "../run.js";
 import type { AsideCopy, TakenLink } from "./asideStore.js";
-import { inBatches } from "./batches.js";
+import { BATCH, inBatches } from "./batches.js";
 import { isReadable, isThere, isWhollyAt, writeIfAbsent } from "./files.js";
 import { pruneAside } from "./pruneAside.js";
 
@@ -182,30 +183,48 @@ export async function undo(run: Run, driver: StorageDriver): Promise<void> {
   let failed = 0;
   const attempt = async (path: string, work: () => Promise<unknown>) => {
     try {
-      await run.lock?.check();
       await work();
     } catch (error) {
       failed++;
       run.log.error(`could not put back ${path}: ${messageOf(error)}; the next run does`, { error });
     }
   };
-  for (const { number, copy } of own) {
-    await attempt(copy.path, async () => {
+  const queue = new TaskQueue(run.settings.concurrency);
+  const all = async <T>(items: readonly T[], pathOf: (item: T) => string, work: (item: T) => Promise<void>) => {
+    for (const some of slicesOf(items, BATCH)) {
+      const held = run.lock?.check();
+      held?.catch(() => undefined); // Each of them tells it.
+      const whileHeld = async (item: T) => {
+        await held;
+        await work(item);
+      };
+      await queue.forEach(some, (item) => attempt(pathOf(item), () => whileHeld(item)));
+    }
+  };
+  await all(
+    own,
+    ({ copy }) => copy.path,
+    async ({ number, copy }) => {
       if ((await putBack(run, driver, number, copy)) === "back") countBack(run, copy);
-    });
-  }
+    },
+  );
   await pruneAside(
     driver,
     own.map(({ copy }) => dirname(copy.path)),
     aside.directory,
   );
-  for (const link of taken) await attempt(link.path, () => writeTaken(run, driver, { runId, link }));
+  await all(
+    taken,
+    ({ path }) => path,
+    (link) => writeTaken(run, driver, { runId, link }),
+  );
   const at = run.storageNow();
   if (failed === 0)
-    await attempt(runId, () =>
-      journal.write([
+    await attempt(runId, async () => {
+      await run.lock?.check();
+      await journal.write([
         { kind: "settled", at },
         { kind: "purged", at },
-      ]),
-    );
+      ]);
+    });
 }

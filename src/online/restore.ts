@@ -5,10 +5,11 @@ import { dirname, type Failure, type StorageDriver } from "../driver.js";
 import { addTo } from "../internal/addTo.js";
 import { slicesOf } from "../internal/mapAll.js";
 import { readBounded } from "../internal/readBounded.js";
+import { TaskQueue } from "../internal/taskQueue.js";
 import type { Namespace, Repository } from "../namespace.js";
 import { failureOf } from "../remover.js";
 import { Run } from "../run.js";
-import type { AsideStore } from "./asideStore.js";
+import type { AsideCopy, AsideStore } from "./asideStore.js";
 import { inBatches } from "./batches.js";
 import { endJournals } from "./closeJournals.js";
 import { isThere, writeFile, writeIfAbsent } from "./files.js";
@@ -99,66 +100,94 @@ interface RestoreCounts {
   readonly failures: Failure[];
 }
 
-async function bringBack(
-  run: Run,
-  aside: AsideStore,
-  target: {
-    readonly numbers: ReadonlySet<number>;
-    readonly runId: string | undefined;
-    /** Whether all links come back that runs took, those to blobs that never went aside, too. */
-    readonly isAll: boolean;
-  },
-  report: RestoreCounts,
-): Promise<void> {
-  const isMeant = (runId: string) => target.runId === undefined || target.runId === runId;
-  const copies = [...aside.copies].flatMap(([number, all]) =>
-    target.numbers.has(number) ? all.filter(({ runId }) => isMeant(runId)).map((copy) => ({ number, copy })) : [],
-  );
-  const links = [...aside.journals.values()]
-    .filter((journal) => isMeant(journal.runId) && journal.damage === undefined)
-    .flatMap((journal) =>
-      journal.links.filter((link) =>
-        isTaken(link)
-          ? isOf(run, link, target.numbers) || (target.isAll && journal.isOpen)
-          : isUnlinked(journal, link) && target.numbers.has(run.digests.find(link.digest)),
-      ),
-    );
+/** What is to come back. */
+interface Wanted {
+  readonly numbers: ReadonlySet<number>;
+  readonly runId: string | undefined;
+  /** Whether all links come back that runs took, those to blobs that never went aside, too. */
+  readonly isAll: boolean;
+}
 
+async function bringBack(run: Run, aside: AsideStore, wanted: Wanted, report: RestoreCounts): Promise<void> {
+  const blobs = [...wanted.numbers].map((number) => ({ number, copies: copiesOf(aside, wanted, number) }));
+  // Several runs may have taken one.
+  const links = [...new Map([...linksOf(run, aside, wanted)].map((link) => [link.path, link])).values()];
   // Noted before it is done: a moved file keeps its old time.
+  await noteRestored(run, aside, wanted);
+
+  const queue = new TaskQueue(run.settings.concurrency);
+  await inBatches(
+    run,
+    blobs.filter(({ copies }) => copies.length > 0),
+    (some) => queue.forEach(some, (blob) => bringBackBlob(run, blob, report), { signal: run.signal }),
+  );
+  const emptied = blobs.flatMap(({ copies }) => copies.map(({ path }) => dirname(path)));
+  await pruneAside(run.driver, emptied, aside.directory);
+  await inBatches(run, links, (some) =>
+    queue.forEach(
+      some,
+      (link) =>
+        noting(run, link.path, report.failures, async () => {
+          if ((await isUseful(run, wanted, link)) && (await writeIfAbsent(run.driver, link.path, link.target))) report.links++;
+        }),
+      { signal: run.signal },
+    ),
+  );
+}
+
+function isMeant({ runId }: Wanted, ofRun: string): boolean {
+  return runId === undefined || runId === ofRun;
+}
+
+function copiesOf(aside: AsideStore, wanted: Wanted, number: number): AsideCopy[] {
+  return (aside.copies.get(number) ?? []).filter(({ runId }) => isMeant(wanted, runId));
+}
+
+function* linksOf(run: Run, aside: AsideStore, wanted: Wanted): Iterable<JournalLink> {
+  for (const journal of aside.journals.values()) {
+    if (!isMeant(wanted, journal.runId) || journal.damage !== undefined) continue;
+    for (const link of journal.links) {
+      const isBack = isTaken(link)
+        ? isOf(run, link, wanted.numbers) || (wanted.isAll && journal.isOpen)
+        : isUnlinked(journal, link) && wanted.numbers.has(run.digests.find(link.digest));
+      if (isBack) yield link;
+    }
+  }
+}
+
+/** What other runs alone put aside is none of it. */
+async function noteRestored(run: Run, aside: AsideStore, wanted: Wanted): Promise<void> {
   await run.mayChange();
-  const isOther = (number: number) => aside.isAside(number) && !aside.copies.get(number)?.some(({ runId }) => isMeant(runId));
-  const digests = [...target.numbers].filter((number) => !isOther(number)).map((number) => run.digests.digest(number));
+  const isOther = (number: number) => aside.isAside(number) && copiesOf(aside, wanted, number).length === 0;
+  const digests = [...wanted.numbers].filter((number) => !isOther(number)).map((number) => run.digests.digest(number));
   for (const [i, some] of [...slicesOf(digests, NOTED_AT_ONCE)].entries()) {
     const name = i === 0 ? run.ledger.runId : `${run.ledger.runId}-${i}`;
     await writeFile(run.driver, aside.notePath(name), Buffer.from(JSON.stringify(some)));
   }
+}
 
-  const putBackOne = async ({ number, copy }: (typeof copies)[number]) => {
-    const outcome = await putBack(run, run.driver, number, copy);
-    if (outcome === "rotten")
-      report.failures.push({ path: copy.path, code: "DAMAGED", message: `${copy.path} does not hold what its digest says` });
-    if (outcome !== "back") return;
-    report.blobs++;
-    report.bytes += copy.size ?? 0;
-  };
-  const writeOne = async (link: JournalLink) => {
-    // What was purged since has no use for a link; and one to a manifest that is not back would be damage.
-    const isUseful = isTaken(link)
-      ? isOf(run, link, target.numbers) || (await isStored(run, run.digests.add(link.target)))
-      : await isInPlace(run, run.digests.add(link.digest));
-    if (isUseful && (await writeIfAbsent(run.driver, link.path, link.target))) report.links++;
-  };
-  await inBatches(run, copies, async (some) => {
-    for (const each of some) await noting(run, each.copy.path, report.failures, () => putBackOne(each));
-  });
-  await pruneAside(
-    run.driver,
-    copies.map(({ copy }) => dirname(copy.path)),
-    aside.directory,
-  );
-  await inBatches(run, links, async (some) => {
-    for (const link of some) await noting(run, link.path, report.failures, () => writeOne(link));
-  });
+/** One copy after the other: no two may go to one place at once. */
+async function bringBackBlob(
+  run: Run,
+  { number, copies }: { readonly number: number; readonly copies: readonly AsideCopy[] },
+  report: RestoreCounts,
+): Promise<void> {
+  for (const copy of copies) {
+    await noting(run, copy.path, report.failures, async () => {
+      const outcome = await putBack(run, run.driver, number, copy);
+      if (outcome === "rotten")
+        report.failures.push({ path: copy.path, code: "DAMAGED", message: `${copy.path} does not hold what its digest says` });
+      if (outcome !== "back") return;
+      report.blobs++;
+      report.bytes += copy.size ?? 0;
+    });
+  }
+}
+
+/** What was purged since has no use for a link; and one to a manifest that is not back would be damage. */
+async function isUseful(run: Run, wanted: Wanted, link: JournalLink): Promise<boolean> {
+  if (!isTaken(link)) return isInPlace(run, run.digests.add(link.digest));
+  return isOf(run, link, wanted.numbers) || (await isStored(run, run.digests.add(link.target)));
 }
 
 /** What fails is noted, and the rest goes on. */
