@@ -6,6 +6,7 @@
 
 import type { Failure } from "./driver.js";
 import { NumberSet } from "./internal/numberMap.js";
+import { TaskQueue } from "./internal/taskQueue.js";
 import { writeIfAbsent } from "./online/files.js";
 import type { DeletedItem } from "./options.js";
 import { parentsFirst } from "./parentsFirst.js";
@@ -195,16 +196,15 @@ class Sweep {
     return left;
   }
 
-  /** In bulk; or one by one, where a registry in this process promises what is not to go. */
+  /** In bulk; or each by itself, where a registry in this process promises what is not to go. */
   private async removeUnlessPromised(
     items: Iterable<SweepItem>,
     onStuck: (item: SweepItem) => void = ignore,
     onPromised = ({ planned: { kind, bytes } }: SweepItem) => spareItems(this.of, kind, 1, bytes),
   ): Promise<void> {
-    if (this.of.settings.barrier === undefined) return this.remove(items, onStuck);
-    let count = 0;
-    for (const item of items) {
-      if (count++ % SINGLES_PER_CHECK === 0) await this.of.mayChange();
+    const { signal, settings } = this.of;
+    if (settings.barrier === undefined) return this.remove(items, onStuck);
+    const removeOne = async (item: SweepItem) => {
       const gone: DeletedItem[] = [];
       const removal = () =>
         this.remove([item], onStuck, {
@@ -217,6 +217,16 @@ class Sweep {
         // Not before: whoever is told may wait for the barrier.
         await tellDeleted(this.of, gone);
       }
+    };
+    await new TaskQueue(settings.concurrency).forEach(this.whileMayChange(items), removeOne, { signal });
+  }
+
+  /** The items, as long as the run may still change anything: that is asked every so often. */
+  private async *whileMayChange<T>(items: Iterable<T>): AsyncIterable<T> {
+    let count = 0;
+    for (const item of items) {
+      if (count++ % SINGLES_PER_CHECK === 0) await this.of.mayChange();
+      yield item;
     }
   }
 

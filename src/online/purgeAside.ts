@@ -4,12 +4,13 @@
  * push of the same manifest writes the data before the link. Then the data aside is deleted.
  */
 
-import { dirname } from "../driver.js";
+import { dirname, type Failure } from "../driver.js";
 import { messageOf } from "../errors.js";
 import { refuseDamage } from "../guards.js";
 import { readHanging } from "../hanging.js";
 import { addTo } from "../internal/addTo.js";
 import { mapAll } from "../internal/mapAll.js";
+import { TaskQueue } from "../internal/taskQueue.js";
 import { untilAborted } from "../internal/untilAborted.js";
 import { lookAtOne, type RegistryLook } from "../look.js";
 import type { Repository } from "../namespace.js";
@@ -22,6 +23,7 @@ import type { Run } from "../run.js";
 import { tellDeleted } from "../tellDeleted.js";
 import { Vacuum } from "../vacuum.js";
 import type { AsideCopy, AsideStore } from "./asideStore.js";
+import { inBatches } from "./batches.js";
 import { KEEP_PURGED_MS } from "./closeJournals.js";
 import { isThere } from "./files.js";
 import type { Journal } from "./journal.js";
@@ -173,18 +175,20 @@ export async function unlinkDying(
   { journal, dying, looks, isAgain = false }: Unlinking,
 ): Promise<Map<string, readonly number[]>> {
   const left = new Map<string, readonly number[]>();
-  const byRepository = dyingManifests(run, journal, dying);
+  const dyingOf = dyingManifests(run, journal, dying);
+  // In a repository that is gone, or of which nothing may go, there is no link to remove.
+  const found = [...dyingOf].flatMap(([name, manifests]) => {
+    const look = looks.get(name);
+    return look === undefined ? [] : [{ name, manifests, look }];
+  });
+  const { signal } = run;
   // Removals are ordered by it. Read for all repositories first: where one read fails, nothing is purged.
-  for (const name of byRepository.keys()) {
-    const look = looks.get(name);
-    if (look !== undefined) await readHanging(run, look);
-  }
-  for (const [name, manifests] of byRepository) {
-    const look = looks.get(name);
-    // In a repository that is gone, or of which nothing may go, there is no link to remove.
-    const stuck = look === undefined ? [] : await unlinkManifests(run, manifests, look, { counts: countsOf(run, journal), isAgain });
+  await run.repositories.forEach(found, ({ look }) => readHanging(run, look), { signal });
+  const unlink = async ({ name, manifests, look }: (typeof found)[number]) => {
+    const stuck = await unlinkManifests(run, manifests, look, { counts: countsOf(run, journal), isAgain });
     if (stuck.length > 0) left.set(name, stuck);
-  }
+  };
+  await run.repositories.forEach(found, unlink, { signal });
   return left;
 }
 
@@ -210,41 +214,49 @@ export async function lookAgainAt(
 }
 
 async function deleteData(run: Run, aside: AsideStore, journal: Journal, copies: readonly (readonly [number, AsideCopy])[]): Promise<void> {
+  const { signal } = run;
+  const { barrier, concurrency } = run.settings;
   const counts = countsOf(run, journal);
-  const vacuum = new Vacuum(run.driver, { concurrency: run.settings.concurrency, logger: run.log });
+  const vacuum = new Vacuum(run.driver, { concurrency, logger: run.log });
   const items = copies.map(([number, copy]) => ({ number, copy, footprint: { files: [copy.path] } }));
-  const told: DeletedItem[] = [];
-  const tell = () => tellDeleted(run, told.splice(0));
-  const options: RemovalOptions<(typeof items)[number]> = {
-    signal: run.signal,
-    beforeBatch: () => run.mayChange(),
-    onBatch: async (gone, failed) => {
-      for (const { number, copy } of gone) {
-        aside.removeCopy(number, copy);
-        if (copy.hasFailed !== true) countItem(counts, { kind: "blob", bytes: copy.size ?? 0 });
-        if (isCounted(run, copy)) countAside(run.ledger.quarantined, copy, -1);
-      }
-      for (const item of await unavailable(run, gone)) told.push(item);
-      for (const [{ copy }, failure] of failed) {
-        if (copy.hasFailed !== true) run.ledger.addFailure(failure);
-        // It is counted once: what was to go at once, and could not, has failed.
-        if (isCounted(run, copy)) countAside(run.ledger.quarantined, copy, -1);
-      }
-      if (run.settings.barrier === undefined) await tell();
-    },
-  };
-  if (run.settings.barrier === undefined) await vacuum.removeAll(items, options);
-  else {
-    // What the registry in this process has promised since stays aside.
-    for (const item of items) {
-      try {
-        await run.unlessPromised(run.digests.digest(item.number), async () => {
-          await vacuum.removeAll([item], options);
-        });
-      } finally {
-        await tell();
-      }
+  type Item = (typeof items)[number];
+
+  /** Counts what is gone, and returns what there is to tell of it. */
+  const settle = async (gone: readonly Item[], failed: readonly (readonly [Item, Failure])[]): Promise<DeletedItem[]> => {
+    for (const { number, copy } of gone) {
+      aside.removeCopy(number, copy);
+      if (copy.hasFailed !== true) countItem(counts, { kind: "blob", bytes: copy.size ?? 0 });
+      if (isCounted(run, copy)) countAside(run.ledger.quarantined, copy, -1);
     }
+    for (const [{ copy }, failure] of failed) {
+      if (copy.hasFailed !== true) run.ledger.addFailure(failure);
+      // It is counted once: what was to go at once, and could not, has failed.
+      if (isCounted(run, copy)) countAside(run.ledger.quarantined, copy, -1);
+    }
+    return unavailable(run, gone);
+  };
+  /** What the registry in this process has promised since stays aside. */
+  const deleteOne = async (item: Item): Promise<void> => {
+    let told: DeletedItem[] = [];
+    const onBatch: RemovalOptions<Item>["onBatch"] = async (gone, failed) => {
+      told = await settle(gone, failed);
+    };
+    try {
+      await run.unlessPromised(run.digests.digest(item.number), async () => {
+        await vacuum.removeAll([item], { signal, onBatch });
+      });
+    } finally {
+      // Not before: whoever is told may wait for the barrier.
+      await tellDeleted(run, told);
+    }
+  };
+
+  if (barrier === undefined) {
+    const beforeBatch = () => run.mayChange();
+    await vacuum.removeAll(items, { signal, beforeBatch, onBatch: async (...batch) => tellDeleted(run, await settle(...batch)) });
+  } else {
+    const queue = new TaskQueue(concurrency);
+    await inBatches(run, items, (some) => queue.forEach(some, deleteOne, { signal }));
   }
   await pruneEmptied(
     run,

@@ -1,6 +1,6 @@
 /** What comes back comes back side by side, sixteen at once: after a run that took a hundred thousand blobs nobody waits for one after the other. */
 
-import { markAndSweep, openRegistry, restore } from "oci-registry-gc";
+import { createWriteBarrier, markAndSweep, openRegistry, restore } from "oci-registry-gc";
 import { InterceptedDriver } from "oci-registry-gc/testing";
 import { expect, test } from "vitest";
 import { DAY } from "../support/stores.js";
@@ -71,4 +71,52 @@ test("by an abort, which asks for the lock once for a hundred of them", async ()
   expect(lockReads()).toBeLessThan(10);
   expect(await world.files()).toEqual(before);
   expect(await world.aside()).toEqual([]);
+});
+
+const DELETES: ReadonlySet<string> = new Set(["delete", "deleteFiles"]);
+
+/** The driver, and how many removals of data were under way at once; with how often the lock was read in all. */
+function deleting(world: World) {
+  let [now, most, lockReads] = [0, 0, 0];
+  const driver = new InterceptedDriver(world.driver, async ({ method, paths }, proceed) => {
+    if (method === "getContent" && paths[0] === LOCK) lockReads++;
+    if (!DELETES.has(method) || paths[0]?.endsWith("/data") !== true) return proceed();
+    most = Math.max(most, ++now);
+    await new Promise((resolve) => setImmediate(resolve));
+    try {
+      return await proceed();
+    } finally {
+      now--;
+    }
+  });
+  return { driver, most: () => most, lockReads: () => lockReads };
+}
+
+test.each([
+  { degree: "a purge", first: {}, then: {} },
+  { degree: "a sweep at once", first: { dryRun: true }, then: { quarantine: false } },
+])("$degree beside a write barrier, and what it protects stays", async ({ first, then }) => {
+  const world = await garbage();
+  await world.collect({ ...OPTIONS, ...first });
+  world.now += 8 * DAY;
+  const barrier = createWriteBarrier({ now: world.clock.now });
+  const promised = digestOf("layer 7");
+  const told: (string | undefined)[] = [];
+  const options = {
+    ...OPTIONS,
+    ...then,
+    barrier,
+    onDeleted: (items: readonly { kind: string; digest?: string | undefined }[]) => {
+      for (const { kind, digest } of items) if (kind === "blob") told.push(digest);
+    },
+  };
+  const { driver, most, lockReads } = deleting(world);
+  await barrier.protect(promised);
+  const report = await markAndSweep({ clock: world.clock }, driver, openRegistry(driver), options);
+  expect(report.failures).toEqual([]);
+  expect(most()).toBe(16);
+  expect(lockReads()).toBeLessThan(30);
+  expect(told).toHaveLength(BLOBS - 1);
+  expect(told).not.toContain(promised);
+  expect([...(await world.files()).keys(), ...(await world.aside())].filter((path) => path.includes(promised.slice(7)))).not.toEqual([]);
 });
