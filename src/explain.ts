@@ -142,7 +142,8 @@ const ROOTS: Readonly<Record<RootReason, (digest: string, repository: string, ta
   tag: (digest, repository, tag) => `the tag ${tag ?? ""} of ${repository} names ${digest}`,
   revision: (digest, repository) => `${repository} has the manifest ${digest}, and without removeUntagged every manifest is kept`,
   keep: (digest, repository) => `the option keep keeps ${digest} in ${repository}`,
-  young: (digest, repository) => `${repository} got the manifest ${digest} within gracePeriodMs, or somebody pushed it again since`,
+  young: (digest, repository) =>
+    `${repository} got the manifest ${digest} within gracePeriodMs, or it was pushed again or restored since a run took it`,
   damage: (digest, repository) => `${repository} is damaged, so that all its manifests are kept, ${digest} too`,
   "alive-elsewhere": (digest, repository) => `${digest} is alive in another repository, so its link in ${repository} stays`,
 };

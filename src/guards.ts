@@ -36,7 +36,7 @@ export function refuseEmptyMark(run: Run, repositories: number, blobs: number): 
 export function refuseEmptyLook(run: Run, repositories: number, isAnythingAside: boolean): void {
   if (repositories > 0 || !isAnythingAside || run.settings.allowEmptyMark) return;
   throw new EmptyMarkError(
-    "data lies aside, but not one repository was found: nothing was purged. Is the root right, is everything mounted? allowEmptyMark: true purges all the same",
+    "data lies aside, but not one repository was found: nothing was purged. Is the root right, is everything mounted? On a store without directories a repository is gone with its last link: if these were the last ones, allowEmptyMark: true collects them",
   );
 }
 

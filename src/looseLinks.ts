@@ -1,5 +1,6 @@
 /** The layer links of one repository that no kept manifest of it reaches, and which of them may belong to a push that is under way. */
 
+import { DAY_MS } from "./clock.js";
 import { PRESENT } from "./marks.js";
 import type { RepositoryView } from "./repositoryView.js";
 import type { Run } from "./run.js";
@@ -72,10 +73,13 @@ export class LooseLinks extends Map<number, LooseLink> {
     return isChanged || this.run.isYoung(time);
   }
 
-  /** A link to something that lies aside, which no journal names as it is: where its blob is not in place, someone wrote it since. */
+  /**
+   * A link to something that lies aside, which no journal names as it is: where its blob is not in place, someone wrote it since, and its
+   * manifest may be on its way. No push takes a day.
+   */
   isUnnamed(layer: number, { blob, time }: LooseLink): boolean {
     const { aside, digests } = this.run;
-    if (aside === undefined || !aside.isAside(blob)) return false;
+    if (aside === undefined || !aside.isAside(blob) || this.run.isOlderThan(time, DAY_MS)) return false;
     const named = aside.linksNamed("layerLink", this.view.repository.name, digests.digest(layer));
     return !named.some((link) => isSameTime(link.time, time));
   }

@@ -159,12 +159,14 @@ export class Ledger {
   readonly purged = noCounts();
   safety: Safety;
   unrecognized = 0;
+  /** Whether a repository is damaged: a hook that threw, or what lies aside, is another matter. */
+  hasDamage = false;
   reasons: Record<string, { count: number; bytes: number }> = {};
   repositories: readonly RepositoryCounts[] = [];
 
   private readonly problems: { readonly problem: Problem; readonly isDamage: boolean }[] = [];
-  /** Kind and path of the damage seen, hashed: there may be much of it. */
-  private readonly damage = new DigestSet();
+  /** Kind and path of the problems, hashed: there may be many. */
+  private readonly told = new DigestSet();
   private readonly failures: Failure[] = [];
   private problemCount = 0;
   private failureCount = 0;
@@ -185,11 +187,6 @@ export class Ledger {
     this.safety = about.readOnly ? "quiesced" : "grace";
   }
 
-  /** Whether a repository is damaged: a hook that threw, or what lies aside, is another matter. */
-  get hasDamage(): boolean {
-    return this.damage.size > 0;
-  }
-
   get hasFailures(): boolean {
     return this.failureCount > 0;
   }
@@ -202,17 +199,23 @@ export class Ledger {
     this.durations[phase] = (this.durations[phase] ?? 0) + ms;
   }
 
-  addProblem(problem: Problem, isDamage = false): void {
-    this.problemCount++;
-    if (this.problems.length < MAX_LISTED) this.problems.push({ problem, isDamage });
+  /** What is wrong beside damage, once however often a run comes upon it; whether it is new. */
+  addProblem(problem: Problem): boolean {
+    return this.tell(problem, false);
   }
 
   /** Damage in a repository, once however many looks see it; whether it is new. */
   addDamage(problem: Problem): boolean {
-    const before = this.damage.size;
-    this.damage.add(`sha256:${createHash("sha256").update(`${problem.kind} ${problem.path}`).digest("hex")}`);
-    if (this.damage.size === before) return false;
-    this.addProblem(problem, true);
+    this.hasDamage = true;
+    return this.tell(problem, true);
+  }
+
+  private tell(problem: Problem, isDamage: boolean): boolean {
+    const before = this.told.size;
+    this.told.add(`sha256:${createHash("sha256").update(`${isDamage} ${problem.kind} ${problem.path}`).digest("hex")}`);
+    if (this.told.size === before) return false;
+    this.problemCount++;
+    if (this.problems.length < MAX_LISTED) this.problems.push({ problem, isDamage });
     return true;
   }
 

@@ -180,7 +180,12 @@ export class Run {
 
   /** Whether something written at this time may belong to a push that is under way. Unknown times and future ones may. */
   isYoung(time: number): boolean {
-    return this.watchesTimes && !(time <= this.startedAt + this.storageOffset - this.settings.gracePeriodMs);
+    return this.watchesTimes && !this.isOlderThan(time, this.settings.gracePeriodMs);
+  }
+
+  /** Whether a time is known, and lies so many milliseconds before the run's start, by the storage's clock. */
+  isOlderThan(time: number, ms: number): boolean {
+    return time <= this.startedAt + this.storageOffset - ms;
   }
 
   /** Whether links' times are looked up: they also tell what was pushed again since a run put it aside. */

@@ -53,7 +53,20 @@ export async function purgeAside(run: Run, aside: AsideStore, journals: readonly
     const dying = copies.filter(([number]) => !run.marks.isKept(number));
     if (dying.length > 0) await purgeRun(run, aside, { journal, copies: dying, looks });
     await deleteRedundant(run, aside, journal);
+    if (leftOf(run, aside, journal) !== "needed" || mayBeHalfMoved(run, journal)) continue;
+    await run.mayChange();
+    await journal.write([{ kind: "purged", at: run.storageNow() }]);
   }
+}
+
+/**
+ * What a purge has left of what a run put aside. `needed`: it could not go back, as what is rotten; with that the journal is done: what
+ * needs it is judged by later runs like anything else, and not kept for ever because the journal names it.
+ */
+export function leftOf(run: Run, aside: AsideStore, journal: Journal): "nothing" | "needed" | "dying" {
+  const left = copiesOf(aside, journal);
+  if (left.length === 0) return "nothing";
+  return left.every(([number]) => run.marks.isKept(number)) ? "needed" : "dying";
 }
 
 /** Whether the last look saw every repository of which the journal names a revision link that is there; it is told where not. */
@@ -80,7 +93,7 @@ async function deleteRedundant(run: Run, aside: AsideStore, journal: Journal): P
 }
 
 /** Whether a sleeper may be about to drop what lies in its place, if a move is two steps: then the copy is all there is. */
-function mayBeHalfMoved(run: Run, { settledAt = Number.NaN }: Journal): boolean {
+export function mayBeHalfMoved(run: Run, { settledAt = Number.NaN }: Journal): boolean {
   return !(settledAt <= run.storageNow() - KEEP_PURGED_MS);
 }
 
@@ -122,8 +135,7 @@ async function liesInPlace(run: Run, aside: AsideStore, number: number, copy: As
   if (!(await isInPlace(run, number))) return false;
   if (await aside.isSound(run.driver, number, { ...copy, path: place })) return true;
   const message = `${place} does not hold what its digest says, and is needed: what lies aside at ${copy.path} may. Nothing is written over: take the one away, and the next run puts the other back`;
-  run.ledger.addProblem({ kind: "digest-mismatch", path: place, digest, message });
-  run.log.warn(message);
+  if (run.ledger.addProblem({ kind: "digest-mismatch", path: place, digest, message })) run.log.warn(message);
   return false;
 }
 

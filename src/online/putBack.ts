@@ -112,8 +112,7 @@ export async function putBack(run: Run, driver: StorageDriver, number: number, c
   try {
     if (!(await run.aside?.isSound(driver, number, copy))) {
       const message = `${copy.path} lies aside and does not hold what its digest says; it was not put back`;
-      run.ledger.addProblem({ kind: "digest-mismatch", path: copy.path, digest, message });
-      run.log.warn(message);
+      if (run.ledger.addProblem({ kind: "digest-mismatch", path: copy.path, digest, message })) run.log.warn(message);
       return "rotten";
     }
     if (driver.move === undefined)

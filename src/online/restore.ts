@@ -148,7 +148,7 @@ function* linksOf(run: Run, aside: AsideStore, wanted: Wanted): Iterable<Journal
     if (!isMeant(wanted, journal.runId) || journal.damage !== undefined) continue;
     for (const link of journal.links) {
       const isBack = isTaken(link)
-        ? isOf(run, link, wanted.numbers) || (wanted.isAll && journal.isOpen)
+        ? isOf(run, link, wanted.numbers) || (wanted.isAll && (journal.isOpen || tookOnlyLinks(journal)))
         : isUnlinked(journal, link) && wanted.numbers.has(run.digests.find(link.digest));
       if (isBack) yield link;
     }
@@ -198,6 +198,11 @@ async function noting(run: Run, path: string, failures: Failure[], work: () => P
     run.signal.throwIfAborted();
     failures.push(failureOf(path, error));
   }
+}
+
+/** Its journal is closed at once, since nothing of it lies aside; and says what it took for as long as it is there. */
+function tookOnlyLinks({ blobs, purgingAt, hasUnlinked }: Journal): boolean {
+  return blobs.length === 0 && purgingAt === undefined && !hasUnlinked;
 }
 
 function isTaken(link: JournalLink): boolean {

@@ -8,12 +8,13 @@ import { refuseDamage, refuseEmptyLook, refuseUnknowable } from "../guards.js";
 import type { AsideStore } from "../online/asideStore.js";
 import { brokenPurges, closeJournals, endBrokenPurges } from "../online/closeJournals.js";
 import type { Journal, JournalBlob, JournalLink, JournalRecord } from "../online/journal.js";
-import { isSeen, purgeable } from "../online/purgeAside.js";
+import { isSeen, mayBeHalfMoved, purgeable } from "../online/purgeAside.js";
 import { drain } from "../online/quarantine.js";
 import { reportDamaged } from "../online/session.js";
 import type { Lead } from "./lead.js";
 import { type Look, lookInParts, type PartedPlan, putBackInParts, sum } from "./looks.js";
 import { asideStore, doomedOf } from "./partRun.js";
+import type { PurgeLeft } from "./purge.js";
 
 /** Goes on with runs that ended before they had settled; answers with what lies aside then. */
 export async function goOnInterrupted(lead: Lead, aside: string | undefined): Promise<string | undefined> {
@@ -167,10 +168,18 @@ async function purge(lead: Lead, look: Look, { aside, after }: { readonly aside:
     const { questions } = look;
     await lead.stage(join, "join", shards, { states: [look.join], marks: ["purge.unlink"], questions, aside, candidates: "none" });
   }
-  await lead.stage("purge.data", "purge", shards, { shards, aside, after, join, runIds });
+  const left = await lead.stage("purge.data", "purge", shards, { shards, aside, after, join, runIds });
+  const isLeft = (kind: keyof PurgeLeft, { runId }: Journal) => left.some((part) => part[kind].includes(runId));
+  const isDone = (journal: Journal) => isLeft("needed", journal) && !isLeft("dying", journal) && !mayBeHalfMoved(run, journal);
+  await say(lead, "purged", journals.filter(isDone));
 }
 
-async function say(lead: Lead, kind: "purging" | "unlinked", journals: readonly Journal[], name = `purge.${kind}`): Promise<void> {
+async function say(
+  lead: Lead,
+  kind: "purging" | "unlinked" | "purged",
+  journals: readonly Journal[],
+  name = `purge.${kind}`,
+): Promise<void> {
   const { run } = lead;
   await lead.once(name, async () => {
     for (const journal of journals) {

@@ -4,7 +4,7 @@ import { refuseDamage } from "../guards.js";
 import { ASIDE } from "../marks.js";
 import type { AsideStore } from "../online/asideStore.js";
 import type { Journal } from "../online/journal.js";
-import { lookAgainAt, purgeData, unlinkDying } from "../online/purgeAside.js";
+import { leftOf, lookAgainAt, purgeData, unlinkDying } from "../online/purgeAside.js";
 import { putBackBlobs, putBackLinks } from "../online/putBack.js";
 import type { Run } from "../run.js";
 import {
@@ -115,15 +115,26 @@ export interface PurgeInput extends PutBackInput {
   readonly runIds: readonly string[];
 }
 
+/** What is left of a shard, by the runs that put it aside: see {@link leftOf}. */
+export interface PurgeLeft {
+  readonly needed: readonly string[];
+  readonly dying: readonly string[];
+}
+
 /** Deletes of a shard what goes for good. */
-export async function purgePart(part: PartRun, input: PurgeInput): Promise<void> {
+export async function purgePart(part: PartRun, input: PurgeInput): Promise<PurgeLeft> {
   const aside = await recallShardAside(part, input);
   const still = new Set<string>();
   for await (const [digest, runId] of copiesOf(part.store, input.after, part.part)) still.add(`${runId} ${digest}`);
   for (const [number, copies] of [...(aside?.copies ?? [])]) {
     for (const copy of copies) if (!still.has(`${copy.runId} ${part.run.digests.digest(number)}`)) aside?.removeCopy(number, copy);
   }
-  if (aside !== undefined) await purgeData(part.run, aside, journalsOf(aside, input.runIds));
+  if (aside === undefined) return { needed: [], dying: [] };
+  const journals = journalsOf(aside, input.runIds);
+  await purgeData(part.run, aside, journals);
+  const runsOf = (left: "needed" | "dying") =>
+    journals.filter((journal) => leftOf(part.run, aside, journal) === left).map(({ runId }) => runId);
+  return { needed: runsOf("needed"), dying: runsOf("dying") };
 }
 
 function journalsOf(aside: AsideStore | undefined, runIds: readonly string[]): Journal[] {
