@@ -54,7 +54,7 @@ describe("what is in it", () => {
   });
 });
 
-test("the root entry has at most 172 kB, minified, its dependencies aside", async () => {
+test("the root entry has at most 174 kB, minified, its dependencies aside", async () => {
   const folder = join(await packed.project({}), "node_modules", manifest.name);
   const { outputFiles } = await build({
     entryPoints: [join(folder, "dist/index.js")],
@@ -68,7 +68,7 @@ test("the root entry has at most 172 kB, minified, its dependencies aside", asyn
   });
   const bytes = outputFiles.reduce((sum, { contents }) => sum + contents.length, 0);
   expect(bytes).toBeGreaterThan(10_000);
-  expect(bytes).toBeLessThanOrEqual(172_000);
+  expect(bytes).toBeLessThanOrEqual(174_000);
 });
 
 const imports = (specifiers: readonly string[]) => specifiers.map((specifier) => `await import(${JSON.stringify(specifier)})`);
