@@ -335,4 +335,13 @@ describe("many questions", () => {
     await all(meteredDriver(foreign.driver, meterOf().meter), 3);
     expect(foreign.told).toEqual([]);
   });
+
+  test("that a visit answers go singly where they must be brought to an end: nobody waits for a visit with patience", () => {
+    const { driver } = driverOf();
+    const { stat, list, getContent } = driver;
+    const answers = async () => ({ answers: [], calls: { stat: 0, list: 0, getContent: 0 } });
+    Object.assign(driver, { manyOf: { stat, list, getContent }, visitMany: answers });
+    expect(meteredDriver(driver, meterOf().meter).visitMany).toBeDefined();
+    expect(meteredDriver(driver, meterOf({ patience: new AbortController().signal }).meter).visitMany).toBeUndefined();
+  });
 });

@@ -258,3 +258,20 @@ test("directories that somebody emptied are known", async () => {
   await world.driver.deleteFiles(["/_gc/run-1/blobs/x"]);
   expect((await world.open()).emptied).toEqual(["/_gc/run-1/blobs"]);
 });
+
+test("journals are read by the driver that an abort stops, and written by the one that none does", async () => {
+  const world = await (await new World().put(copyPath("run-1", "a"))).journal("run-1", blob("a"));
+  const written: string[] = [];
+  const journalDriver = changed(world.driver, {
+    getContent: () => Promise.reject(new Error("read by the wrong one")),
+    putContent: async (path) => {
+      written.push(path);
+      return true;
+    },
+  });
+  const store = await AsideStore.open(world.driver, "/_gc", world.digests, { journalDriver });
+  const journal = store.journals.get("run-1");
+  expect(journal?.damage).toBeUndefined();
+  await journal?.write([{ kind: "settled", at: 2 }]);
+  expect(written).toHaveLength(1);
+});

@@ -144,6 +144,22 @@ describe("a lock that is taken", () => {
     });
   });
 
+  test("over from one who is dead is written over at once", async () => {
+    const world = new World();
+    await world.put("old");
+    world.now += 5 * MINUTE + 1;
+    const writes: boolean[] = [];
+    const driver = world.with({
+      putContent: async (path, bytes, options) => {
+        writes.push(options?.ifAbsent === true);
+        return world.driver.putContent(path, bytes, options);
+      },
+    });
+    const lock = await world.take(driver);
+    expect(writes).toEqual([true, false]);
+    lock.letGo();
+  });
+
   test("over from a holder who comes back is not ours", async () => {
     const world = new World();
     await world.put("old");

@@ -15,6 +15,8 @@ interface Asked {
   readonly from: string;
   /** Whether it goes on from a page, and does not begin a range. */
   readonly isToken: boolean;
+  /** Whether it looks for directories, to part a range at. */
+  readonly isByDirectory: boolean;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -23,18 +25,39 @@ function store(before: (asked: Asked) => Promise<unknown> = async () => undefine
   const told = { asked: 0, running: 0, most: 0, signals: new Set<AbortSignal | undefined>() };
   const send = async (
     _: string,
-    make: () => { readonly input: { readonly StartAfter?: string; readonly ContinuationToken?: string } },
+    make: () => {
+      readonly input: {
+        readonly Prefix: string;
+        readonly Delimiter?: string;
+        readonly StartAfter?: string;
+        readonly ContinuationToken?: string;
+      };
+    },
     { read, signal }: { read: (output: ListObjectsV2CommandOutput) => unknown; signal: AbortSignal | undefined },
   ) => {
-    const { StartAfter = "", ContinuationToken } = make().input;
+    const { Prefix, Delimiter, StartAfter = "", ContinuationToken } = make().input;
     const from = ContinuationToken ?? StartAfter;
     told.signals.add(signal);
     told.most = Math.max(told.most, ++told.running);
     try {
       await new Promise((resolve) => setImmediate(resolve));
-      const instead = await before({ nth: ++told.asked, from, isToken: ContinuationToken !== undefined, signal });
+      const instead = await before({
+        nth: ++told.asked,
+        from,
+        isToken: ContinuationToken !== undefined,
+        isByDirectory: Delimiter !== undefined,
+        signal,
+      });
       if (instead !== undefined) return read(instead as ListObjectsV2CommandOutput);
       signal?.throwIfAborted();
+      if (Delimiter !== undefined) {
+        const names = keys.filter((key) => key > from && key.startsWith(Prefix)).map((key) => key.slice(Prefix.length).split("/")[0]);
+        return read({
+          IsTruncated: false,
+          CommonPrefixes: [...new Set(names)].map((name) => ({ Prefix: `${Prefix}${name}/` })),
+          $metadata: {},
+        });
+      }
       const start = keys.findIndex((key) => key > from);
       const page = start === -1 ? [] : keys.slice(start, start + PAGE);
       const last = page.at(-1);
@@ -115,6 +138,20 @@ describe("a walk that comes to its end", () => {
     }, keys);
     expect((await walked(requests, 4)).toSorted()).toEqual(keys);
     expect(added.size).toBe(3);
+  });
+
+  test.each([0, 1, 5, 20, 60, 400])("has told every key once where a place goes on for %i pages while it is parted", async (pages) => {
+    const keys = Array.from({ length: 3000 }, (_, i) => `${PREFIX}d${100 + Math.floor(i / 100)}/k${1000 + i}`);
+    let partings = 0;
+    const { requests, told } = store(async ({ isByDirectory }) => {
+      if (!isByDirectory) return;
+      partings++;
+      const { asked } = told;
+      for (let i = 0; told.asked < asked + pages && i < 2 * pages; i++) await new Promise((resolve) => setImmediate(resolve));
+    }, keys);
+    expect((await walked(requests, 4)).toSorted()).toEqual(keys);
+    expect(partings).toBeGreaterThan(0);
+    expect(told.asked).toBeLessThan(300 + 96);
   });
 
   test("of nothing has asked twice; of what the first answer forgot it tells all", async () => {
