@@ -12,7 +12,7 @@ import type { StorageDriver } from "../driver.js";
 import { codeOf, LockedError } from "../errors.js";
 import { ownProperty } from "../internal/ownProperty.js";
 import { readBounded } from "../internal/readBounded.js";
-import { PATIENCE_MS, within } from "../internal/untilAborted.js";
+import { within } from "../internal/untilAborted.js";
 import { removeFile, timeOf, unlessAbsent, writeFile } from "./files.js";
 
 const BEAT_MS = 30_000;
@@ -184,8 +184,8 @@ export class RunLock {
   /** Gives the lock back; who has lost it leaves it to its holder. */
   async release(): Promise<void> {
     this.letGo();
-    // A write that comes later leaves a lock that nobody holds; who never answers must not hold up the end for ever.
-    await within(Promise.all(this.unanswered), PATIENCE_MS);
+    // A write that comes later leaves a lock that nobody holds. Whoever waits for one much longer holds none any more himself.
+    await within(Promise.all(this.unanswered), ANSWER_MS);
     if (this.lost !== undefined || this.age() > LOST_MS) return;
     for (let attempt = 1; ; attempt++) {
       const begun = performance.now();
