@@ -401,19 +401,27 @@ describe("what an earlier run put aside", () => {
   });
 
   test("a link to what lies aside is a lease unless a journal names it as it is", async () => {
-    const world = await oldWorld((w) => link(w, "r", "moved"));
+    const world = await oldWorld(async () => undefined);
+    const [hour, written] = [DAY / 24, world.now - DAY / 12];
+    await writtenAt(world, written, () => link(world, "r", "moved"));
     const at = (when: number) => ({ digest: digestOf("moved"), time: when });
     const isLease = async (links: readonly Partial<JournalLink>[], moved = ["moved"]) => {
-      const { run, found } = await planOf(world, ONLINE, { before: quarantined(world, links, moved) });
+      const { run, found } = await planOf(world, { ...ONLINE, gracePeriodMs: hour }, { before: quarantined(world, links, moved) });
       return found.looks[0]?.loose.isLease(run.digests.find(digestOf("moved")));
     };
-    expect(await isLease([at(time(world))])).toBe(false);
-    expect(await isLease([at(time(world) - 1), at(time(world))])).toBe(false);
-    expect(await isLease([at(time(world) - 1)])).toBe(true);
+    expect(await isLease([at(written)])).toBe(false);
+    expect(await isLease([at(written - 1), at(written)])).toBe(false);
+    expect(await isLease([at(written - 1)])).toBe(true);
     expect(await isLease([])).toBe(true);
     // What isn't aside has no journal to name it; what is there again needs none.
     expect(await isLease([], [])).toBe(false);
-    await writtenAt(world, time(world), () => orphan(world, "moved"));
+    await writtenAt(world, written, () => orphan(world, "moved"));
+    expect(await isLease([])).toBe(false);
+    // No push takes a day.
+    await world.driver.delete(blobPath(digestOf("moved")));
+    world.now = written + DAY - 1;
+    expect(await isLease([])).toBe(true);
+    world.now = written + DAY;
     expect(await isLease([])).toBe(false);
   });
 
