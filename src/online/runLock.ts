@@ -12,14 +12,11 @@ import type { StorageDriver } from "../driver.js";
 import { codeOf, LockedError } from "../errors.js";
 import { ownProperty } from "../internal/ownProperty.js";
 import { readBounded } from "../internal/readBounded.js";
-import { within } from "../internal/untilAborted.js";
 import { removeFile, timeOf, unlessAbsent, writeFile } from "./files.js";
 
 const BEAT_MS = 30_000;
 /** How often it is looked whether a heartbeat is due: one that failed is tried again before the lock is lost. */
 const TICK_MS = 5_000;
-/** A heartbeat without an answer for so long is waited for no longer, and the next is due; if it is answered after all, it counts. */
-const ANSWER_MS = 10_000;
 const LOST_MS = 60_000;
 /** Who has not kept it alive for so long does not hold it any more. */
 export const STALE_MS = 5 * 60_000;
@@ -34,8 +31,6 @@ export class RunLock {
   private beatAt: Moment;
   private lost: string | undefined;
   private beating: Promise<void> | undefined;
-  /** Of heartbeats without an answer yet. */
-  private readonly unanswered = new Set<Promise<void>>();
   private isBusy = false;
   private isLetGo = false;
   private readonly timer: NodeJS.Timeout;
@@ -149,30 +144,23 @@ export class RunLock {
 
   /** Reads the lock, and writes it anew where it is ours and still young. */
   private beat(driver: StorageDriver): Promise<void> {
-    this.beating ??= this.awaitBeat(driver).finally(() => {
+    this.beating ??= this.beatOnce(driver).finally(() => {
       this.beating = undefined;
     });
     return this.beating;
   }
 
-  private async awaitBeat(driver: StorageDriver): Promise<void> {
+  private async beatOnce(driver: StorageDriver): Promise<void> {
     // Its own calls ask for none.
     this.isBusy = true;
-    const beat = this.beatOnce(driver);
-    const answered = beat.catch(() => undefined).then(() => void this.unanswered.delete(answered));
-    this.unanswered.add(answered);
     try {
-      await within(beat, ANSWER_MS);
+      const begun = momentOf(this.clock);
+      if (!(await this.askHolder(driver)) || this.age() > LOST_MS) return;
+      await writeFile(driver, this.path, this.content);
+      this.beatAt = begun;
     } finally {
       this.isBusy = false;
     }
-  }
-
-  private async beatOnce(driver: StorageDriver): Promise<void> {
-    const begun = momentOf(this.clock);
-    if (!(await this.askHolder(driver)) || this.age() > LOST_MS) return;
-    await writeFile(driver, this.path, this.content);
-    if (begun.monotonic >= this.beatAt.monotonic) this.beatAt = begun;
   }
 
   /** Milliseconds since the last heartbeat that succeeded, by the clock that says more. */
@@ -184,8 +172,7 @@ export class RunLock {
   /** Gives the lock back; who has lost it leaves it to its holder. */
   async release(): Promise<void> {
     this.letGo();
-    // A write that comes later leaves a lock that nobody holds. Whoever waits for one much longer holds none any more himself.
-    await within(Promise.all(this.unanswered), ANSWER_MS);
+    await this.beating?.catch(() => undefined);
     if (this.lost !== undefined || this.age() > LOST_MS) return;
     for (let attempt = 1; ; attempt++) {
       const begun = performance.now();

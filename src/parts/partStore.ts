@@ -148,8 +148,10 @@ export class PartStore {
     const name = `${stage}/${part}.begun`;
     const isBegun = await this.documents.has(name);
     const isFirst = await this.documents.put(name, true);
-    if (isBegun || !isFirst) await this.documents.put(`${stage}/${part}.again`, true);
-    return isBegun;
+    // Of two that begin at once neither sees the other's word, and one of them is not the first.
+    const isAgain = isBegun || !isFirst;
+    if (isAgain) await this.documents.put(`${stage}/${part}.again`, true);
+    return isAgain;
   }
 
   /** Whether anybody has begun a part, who says so; read, since a look may be a listing that lags. */

@@ -1,0 +1,125 @@
+/** Parts of a purge that two workers make, or that one makes again after another died: nothing is lost, and nothing counts for what it is not. */
+
+import { openRegistry, type StorageDriver } from "oci-registry-gc";
+import { runPart } from "oci-registry-gc/parts";
+import { InterceptedDriver } from "oci-registry-gc/testing";
+import { expect, test } from "vitest";
+import { DAY } from "../support/stores.js";
+import { type Put, push, revision } from "../support/tree.js";
+import { blobPath, digestOf, World } from "../support/world.js";
+import { collectParted, image } from "./attackers.js";
+
+const CHILD = image("layer");
+const child = digestOf(CHILD);
+const INDEX = JSON.stringify({
+  schemaVersion: 2,
+  mediaType: "application/vnd.oci.image.index.v1+json",
+  manifests: [{ mediaType: "application/vnd.oci.image.manifest.v1+json", digest: child }],
+});
+
+/** An old untagged image, which runs put aside from now on. */
+async function garbage() {
+  const world = new World();
+  const put: Put = (path, content) => world.put(path, content);
+  world.now -= 60 * DAY;
+  await push(put, "app", CHILD, ["layer"]);
+  await push(put, "app", image("live"), ["live"], "latest");
+  world.now += 60 * DAY;
+  return { world, put };
+}
+
+function gate() {
+  let open: () => void = () => undefined;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { open: () => open(), opened };
+}
+
+test("two that begin to unlink at once: a link that one removes late, and dies, is written anew by the other", async () => {
+  const { world, put } = await garbage();
+  await world.collect({ maxDeleteRatio: 1 });
+  world.now += 8 * DAY;
+  const [bothLooked, oneGone] = [gate(), gate()];
+  const isBegun = (path: string | undefined) => path?.endsWith("purge.unlink/0.begun") === true;
+  let looks = 0;
+  const driverOf = (worker: number): StorageDriver =>
+    new InterceptedDriver(world.driver, async ({ method, paths }, proceed) => {
+      const [path] = paths;
+      if (isBegun(path) && method === "putContent" && worker === 2) await oneGone.opened;
+      if (isBegun(path) && method !== "putContent" && looks < 2) {
+        if (++looks === 2) bothLooked.open();
+        const answer = proceed();
+        await Promise.allSettled([answer]);
+        await bothLooked.opened;
+        return answer;
+      }
+      if (worker !== 1 || method !== "delete" || path !== revision("app", child)) return proceed();
+      // A client pushes it again, below an index that a tag names, before the link goes.
+      await push(put, "app", CHILD, ["layer"]);
+      await push(put, "app", INDEX, [], "multi");
+      await proceed();
+      oneGone.open();
+      return new Promise(() => undefined);
+    });
+  const { status } = await collectParted(
+    world,
+    { maxDeleteRatio: 1 },
+    {
+      shards: 1,
+      make: async (worker, job) => {
+        if (job.stage !== "purge.unlink") return runPart(worker, job);
+        const make = (number: number) => {
+          const driver = driverOf(number);
+          return runPart({ ...worker, driver, registry: openRegistry(driver) }, job);
+        };
+        make(1).catch(() => undefined);
+        await make(2);
+      },
+    },
+  );
+  expect(status).toBe("completed");
+  expect(looks).toBe(2);
+  for (let week = 0; week < 3; week++) {
+    const files = await world.files();
+    for (const path of [revision("app", child), blobPath(child), blobPath(digestOf("layer"))]) expect([...files.keys()]).toContain(path);
+    world.now += 7 * DAY;
+    await world.collect({ maxDeleteRatio: 1 });
+  }
+});
+
+test.each([7 * DAY, 0])("what a worker brought back before he died counts as that (quarantineMs: %d)", async (quarantineMs) => {
+  const reports = [];
+  for (const dies of [false, true]) {
+    const { world, put } = await garbage();
+    const options = { maxDeleteRatio: 1, quarantineMs };
+    if (quarantineMs > 0) await world.collect(options);
+    world.now += 8 * DAY;
+    let isPushed = false;
+    const driverOf = (isMortal: boolean): StorageDriver => {
+      let isDead = false;
+      return new InterceptedDriver(world.driver, async ({ method, paths }, proceed) => {
+        if (isDead) throw new Error("dead");
+        const answer = await proceed();
+        if (method === "delete" && paths[0] === revision("app", child) && !isPushed) {
+          isPushed = true;
+          await push(put, "app", CHILD, [], "again");
+        }
+        isDead = isMortal && method === "move" && paths[1] === blobPath(digestOf("layer"));
+        return answer;
+      });
+    };
+    const deaths: unknown[] = [];
+    const report = await collectParted(world, options, {
+      shards: 1,
+      make: async (worker, job) => {
+        const make = (driver: StorageDriver) => runPart({ ...worker, driver, registry: openRegistry(driver) }, job);
+        if (job.stage === "purge.data" && dies) await make(driverOf(true)).catch((error: unknown) => deaths.push(error));
+        await make(driverOf(false));
+      },
+    });
+    expect(deaths).toHaveLength(dies ? 1 : 0);
+    expect([...(await world.files()).keys()]).toContain(blobPath(digestOf("layer")));
+    const { deleted, quarantined, restored, returned, purged } = report;
+    reports.push({ deleted, quarantined, restored, returned, purged });
+  }
+  expect(reports[1]).toEqual(reports[0]);
+});
