@@ -97,16 +97,9 @@ export function mayBeHalfMoved(run: Run, { settledAt = Number.NaN }: Journal): b
   return !(settledAt <= run.storageNow() - KEEP_PURGED_MS);
 }
 
-/**
- * The data alone, where links are dealt with: what is needed goes back, what a run put aside and nobody needs goes for good.
- * `isAgain`: whether somebody who died may have begun it.
- */
-export async function purgeData(
-  run: Run,
-  aside: AsideStore,
-  { journals, isAgain }: { readonly journals: readonly Journal[]; readonly isAgain: boolean },
-): Promise<void> {
-  await putBackBlobs(run, isAgain);
+/** The data alone, where links are dealt with: what is needed goes back, what a run put aside and nobody needs goes for good. */
+export async function purgeData(run: Run, aside: AsideStore, journals: readonly Journal[]): Promise<void> {
+  await putBackBlobs(run);
   for (const journal of journals) {
     await deleteDying(run, aside, journal);
     await deleteRedundant(run, aside, journal);

@@ -94,7 +94,6 @@ async function bringBackBlobs(run: Run, attempts: Attempts, isAgain = false): Pr
       for (const copy of copies) {
         const outcome = await putBack(run, run.driver, number, copy);
         const wasBack = isAgain && outcome === "there" && !(await isThere(run.driver, copy.path));
-        if (wasBack) aside.removeCopy(number, copy);
         if (outcome === "back" || wasBack) countBack(run, copy);
         if (outcome === "back") emptied.push(dirname(copy.path));
         if (outcome === "back" || outcome === "there") return;

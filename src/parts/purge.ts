@@ -131,8 +131,7 @@ export async function purgePart(part: PartRun, input: PurgeInput): Promise<Purge
   }
   if (aside === undefined) return { needed: [], dying: [] };
   const journals = journalsOf(aside, input.runIds);
-  const isAgain = await beginChanging(part);
-  await purgeData(part.run, aside, { journals, isAgain });
+  await purgeData(part.run, aside, journals);
   const runsOf = (left: "needed" | "dying") =>
     journals.filter((journal) => leftOf(part.run, aside, journal) === left).map(({ runId }) => runId);
   return { needed: runsOf("needed"), dying: runsOf("dying") };
