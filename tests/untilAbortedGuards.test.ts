@@ -2,25 +2,9 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { untilAborted, within, withPatience } from "../src/internal/untilAborted.js";
+import { counted } from "./support/signals.js";
 
 const never = () => new Promise<never>(() => undefined);
-
-/** A signal that counts its listeners. */
-function counted() {
-  const controller = new AbortController();
-  const { signal } = controller;
-  const listeners = new Set<unknown>();
-  const [add, remove] = [signal.addEventListener.bind(signal), signal.removeEventListener.bind(signal)];
-  signal.addEventListener = (...given: Parameters<typeof add>) => {
-    listeners.add(given[1]);
-    add(...given);
-  };
-  signal.removeEventListener = (...given: Parameters<typeof remove>) => {
-    listeners.delete(given[1]);
-    remove(...given);
-  };
-  return { controller, signal, listeners };
-}
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
 afterEach(() => void vi.useRealTimers());

@@ -20,10 +20,11 @@ export function toDriverError(name: string, method: string, path: string, error:
   const code = codeOf(error);
   if (code === "PATH_NOT_FOUND" && !NEVER_ABSENT.has(method)) return error;
   if (isRegistryGcError(error) && DRIVERS_OWN.has(code)) return error;
-  const message = `${name}: ${method} of ${path} failed: ${messageOf(error)}`;
+  const told = messageOf(error);
+  const message = `${name}: ${method} of ${path} failed: ${told}`;
   if (code === "UNSUPPORTED") return new UnsupportedError(message, { cause: error });
   const hint =
-    code === "ENOENT" || ABSENCE.test(message)
+    code === "ENOENT" || ABSENCE.test(told)
       ? ". If that means that nothing is there, the driver must reject with the code PATH_NOT_FOUND"
       : "";
   return new DriverError(`${message}${hint}`, { driverName: name, path, cause: error });

@@ -4,30 +4,21 @@
  * push of the same manifest writes the data before the link. Then the data aside is deleted.
  */
 
-import { dirname, type Failure } from "../driver.js";
-import { messageOf } from "../errors.js";
 import { refuseDamage } from "../guards.js";
 import { readHanging } from "../hanging.js";
-import { addTo } from "../internal/addTo.js";
 import { mapAll } from "../internal/mapAll.js";
-import { TaskQueue } from "../internal/taskQueue.js";
 import { untilAborted } from "../internal/untilAborted.js";
 import { lookAtOne, type RegistryLook } from "../look.js";
 import type { Repository } from "../namespace.js";
-import type { DeletedItem } from "../options.js";
 import { honourLeases, keepLinksToLivingManifests } from "../plan.js";
-import type { RemovalOptions } from "../remover.js";
-import { countItem, type SweepCounts } from "../report.js";
 import type { RepositoryLook } from "../repositoryLook.js";
 import type { Run } from "../run.js";
-import { tellDeleted } from "../tellDeleted.js";
-import { Vacuum } from "../vacuum.js";
 import type { AsideCopy, AsideStore } from "./asideStore.js";
-import { inBatches } from "./batches.js";
 import { KEEP_PURGED_MS } from "./closeJournals.js";
+import { countsOf, deleteData } from "./deleteAside.js";
 import { isThere } from "./files.js";
 import type { Journal } from "./journal.js";
-import { countAside, isCounted, isInPlace, putBackBlobs, putBackLinks } from "./putBack.js";
+import { isInPlace, putBackBlobs, putBackLinks } from "./putBack.js";
 import { dyingManifests, unlinkManifests } from "./unlinkManifests.js";
 
 /** Runs whose quarantine is over: settled long enough ago, by the storage's clock. Of this very run only where there is to be none. */
@@ -139,18 +130,6 @@ async function liesInPlace(run: Run, aside: AsideStore, number: number, copy: As
   return false;
 }
 
-/** What a run put aside. */
-function copiesOf(aside: AsideStore, journal: Journal): (readonly [number, AsideCopy])[] {
-  const copies: (readonly [number, AsideCopy])[] = [];
-  for (const [number, all] of aside.copies) for (const copy of all) if (copy.runId === journal.runId) copies.push([number, copy]);
-  return copies;
-}
-
-/** Whose purge it is: a run that purges at once what it moved itself has deleted it. */
-function countsOf(run: Run, { runId }: Journal): SweepCounts {
-  return runId === run.ledger.runId ? run.ledger.deleted : run.ledger.purged;
-}
-
 interface Purge {
   readonly journal: Journal;
   readonly copies: readonly (readonly [number, AsideCopy])[];
@@ -225,85 +204,9 @@ export async function lookAgainAt(
   return looks;
 }
 
-async function deleteData(run: Run, aside: AsideStore, journal: Journal, copies: readonly (readonly [number, AsideCopy])[]): Promise<void> {
-  const { signal } = run;
-  const { barrier, concurrency } = run.settings;
-  const counts = countsOf(run, journal);
-  const vacuum = new Vacuum(run.driver, { concurrency, logger: run.log });
-  const items = copies.map(([number, copy]) => ({ number, copy, footprint: { files: [copy.path] } }));
-  type Item = (typeof items)[number];
-
-  /** Counts what is gone, and returns what there is to tell of it. */
-  const settle = async (gone: readonly Item[], failed: readonly (readonly [Item, Failure])[]): Promise<DeletedItem[]> => {
-    for (const { number, copy } of gone) {
-      aside.removeCopy(number, copy);
-      if (copy.hasFailed !== true) countItem(counts, { kind: "blob", bytes: copy.size ?? 0 });
-      if (isCounted(run, copy)) countAside(run.ledger.quarantined, copy, -1);
-    }
-    for (const [{ copy }, failure] of failed) {
-      if (copy.hasFailed !== true) run.ledger.addFailure(failure);
-      // It is counted once: what was to go at once, and could not, has failed.
-      if (isCounted(run, copy)) countAside(run.ledger.quarantined, copy, -1);
-    }
-    return unavailable(run, gone);
-  };
-  /** What the registry in this process has promised since stays aside. */
-  const deleteOne = async (item: Item): Promise<void> => {
-    let told: DeletedItem[] = [];
-    const onBatch: RemovalOptions<Item>["onBatch"] = async (gone, failed) => {
-      told = await settle(gone, failed);
-    };
-    try {
-      await run.unlessPromised(run.digests.digest(item.number), async () => {
-        await vacuum.removeAll([item], { signal, onBatch });
-      });
-    } finally {
-      // Not before: whoever is told may wait for the barrier.
-      await tellDeleted(run, told);
-    }
-  };
-
-  if (barrier === undefined) {
-    const beforeBatch = () => run.mayChange();
-    await vacuum.removeAll(items, { signal, beforeBatch, onBatch: async (...batch) => tellDeleted(run, await settle(...batch)) });
-  } else {
-    const queue = new TaskQueue(concurrency);
-    await inBatches(run, items, (some) => queue.forEach(some, deleteOne, { signal }));
-  }
-  await pruneEmptied(
-    run,
-    items.map(({ number, copy }) => [number, copy] as const),
-  );
-}
-
-/** Of what was deleted aside, what the registry does not have any more: some may have been pushed again meanwhile. */
-async function unavailable(run: Run, gone: readonly { readonly number: number; readonly copy: AsideCopy }[]): Promise<DeletedItem[]> {
-  if (run.settings.onDeleted === undefined) return [];
-  const items = await mapAll(gone, async ({ number, copy }): Promise<DeletedItem | undefined> => {
-    if (run.marks.isKept(number)) return undefined;
-    const digest = run.digests.digest(number);
-    const [path = copy.path] = run.registry.blobFootprint(digest).files;
-    // Where nobody can look, a cache that is told too much is none the worse.
-    const isBack = await isThere(run.settlingDriver, path).catch(() => false);
-    return isBack ? undefined : { kind: "blob", path, digest, how: "deleted" };
-  });
-  return items.filter((item) => item !== undefined);
-}
-
-/** Directories that are empty go, by an operation that fails where anything is inside. */
-async function pruneEmptied(run: Run, copies: readonly (readonly [number, AsideCopy])[]): Promise<void> {
-  const { online } = run.registry;
-  if (online === undefined || run.driver.pruneDirectories === undefined || copies.length === 0) return;
-  try {
-    await run.driver.pruneDirectories([...new Set(copies.map(([, copy]) => dirname(copy.path)))], { upTo: online.aside });
-    const places = new Map<string, string[]>();
-    for (const [number] of copies) {
-      const { files, upTo } = run.registry.blobFootprint(run.digests.digest(number));
-      if (upTo === undefined || files[0] === undefined) continue;
-      addTo(places, upTo, dirname(files[0]));
-    }
-    for (const [upTo, paths] of places) await run.driver.pruneDirectories(paths, { upTo });
-  } catch (error) {
-    run.log.debug(`emptied directories stay: ${messageOf(error)}`, { error });
-  }
+/** What a run put aside. */
+function copiesOf(aside: AsideStore, journal: Journal): (readonly [number, AsideCopy])[] {
+  const copies: (readonly [number, AsideCopy])[] = [];
+  for (const [number, all] of aside.copies) for (const copy of all) if (copy.runId === journal.runId) copies.push([number, copy]);
+  return copies;
 }

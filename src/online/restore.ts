@@ -201,8 +201,8 @@ async function noting(run: Run, path: string, failures: Failure[], work: () => P
 }
 
 /** Its journal is closed at once, since nothing of it lies aside; and says what it took for as long as it is there. */
-function tookOnlyLinks({ blobs, purgingAt, hasUnlinked }: Journal): boolean {
-  return blobs.length === 0 && purgingAt === undefined && !hasUnlinked;
+function tookOnlyLinks({ blobs }: Journal): boolean {
+  return blobs.length === 0;
 }
 
 function isTaken(link: JournalLink): boolean {

@@ -12,6 +12,15 @@ export const PARTS = /\/_gc\/[^/]+\/parts\//;
 /** An image over layers of these contents. */
 export const image = (...layers: readonly string[]) => imageOf(...layers.map(digestOf));
 
+/** An image of one layer, and an index over it. */
+export const CHILD = image("layer");
+export const child = digestOf(CHILD);
+export const INDEX = JSON.stringify({
+  schemaVersion: 2,
+  mediaType: "application/vnd.oci.image.index.v1+json",
+  manifests: [{ mediaType: "application/vnd.oci.image.manifest.v1+json", digest: child }],
+});
+
 /** What an option set is called, and what it is. */
 export const DEGREES: readonly (readonly [string, PartedOptions])[] = [
   ["quiesced", { readOnly: true, removeEmptyRepositories: true }],

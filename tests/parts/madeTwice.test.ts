@@ -7,15 +7,7 @@ import { expect, test } from "vitest";
 import { DAY } from "../support/stores.js";
 import { type Put, push, revision } from "../support/tree.js";
 import { blobPath, digestOf, World } from "../support/world.js";
-import { collectParted, image } from "./attackers.js";
-
-const CHILD = image("layer");
-const child = digestOf(CHILD);
-const INDEX = JSON.stringify({
-  schemaVersion: 2,
-  mediaType: "application/vnd.oci.image.index.v1+json",
-  manifests: [{ mediaType: "application/vnd.oci.image.manifest.v1+json", digest: child }],
-});
+import { CHILD, child, collectParted, INDEX, image } from "./attackers.js";
 
 /** An old untagged image, which runs put aside from now on. */
 async function garbage() {

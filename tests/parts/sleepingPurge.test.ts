@@ -7,15 +7,8 @@ import { describe, expect, test } from "vitest";
 import { DAY } from "../support/stores.js";
 import { push, repo, revision } from "../support/tree.js";
 import { blobPath, digestOf, World } from "../support/world.js";
-import { collectParted, collectSingle, image } from "./attackers.js";
+import { CHILD, child, collectParted, collectSingle, INDEX, image } from "./attackers.js";
 
-const CHILD = image("layer");
-const child = digestOf(CHILD);
-const INDEX = JSON.stringify({
-  schemaVersion: 2,
-  mediaType: "application/vnd.oci.image.index.v1+json",
-  manifests: [{ mediaType: "application/vnd.oci.image.manifest.v1+json", digest: child }],
-});
 const HOUR = DAY / 24;
 
 const HOW = { single: collectSingle, parts: collectParted } as const;

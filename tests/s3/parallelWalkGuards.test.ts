@@ -5,6 +5,7 @@ import type { ListObjectsV2CommandOutput } from "@aws-sdk/client-s3";
 import { describe, expect, test } from "vitest";
 import { walkInParallel } from "../../src/drivers/s3/parallelWalk.js";
 import type { Requests } from "../../src/drivers/s3/requests.js";
+import { counted } from "../support/signals.js";
 
 const PAGE = 10;
 const PREFIX = "b/";
@@ -75,23 +76,6 @@ function store(before: (asked: Asked) => Promise<unknown> = async () => undefine
     }
   };
   return { requests: { bucket: "bucket", send } as unknown as Requests, told };
-}
-
-/** A signal that counts its listeners. */
-function counted() {
-  const controller = new AbortController();
-  const { signal } = controller;
-  const listeners = new Set<unknown>();
-  const [add, remove] = [signal.addEventListener.bind(signal), signal.removeEventListener.bind(signal)];
-  signal.addEventListener = (...given: Parameters<typeof add>) => {
-    listeners.add(given[1]);
-    add(...given);
-  };
-  signal.removeEventListener = (...given: Parameters<typeof remove>) => {
-    listeners.delete(given[1]);
-    remove(...given);
-  };
-  return { controller, signal, listeners };
 }
 
 const untilAbort = (signal: AbortSignal | undefined) =>
