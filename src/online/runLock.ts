@@ -90,7 +90,7 @@ export class RunLock {
       await lock.check();
       return lock;
     } catch (error) {
-      lock.letGo();
+      await lock.letGo();
       throw error;
     }
   }
@@ -100,10 +100,11 @@ export class RunLock {
     return (await contentOf(driver, path))?.equals(Buffer.from(content)) === true;
   }
 
-  /** Keeps the lock alive no longer, and leaves it where it is. */
-  letGo(): void {
+  /** Keeps the lock alive no longer, and leaves it where it is. Resolves when a heartbeat that is under way has come to its end. */
+  async letGo(): Promise<void> {
     this.isLetGo = true;
     clearInterval(this.timer);
+    await this.beating?.catch(() => undefined);
   }
 
   /**
@@ -171,8 +172,7 @@ export class RunLock {
 
   /** Gives the lock back; who has lost it leaves it to its holder. */
   async release(): Promise<void> {
-    this.letGo();
-    await this.beating?.catch(() => undefined);
+    await this.letGo();
     if (this.lost !== undefined || this.age() > LOST_MS) return;
     for (let attempt = 1; ; attempt++) {
       const begun = performance.now();

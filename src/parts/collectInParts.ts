@@ -18,7 +18,7 @@ import { WorkerRefusedError } from "./errors.js";
 import { forget, giveBack } from "./giveBack.js";
 import { HeldSignal } from "./heldSignal.js";
 import { type Execute, Lead, Suspension } from "./lead.js";
-import { piecesOf, shareLock } from "./partRun.js";
+import { letGo, piecesOf, shareLock } from "./partRun.js";
 import { PartStore } from "./partStore.js";
 import { RunDocuments } from "./runDocuments.js";
 import { checkNeeds, DEFAULT_SHARDS, type PlannedOptions, type RunPlan, refuseOthers, toPlanned, type WorkerHooks } from "./runPlan.js";
@@ -224,7 +224,7 @@ async function leadRun(run: Run, { begun, open, release }: Leading, parted: Part
     await run.settle();
     const suspension = (await breakOff(run, lead, parted, error)) ?? error;
     if (!(suspension instanceof Suspension)) throw error;
-    run.lock?.letGo();
+    if (lead !== undefined) await letGo(run, lead.store);
     return suspension;
   } finally {
     await run.settle();

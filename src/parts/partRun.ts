@@ -68,6 +68,16 @@ function refuseDead(path: string, age: number): void {
   );
 }
 
+/** Others go on with the run, or have ended it: then its lock may have been written anew by a last heartbeat from here, and goes. */
+export async function letGo(run: Run, { documents }: PartStore): Promise<void> {
+  await run.lock?.letGo();
+  try {
+    if (await documents.isOver()) await run.lock?.release();
+  } catch {
+    // Then it is taken over once it is five minutes old.
+  }
+}
+
 /** Says that a part is about to change something, unless its time is over; whether somebody has said so before. */
 export async function beginChanging({ run, store, stage, part }: PartRun): Promise<boolean> {
   await run.mayChange();

@@ -7,7 +7,7 @@ import { VERSION } from "../version.js";
 import { WorkerRefusedError } from "./errors.js";
 import { joinPart } from "./join.js";
 import { markPart, settlePart } from "./mark.js";
-import { type PartRun, shareLock } from "./partRun.js";
+import { letGo, type PartRun, shareLock } from "./partRun.js";
 import { PartStore } from "./partStore.js";
 import { announcePart, planPart, recordsPart } from "./plan.js";
 import { purgePart, putBackLinksPart, putBackPart, unlinkPart } from "./purge.js";
@@ -66,7 +66,7 @@ export async function runPart(worker: PartWorker, job: PartJob): Promise<void> {
   const opened = await openPart(worker, job);
   if (opened === undefined) return;
   const { partRun, kind, input } = opened;
-  const { run, attempt } = partRun;
+  const { run, store, attempt } = partRun;
   try {
     const make = PARTS[kind as PartKind] as (part: PartRun, input: unknown) => Promise<unknown>;
     const attributes = { "registry_gc.part.stage": job.stage, "registry_gc.part.number": job.part };
@@ -84,7 +84,7 @@ export async function runPart(worker: PartWorker, job: PartJob): Promise<void> {
     if (error instanceof LateError) return;
     throw error;
   } finally {
-    await letGo(partRun);
+    await letGo(run, store);
   }
 }
 
@@ -94,16 +94,6 @@ async function tellBrokenOff({ run, store, stage, part }: PartRun): Promise<void
     if (!(await store.documents.isOver())) await store.breakOff(stage, part, { entries: run.ledger.entries });
   } catch (error) {
     run.log.warn(`what part ${part} of stage ${stage} had done can't be told: ${messageOf(error)}`, { error });
-  }
-}
-
-/** The lock of a run that has ended may have been written anew by this worker, who was late. */
-async function letGo({ run, store }: Pick<PartRun, "run" | "store">): Promise<void> {
-  run.lock?.letGo();
-  try {
-    if (await store.documents.isOver()) await run.lock?.release();
-  } catch {
-    // Then it is taken over once it is five minutes old.
   }
 }
 

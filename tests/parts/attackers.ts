@@ -132,3 +132,10 @@ export function dying(driver: StorageDriver, n: number): { readonly driver: Stor
 }
 
 export type Make = (worker: PartWorker, job: PartJob) => Promise<void>;
+
+/** What somebody waits for until another opens it. */
+export function gate() {
+  let open: () => void = () => undefined;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { open: () => open(), opened };
+}

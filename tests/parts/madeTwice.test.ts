@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 import { DAY } from "../support/stores.js";
 import { type Put, push, revision } from "../support/tree.js";
 import { blobPath, digestOf, World } from "../support/world.js";
-import { CHILD, child, collectParted, INDEX, image } from "./attackers.js";
+import { CHILD, child, collectParted, gate, INDEX, image } from "./attackers.js";
 
 /** An old untagged image, which runs put aside from now on. */
 async function garbage() {
@@ -18,12 +18,6 @@ async function garbage() {
   await push(put, "app", image("live"), ["live"], "latest");
   world.now += 60 * DAY;
   return { world, put };
-}
-
-function gate() {
-  let open: () => void = () => undefined;
-  const opened = new Promise<void>((resolve) => (open = resolve));
-  return { open: () => open(), opened };
 }
 
 test("two that begin to unlink at once: a link that one removes late, and dies, is written anew by the other", async () => {
