@@ -58,6 +58,15 @@ interface Left<K extends PartKind> {
   readonly entries: LedgerEntries;
 }
 
+/** Of attempts at the same part the one that came farthest: each counts what those before it had done, too. */
+function farthest(attempts: readonly LedgerEntries[]): LedgerEntries | undefined {
+  const done = ({ deleted, quarantined, purged, returned, restored }: LedgerEntries) =>
+    [deleted, quarantined, purged, returned, restored]
+      .flatMap((counts) => Object.values(counts) as number[])
+      .reduce((sum, n) => sum + n, 0);
+  return attempts.toSorted((a, b) => done(b) - done(a))[0];
+}
+
 export class Lead {
   /** The stage whose parts are being made. */
   private current: string | undefined;
@@ -160,7 +169,12 @@ export class Lead {
     if (this.current !== undefined) open.add(this.current);
     for (const stage of open) await store.spoil(stage);
     try {
-      for (const stage of open) for (const result of await store.resultsSoFar(stage)) run.ledger.takeIn((result as Left<PartKind>).entries);
+      for (const stage of open) {
+        for (const attempts of await store.resultsSoFar(stage)) {
+          const entries = farthest((attempts as Pick<Left<PartKind>, "entries">[]).map((left) => left.entries));
+          if (entries !== undefined) run.ledger.takeIn(entries);
+        }
+      }
     } catch (error) {
       // It may be the damage that ends the run: what was taken goes back all the same.
       run.log.warn(`what the last parts of run ${run.ledger.runId} did can't be told: ${messageOf(error)}`, { error });

@@ -6,7 +6,7 @@
  * - `<stage>/<part>.begun`: an attempt may have changed something; `.again`: and another one, too.
  * - `<stage>/<part>.<attempt>.<n>`: what an attempt wrote. `<stage>/<part>.done`: the attempt that counts, which is the first that came to
  *   its end: written where nothing is, so that two workers at once do no harm.
- * - `<stage>/<part>.broken`: what an attempt had done when it was broken off.
+ * - `<stage>/<part>.broken-<n>`: what an attempt had done when it was broken off.
  * - `<stage>.closed`: what each part of a stage has left. A stage begins once those before it are closed, and what comes late is not seen.
  */
 
@@ -35,6 +35,10 @@ export interface ClosedStage {
 }
 
 const OPEN = ".open";
+
+function brokenName(stage: string, part: number, before: number): string {
+  return `${stage}/${part}.broken-${before}`;
+}
 
 export class PartStore {
   /** What closed stages left: it never changes. */
@@ -122,20 +126,32 @@ export class PartStore {
     return opened.filter((stage) => !names.has(`${stage}.closed`));
   }
 
-  /** What an attempt at a part had come to when it was broken off; the first that tells it counts. */
+  /** What an attempt at a part had come to when it was broken off. */
   async breakOff(stage: string, part: number, result: unknown): Promise<void> {
-    await this.documents.put(`${stage}/${part}.broken`, result);
+    let before = 0;
+    while (!(await this.documents.put(brokenName(stage, part, before), result))) before++;
   }
 
-  /** The results of those parts of a stage that are done, whether it is closed or not; of others what they had come to, where they tell it. */
-  async resultsSoFar(stage: string): Promise<unknown[]> {
+  /**
+   * What the parts of a stage have come to, whether it is closed or not: of one that is done its result, of another what each attempt tells
+   * that was broken off.
+   */
+  async resultsSoFar(stage: string): Promise<unknown[][]> {
     const { parts } = await this.opening(stage);
     const all = Array.from({ length: parts }, (_, part) => part);
-    const results = await mapAll(all, async (part) => {
+    return mapAll(all, async (part) => {
       const done = (await this.documents.look(`${stage}/${part}.done`)) as PartOutput | undefined;
-      return done === undefined ? this.documents.look(`${stage}/${part}.broken`) : done.result;
+      return done === undefined ? this.brokenOff(stage, part) : [done.result];
     });
-    return results.filter((result) => result !== undefined);
+  }
+
+  private async brokenOff(stage: string, part: number): Promise<unknown[]> {
+    const results: unknown[] = [];
+    for (;;) {
+      const result = await this.documents.look(brokenName(stage, part, results.length));
+      if (result === undefined) return results;
+      results.push(result);
+    }
   }
 
   /** Closes a stage that is not to come to its end. */

@@ -192,6 +192,38 @@ describe("cancelled while nobody leads it, and taken up to be ended", () => {
     expect((await contentOf(driver)).size).toBe(before - 10);
   });
 
+  test("and tells what the attempt had deleted that came farthest, where a part was broken off twice", async () => {
+    for (let i = 0; i < 8; i++) await builder.layer(`garbage ${i}`);
+    const runId = randomUUID();
+    Object.assign(driver, { deleteFiles: undefined });
+    const before = (await contentOf(driver)).size;
+    const remove = driver.delete;
+    /** Whoever makes the part is stopped by what he is told when he has deleted so many blobs. */
+    const stoppedAt =
+      (count: number, why: Error): PartedRun["execute"] =>
+      async (jobs) => {
+        if (jobs[0]?.stage !== "sweep.blobs") return make(jobs);
+        const control = new AbortController();
+        let deleted = 0;
+        driver.delete = async (path, ...rest) => {
+          if (++deleted === count) control.abort(why);
+          return remove.apply(driver, [path, ...rest]);
+        };
+        const ctx = { clock, signal: control.signal };
+        for (const job of jobs) await runPart({ driver, registry: openRegistry(driver), ctx }, job).finally(() => (driver.delete = remove));
+      };
+    const one = { runId, shards: 1 };
+    const quiesced = { ...options, readOnly: true, concurrency: 1 };
+    const paused = new Suspension("all wait");
+    await expect(lead(quiesced, { ...one, execute: stoppedAt(2, paused) })).rejects.toBe(paused);
+    const ended: unknown[] = [];
+    const cancelled = lead(quiesced, { ...one, execute: stoppedAt(5, reason), ended: async (report) => void ended.push(report) });
+    await expect(cancelled).rejects.toBe(reason);
+    const gone = before - (await contentOf(driver)).size - 1;
+    expect(gone).toBeGreaterThanOrEqual(4);
+    expect(ended).toMatchObject([{ eligible: { blobs: 9 }, deleted: { blobs: gone, layerLinks: 1 } }]);
+  });
+
   test.each<[string, GcOptions, string]>([
     ["readOnly", { readOnly: true }, "sweep.blobs"],
     ["quarantine", {}, "aside.blobs"],
