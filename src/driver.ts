@@ -45,8 +45,8 @@ export interface Failure {
 
 /** What a visit looks at things with: at once, without promises, as the single methods would tell. Each throws where it can't. */
 export interface VisitedFiles {
-  /** What is at a path; it throws where that is a symbolic link. Its time is in milliseconds since 1970. */
-  stat(path: string): { isDirectory(): boolean; readonly size: number; readonly mtimeMs: number };
+  /** What is at a path, if anything is; it throws where that is a symbolic link. Its time is in milliseconds since 1970. */
+  stat(path: string): { isDirectory(): boolean; readonly size: number; readonly mtimeMs: number } | undefined;
   /** The direct children of a directory; a symbolic link is none here. */
   list(path: string): readonly { readonly name: string; isDirectory(): boolean }[];
   /** The first bytes of a file, `maxBytes` at most; good until the next reading. */

@@ -2,14 +2,13 @@
 
 import * as crypto from "node:crypto";
 import { DIGEST, splitDigest } from "./digest.js";
-import { ENTRY_LAYOUT } from "./manifestEntry.js";
 import { type ManifestDocument, manifestRule } from "./manifestRule.js";
 import type { DamageKind } from "./namespace.js";
 
 /** The largest manifest that registries accept, in bytes. */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 
-const rule = manifestRule({ crypto, digest: DIGEST, layout: ENTRY_LAYOUT });
+const rule = manifestRule({ crypto, digest: DIGEST });
 
 /** Why bytes are not the manifest that their digest promises. */
 export interface ManifestDamage {
@@ -48,7 +47,7 @@ export function manifestVisit(withFacts: boolean): string {
   // A transformer that keeps functions' names puts calls of `__name` in.
   return `(crypto) => {
     const __name = (target) => target;
-    const rule = (${String(manifestRule)})({ crypto, digest: ${String(DIGEST)}, layout: ${JSON.stringify(ENTRY_LAYOUT)} });
+    const rule = (${String(manifestRule)})({ crypto, digest: ${String(DIGEST)} });
     return (files, path) => {
       const bytes = files.readOnce(path, ${MAX_MANIFEST_BYTES + 1});
       return bytes.length > ${MAX_MANIFEST_BYTES} ? undefined : rule.extract(bytes, ${String(withFacts)});

@@ -20,7 +20,6 @@ export interface ManifestProblem {
 const WHOLE = 1;
 const BROKEN = 2;
 const IS_MANIFEST = 4;
-const MAY_HAVE_SIGNATURES = 8;
 
 export class ManifestCatalog {
   private readonly states = Column.bytes();
@@ -50,10 +49,10 @@ export class ManifestCatalog {
   }
 
   /** Holds what was read of a manifest. */
-  hold(manifest: number, { children, blobs, subjects, facts, isManifest, mayHaveSignatures }: KnownManifest): void {
+  hold(manifest: number, { children, blobs, subjects, facts, isManifest }: KnownManifest): void {
     this.lists.set(manifest, [children, blobs, subjects]);
     if (facts !== undefined) this.facts.set(manifest, facts);
-    this.states.set(manifest, WHOLE | (isManifest ? IS_MANIFEST : 0) | (mayHaveSignatures ? MAY_HAVE_SIGNATURES : 0));
+    this.states.set(manifest, WHOLE | (isManifest ? IS_MANIFEST : 0));
   }
 
   /** Holds what another process has read of a manifest. */
@@ -71,11 +70,6 @@ export class ManifestCatalog {
   /** Whether what was read looks like a manifest at all. */
   isManifest(manifest: number): boolean {
     return (this.states.get(manifest) & IS_MANIFEST) !== 0;
-  }
-
-  /** Whether signatures may lie beside it; of one that is broken nothing tells that they don't. */
-  mayHaveSignatures(manifest: number): boolean {
-    return (this.states.get(manifest) & (MAY_HAVE_SIGNATURES | BROKEN)) !== 0;
   }
 
   problem(manifest: number): ManifestProblem | undefined {

@@ -2,7 +2,7 @@
  * All that a run keeps of a manifest, packed into bytes: as a thread that reads manifests tells it, and as a cache remembers it between
  * runs. `manifestRule` packs it:
  *
- * - a byte of flags, and the manifest's size;
+ * - a byte that is 1 where it looks like a manifest at all, and its size;
  * - how many children, blobs and subjects it names (4 bytes each, as the size: the lowest first);
  * - these digests, of each the number of its bytes, which tells the algorithm, and the bytes;
  * - what `keep` is told, as JSON; nothing where nobody asks for it.
@@ -12,9 +12,7 @@ import { hash } from "node:crypto";
 import { splitDigest } from "./digest.js";
 import type { DigestIndex } from "./digestIndex.js";
 import { bufferOf, viewOf } from "./internal/bufferOf.js";
-import type { EntryLayout, ManifestFacts } from "./manifestRule.js";
-
-export const ENTRY_LAYOUT: EntryLayout = { isManifest: 1, mayHaveSignatures: 2 };
+import type { ManifestFacts } from "./manifestRule.js";
 
 const SIZE_AT = 1;
 /** Three counts of four bytes. */
@@ -22,7 +20,7 @@ const COUNTS_AT = 5;
 const HEADER_BYTES = 17;
 
 /** To be raised with every change of what is read out of a manifest, or of how it is packed. */
-const RULE = 3;
+const RULE = 4;
 
 const CHECKSUM_BYTES = 32;
 const RULE_AT = CHECKSUM_BYTES;
@@ -31,7 +29,6 @@ const DIGEST_AT = RULE_AT + 1;
 /** What an entry says, in numbers. */
 export interface KnownManifest {
   readonly isManifest: boolean;
-  readonly mayHaveSignatures: boolean;
   /** Bytes. */
   readonly size: number;
   /** Named in a way that lets it be a manifest. Each once, as all of these. */
@@ -54,7 +51,6 @@ export type FactsWanted = "none" | "packed" | "read";
 export function readEntry(bytes: Uint8Array, digests: DigestIndex, facts: FactsWanted): KnownManifest {
   if (bytes.length < HEADER_BYTES) throw new RangeError(`no entry of ${bytes.length} bytes`);
   const view = viewOf(bytes);
-  const flags = view.getUint8(0);
   const lists: [number[], number[], number[]] = [[], [], []];
   let at = HEADER_BYTES;
   for (let list = 0; list < lists.length; list++)
@@ -63,8 +59,7 @@ export function readEntry(bytes: Uint8Array, digests: DigestIndex, facts: FactsW
   if ((facts !== "none") !== at < bytes.length) throw new RangeError("an entry of another kind");
   const [children, blobs, subjects] = lists;
   return {
-    isManifest: (flags & ENTRY_LAYOUT.isManifest) !== 0,
-    mayHaveSignatures: (flags & ENTRY_LAYOUT.mayHaveSignatures) !== 0,
+    isManifest: view.getUint8(0) === 1,
     size: view.getUint32(SIZE_AT, true),
     ...{ children: unique(children), blobs: unique(blobs), subjects: unique(subjects) },
     // Read where they are needed: that takes as long as all the rest.

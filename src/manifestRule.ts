@@ -23,8 +23,6 @@ export interface ManifestDocument {
   readonly subjects: readonly string[];
   /** Whether the document looks like a manifest at all: a layer that happens to be JSON does not. */
   readonly isManifest: boolean;
-  /** Old registries kept signatures beside schema 1 manifests; every later kind says `schemaVersion: 2`. */
-  readonly mayHaveSignatures: boolean;
   /** The parsed document. */
   readonly content: unknown;
 }
@@ -46,25 +44,18 @@ interface Frame {
   atKey: boolean;
 }
 
-/** Bits of the first byte of a packed entry; src/manifestEntry.ts reads it. */
-export interface EntryLayout {
-  readonly isManifest: number;
-  readonly mayHaveSignatures: number;
-}
-
 /** What the rule is given, since it can't reach for it where its text runs. */
 export interface RuleParts {
   readonly crypto: { readonly hash: typeof hash };
   /** What a digest looks like. */
   readonly digest: RegExp;
-  readonly layout: EntryLayout;
 }
 
 /**
  * The rule. It is one function, and uses nothing beside it but what it is given: its text also runs in the thread that reads files
  * (`manifestVisit` in src/manifest.ts).
  */
-export function manifestRule({ crypto, digest: digestPattern, layout }: RuleParts) {
+export function manifestRule({ crypto, digest: digestPattern }: RuleParts) {
   /** Manifests and indexes of both kinds, whatever parameters stand behind. */
   const MANIFEST_TYPE =
     /^\s*application\/vnd\.(?:docker\.distribution\.manifest\.(?:v1\+json|v1\+prettyjws|v2\+json|list\.v2\+json)|oci\.(?:image\.manifest|image\.index|artifact\.manifest)\.v1\+json)\s*(?:;|$)/iu;
@@ -78,7 +69,7 @@ export function manifestRule({ crypto, digest: digestPattern, layout }: RulePart
   /** Keys that tell something, in any case. */
   const TELLING = /"(?:schemaversion|digest|blobsum|mediatype|subject|annotations)"/gi;
 
-  /** Room for a byte of flags and four counts, in hex. */
+  /** Room for a byte and four counts, in hex. */
   const HEADER = "00".repeat(17);
 
   // Characters as numbers: compared as strings they take twice as long.
@@ -100,7 +91,7 @@ export function manifestRule({ crypto, digest: digestPattern, layout }: RulePart
     } catch {
       return undefined;
     }
-    return readUsual(text, content) ?? { ...scan(text), content, mayHaveSignatures: !saysSchema2(content) };
+    return readUsual(text, content) ?? { ...scan(text), content };
   }
 
   /**
@@ -130,7 +121,7 @@ export function manifestRule({ crypto, digest: digestPattern, layout }: RulePart
     if (subject !== undefined) unseen--;
     const about = see(subject);
     if (see(content) !== undefined || unseen !== 0) return undefined;
-    return { named, subjects: about === undefined ? [] : [about.digest], isManifest: true, mayHaveSignatures: false, content };
+    return { named, subjects: about === undefined ? [] : [about.digest], isManifest: true, content };
   }
 
   /** Whether a telling key may be hidden: by an escape, or a letter that is folded. Asked first, since there may be millions to count. */
@@ -152,7 +143,7 @@ export function manifestRule({ crypto, digest: digestPattern, layout }: RulePart
 
   /** Written as hex, and made bytes in one go: digests are hex already, and a call for each takes longer than all the rest. */
   function packBehind(start: string, document: ManifestDocument, size: number, withFacts: boolean): Buffer {
-    const { named, subjects, isManifest, mayHaveSignatures } = document;
+    const { named, subjects, isManifest } = document;
     let [children, childCount, blobs] = ["", 0, ""];
     for (const { digest, mayBeManifest } of named) {
       if (mayBeManifest) {
@@ -164,7 +155,7 @@ export function manifestRule({ crypto, digest: digestPattern, layout }: RulePart
     for (const subject of subjects) about += packedDigest(subject);
     const entry = Buffer.from(start + HEADER + children + blobs + about, "hex");
     const at = start.length / 2;
-    entry[at] = (isManifest ? layout.isManifest : 0) | (mayHaveSignatures ? layout.mayHaveSignatures : 0);
+    entry[at] = isManifest ? 1 : 0;
     [size, childCount, named.length - childCount, subjects.length].forEach((count, i) => entry.writeUInt32LE(count, at + 1 + i * 4));
     return withFacts ? Buffer.concat([entry, Buffer.from(JSON.stringify(factsOf(document, size)))]) : entry;
   }
@@ -191,18 +182,6 @@ export function manifestRule({ crypto, digest: digestPattern, layout }: RulePart
 
   function membersOf(value: unknown): Readonly<Record<string, unknown>> {
     return typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
-  }
-
-  /** Whether every spelling of `schemaVersion` says 2: which of several a registry took is not for us to guess. */
-  function saysSchema2(content: unknown): boolean {
-    let isSaid = false;
-    const members = Array.isArray(content) ? {} : membersOf(content);
-    for (const key of Object.keys(members)) {
-      if (fold(key) !== "schemaversion") continue;
-      if (members[key] !== 2) return false;
-      isSaid = true;
-    }
-    return isSaid;
   }
 
   /** Scans text that is known to be JSON. */

@@ -70,6 +70,8 @@ export interface Revision {
   /** When it was written, by the storage's clock; where that is not known, it counts as young. */
   readonly modTime?: Date | undefined;
   readonly damage?: Damage | undefined;
+  /** False where the listing has seen that no signatures lie beside it: then {@link Repository.signatures} is not asked. */
+  readonly hasSignatures?: boolean | undefined;
 }
 
 /** A repository may serve this blob. */
@@ -119,7 +121,7 @@ export interface Upload {
   readonly footprint: Footprint;
 }
 
-/** A repository without damage. Digests are the 32 bytes of sha256, one after the other. */
+/** A repository without damage and signatures. Digests are the 32 bytes of sha256, one after the other. */
 export interface RepositoryOverview {
   readonly revisions: Uint8Array;
   /** When the link of each revision was written: milliseconds since 1970. */
@@ -167,7 +169,7 @@ export interface Repository {
 
   /**
    * All that `revisions`, `layerLinks` and `tags` tell, in one answer, looked at in this order; `undefined` where these are to be asked
-   * after all: since there is damage, something unrecognized, a digest other than sha256, or too much for one answer. `manyOf` holds
+   * after all: since there is damage, something unrecognized, a signature, a digest other than sha256, or too much for one answer. `manyOf` holds
    * these three, too.
    */
   overview?(options?: LookOptions): Promise<RepositoryOverview | undefined>;

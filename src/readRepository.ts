@@ -18,6 +18,8 @@ export async function readRepository(run: Run, repository: Repository): Promise<
 
 class Reading {
   private readonly repository: Repository;
+  /** Revisions of which no listing has told that they have no signatures. */
+  private readonly perhapsSigned: number[] = [];
 
   constructor(
     private readonly run: Run,
@@ -69,8 +71,10 @@ class Reading {
 
   private async listRevisions(): Promise<void> {
     for await (const page of this.repository.revisions(this.view.look)) {
-      for (const { digest, modTime, damage } of page) {
-        this.view.revisions.set(this.run.digests.add(digest), modTime?.getTime() ?? Number.NaN);
+      for (const { digest, modTime, damage, hasSignatures } of page) {
+        const number = this.run.digests.add(digest);
+        this.view.revisions.set(number, modTime?.getTime() ?? Number.NaN);
+        if (hasSignatures !== false) this.perhapsSigned.push(number);
         if (damage !== undefined) this.view.damaged(damage, digest);
       }
     }
@@ -95,7 +99,7 @@ class Reading {
       }
       if (run.settings.referrers === "keep-with-subject") this.findSubjects(number);
     }
-    await this.findSignatures([...view.revisions.keys()]);
+    await this.findSignatures(this.perhapsSigned.filter((number) => view.revisions.has(number)));
   }
 
   private findSubjects(number: number): void {
@@ -124,10 +128,9 @@ class Reading {
   }
 
   private async findSignatures(manifests: readonly number[]): Promise<void> {
-    const { catalog, digests } = this.run;
-    const old = manifests.filter((number) => catalog.mayHaveSignatures(number));
-    const signatures = await mapAll(old, async (number) => this.repository.signatures?.(digests.digest(number), this.view.look));
-    old.forEach((number, i) => this.view.signaturesOf.set(number, signatures[i] ?? []));
+    const { repository, view, run } = this;
+    const signatures = await mapAll(manifests, async (number) => repository.signatures?.(run.digests.digest(number), view.look));
+    manifests.forEach((number, i) => view.signaturesOf.set(number, signatures[i] ?? []));
   }
 
   private async listTags(): Promise<void> {

@@ -81,16 +81,21 @@ function statsOf({ eligible }: GcReport): number {
   return tree.revisions + eligible.blobs + eligible.layerLinks + eligible.tagIndexEntries + 1;
 }
 
+/** Whether signatures lie beside a revision a listing tells; who visits a repository looks at their place. */
+function seenByVisits({ storageCalls: { list = 0, stat = 0, ...calls } }: GcReport): GcReport["storageCalls"] {
+  return { ...calls, list: list - tree.revisions, stat: stat + tree.revisions };
+}
+
 describe("a dry run", () => {
   test("reads each manifest once and each tag once, lists each directory once, and looks at nothing that a name tells", async () => {
     const { report, counting, together } = await collect(DRY);
     expect(report.eligible).toMatchObject({ manifests: 0, layerLinks: SHAPE.looseLinks });
     expect(counting.calls("getContent")).toBe(tree.manifests + tree.tags);
     expect(counting.bytesRead).toBe(tree.manifestBytes + tree.tags * LINK_BYTES);
-    expect(counting.calls("list")).toBe(tree.directories);
+    expect(counting.calls("list")).toBe(tree.directories + tree.revisions);
     expect(counting.calls("stat")).toBe(statsOf(report));
     expect(counting.calls()).toBe(counting.calls("getContent") + counting.calls("list") + counting.calls("stat"));
-    expect(together.storageCalls).toEqual(report.storageCalls);
+    expect(together.storageCalls).toEqual(seenByVisits(report));
     expect(together.eligible).toEqual(report.eligible);
   });
 
@@ -101,8 +106,10 @@ describe("a dry run", () => {
     expect(counting.bytesRead).toBe(tree.manifestBytes + tree.tags * LINK_BYTES);
     expect(counting.calls("stat")).toBe(statsOf(report));
     // Of each repository that loses something: its tags once more, and the index of each.
-    expect(counting.calls("list")).toBe(tree.directories + report.repositories.filter(({ manifests }) => manifests > 0).length + tree.tags);
-    expect(together.storageCalls).toEqual(report.storageCalls);
+    expect(counting.calls("list")).toBe(
+      tree.directories + tree.revisions + report.repositories.filter(({ manifests }) => manifests > 0).length + tree.tags,
+    );
+    expect(together.storageCalls).toEqual(seenByVisits(report));
   });
 
   test("of what an earlier one has read reads no manifest", async () => {
@@ -116,7 +123,7 @@ describe("a dry run", () => {
     expect(counting.bytesRead).toBe(tree.tags * LINK_BYTES);
     // It looks whether each is there, and as large as it was.
     expect(counting.calls("stat")).toBe(statsOf(report) + tree.manifests);
-    expect(together.storageCalls).toEqual(report.storageCalls);
+    expect(together.storageCalls).toEqual(seenByVisits(report));
     expect(report.eligible).toEqual(first.report.eligible);
   });
 });

@@ -3,7 +3,6 @@
 import { explain, type GcOptions, markAndSweep, type Namespace, openRegistry, type Repository } from "oci-registry-gc";
 import { InterceptedDriver } from "oci-registry-gc/testing";
 import { expect, test } from "vitest";
-import { readManifest } from "../src/manifest.js";
 import { contentOf, DAY, filesystemStore, memoryStore } from "./support/stores.js";
 import { changed, currentLink, image, layer, linkOf, push, repo, revision, sha512 } from "./support/tree.js";
 import { blobPath, digestOf, ROOT, World } from "./support/world.js";
@@ -189,11 +188,3 @@ test("a wrapper's tags count, though its registry can tell all of a repository a
   await markAndSweep({}, store.driver, tagging, { removeUntagged: true, readOnly: true, maxDeleteRatio: 1 });
   expect([...(await contentOf(store.driver)).keys()]).toContain(blobPath(digestOf(more)));
 });
-
-test.each(['"schemaVersion":2,"SchemaVersion":1', '"SchemaVersion":1,"schemaVersion":2'])(
-  "a manifest that says %s may have signatures",
-  (versions) => {
-    const text = `{${versions},"fsLayers":[{"blobSum":"${digestOf("a")}"}]}`;
-    expect(readManifest(digestOf(text), Buffer.from(text))).toMatchObject({ mayHaveSignatures: true });
-  },
-);

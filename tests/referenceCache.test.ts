@@ -201,8 +201,8 @@ describe("an entry", () => {
       const told = Buffer.concat([Buffer.from([rule]), Buffer.from(digest.slice(7), "hex"), packed]);
       return Buffer.concat([createHash("sha256").update(told).digest(), told]);
     };
-    expect(madeBy(3)).toEqual(remembered);
-    for (const rule of [0, 1, 2, 4, 255]) expect(fromMemory(digest, madeBy(rule))).toBeUndefined();
+    expect(madeBy(4)).toEqual(remembered);
+    for (const rule of [0, 1, 2, 3, 255]) expect(fromMemory(digest, madeBy(rule))).toBeUndefined();
     // As they were packed until rule 2.
     const checksum = createHash("sha256").update(`2 ${digest}\n`).update(packed).digest();
     expect(fromMemory(digest, Buffer.concat([checksum, packed]))).toBeUndefined();

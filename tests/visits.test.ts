@@ -267,7 +267,7 @@ describe("as the listings tell it", () => {
 
 describe("what a visit leaves to the listings", () => {
   const on = (folder: string, tell: Partial<VisitedFiles> = {}): VisitedFiles => ({
-    stat: (path) => statSync(join(folder, path)),
+    stat: (path) => statSync(join(folder, path), { throwIfNoEntry: false }),
     list: (path) => readdirSync(join(folder, path), { withFileTypes: true }),
     read: () => Buffer.from(digestOf("any")),
     readOnce: () => expect.unreachable("a link is read to its end"),

@@ -66,7 +66,11 @@ export function visits({ tag: tagPattern, name: namePattern, mostLinks, lastTime
     const revisions = manifests.includes("revisions") ? sha256Below(files, `${path}/_manifests/revisions`) : [];
     if (revisions.length > mostLinks) throw new Error("too many");
     const times = Buffer.allocUnsafe(revisions.length * 8);
-    revisions.forEach((hex, i) => times.writeDoubleLE(linkTime(files, `${path}/_manifests/revisions/sha256/${hex}/link`), i * 8));
+    revisions.forEach((hex, i) => {
+      const revision = `${path}/_manifests/revisions/sha256/${hex}`;
+      times.writeDoubleLE(linkTime(files, `${revision}/link`), i * 8);
+      if (files.stat(`${revision}/signatures`) !== undefined) throw new Error("signatures");
+    });
     const layers = sha256Below(files, `${path}/_layers`);
     const tags = manifests.includes("tags") ? directories(files, `${path}/_manifests/tags`) : [];
     if (tags.length > mostLinks) throw new Error("too many");
@@ -84,7 +88,7 @@ export function visits({ tag: tagPattern, name: namePattern, mostLinks, lastTime
   /** When a link was written that is as large as it should be. */
   function linkTime(files: VisitedFiles, path: string): number {
     const stats = files.stat(path);
-    if (stats.isDirectory() || stats.size !== 71) throw new Error("no link");
+    if (stats === undefined || stats.isDirectory() || stats.size !== 71) throw new Error("no link");
     const time = Math.round(stats.mtimeMs);
     if (!(Math.abs(time) <= lastTime)) throw new Error("no time");
     return time;

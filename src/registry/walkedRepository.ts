@@ -171,7 +171,10 @@ export class WalkedRepository extends LayoutRepository implements Repository {
     for (const place of this.misplaced) if (!this.hasBelow(place)) options.onDamage?.(misplacedFile(place));
     const access = this.access(options);
     for (const page of this.revisionLinks.pages((digest) => this.paths.revisionLink(digest))) {
-      const revisions = await mapAll(page, ({ digest, link }) => judgeRevision(access, digest, link));
+      const revisions = await mapAll(page, async ({ digest, link }) => {
+        const revision = await judgeRevision(access, digest, link);
+        return revision && { ...revision, hasSignatures: this.signatureLinks.has(digest) };
+      });
       yield revisions.filter((revision) => revision !== undefined);
     }
   }

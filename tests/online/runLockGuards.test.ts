@@ -84,7 +84,7 @@ describe("a lock that is taken", () => {
     });
     const lock = await world.take(slow);
     await expect(lock.check()).rejects.toMatchObject(LOCKED);
-    lock.letGo();
+    void lock.letGo();
   });
 
   test.each(["is denied", "fails"])("is ours where the write %s that has made it", async (how) => {
@@ -140,7 +140,7 @@ describe("a lock that is taken", () => {
       const world = new World();
       const lock = await world.take(lastWins(world));
       await lock.check();
-      lock.letGo();
+      void lock.letGo();
     });
   });
 
@@ -157,7 +157,7 @@ describe("a lock that is taken", () => {
     });
     const lock = await world.take(driver);
     expect(writes).toEqual([true, false]);
-    lock.letGo();
+    void lock.letGo();
   });
 
   test("over from a holder who comes back is not ours", async () => {
@@ -215,7 +215,7 @@ describe("a lock that is taken", () => {
     });
     const lock = await world.take(told);
     expect(writes).toEqual([true, true]);
-    lock.letGo();
+    void lock.letGo();
   });
 });
 
@@ -240,7 +240,7 @@ describe("a lock that is held", () => {
       await lock.check();
       expect((await world.lock())?.at).toBe((i + 1) * 31);
     }
-    lock.letGo();
+    void lock.letGo();
   });
 
   test.each(["getContent", "putContent"] as const)(
@@ -260,7 +260,7 @@ describe("a lock that is held", () => {
       await expect(lock.check()).resolves.toBeUndefined();
       world.now += 30 * SECOND;
       await expect(lock.check()).rejects.toMatchObject(LOCKED);
-      lock.letGo();
+      void lock.letGo();
     },
   );
 
@@ -269,7 +269,7 @@ describe("a lock that is held", () => {
     const lock = await world.take();
     vi.advanceTimersByTime(MINUTE + 1);
     await expect(lock.check()).rejects.toMatchObject(LOCKED);
-    lock.letGo();
+    void lock.letGo();
   });
 
   test("is not written anew by who has slept past it", async () => {
@@ -278,7 +278,7 @@ describe("a lock that is held", () => {
     world.now += MINUTE + 1;
     await expect(lock.check()).rejects.toMatchObject(LOCKED);
     expect((await world.lock())?.at).toBe(0);
-    lock.letGo();
+    void lock.letGo();
   });
 
   test("asks for no heartbeat by the calls of one", async () => {
@@ -299,14 +299,14 @@ describe("a lock that is held", () => {
     lock.touch();
     await lock.keepAlive();
     expect(told).toEqual({ reads: 1, most: 1, now: 0 });
-    lock.letGo();
+    void lock.letGo();
   });
 
   test("is kept alive by nobody who has let it go", async () => {
     const world = new World();
     const lock = await world.take();
     expect(timers.size).toBe(1);
-    lock.letGo();
+    void lock.letGo();
     expect(timers.size).toBe(0);
     world.now += 31 * SECOND;
     lock.touch();
@@ -322,7 +322,7 @@ describe("a lock that is shared", () => {
     world.now += 4 * MINUTE;
     const lock = await world.share();
     expect(await world.lock()).toEqual({ text: "mine", at: 240 });
-    lock.letGo();
+    void lock.letGo();
   });
 
   test.each(["another's", undefined])("and is %j is none, and nobody keeps it alive", async (text) => {

@@ -76,7 +76,7 @@ test("that of who led the run, and let go of it", async () => {
       }
     },
   }).catch((error: unknown) => error);
-  letGo.finally(suspended.open);
+  void letGo.finally(suspended.open);
   await Promise.race([suspended.opened, setTimeout(500)]);
   const { status } = await collectParted(world, options, { runId, shards: 2 });
   over.open();

@@ -15,12 +15,11 @@ function read(text: string): ManifestDocument {
 }
 
 /** What does not depend on how the document was read: not on the order in which it was. */
-function meaningOf({ named, subjects, isManifest, mayHaveSignatures }: ManifestDocument) {
+function meaningOf({ named, subjects, isManifest }: ManifestDocument) {
   return {
     named: named.map(({ digest, mayBeManifest }) => `${digest} ${mayBeManifest}`).sort(),
     subjects: [...subjects].sort(),
     isManifest,
-    mayHaveSignatures,
   };
 }
 

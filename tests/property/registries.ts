@@ -181,7 +181,7 @@ function place(
   if (as === "layer") link(files, repository, digest, digest);
   if (as !== "revision") return;
   files.set(`${base}/revisions/${path(digest)}/link`, digest);
-  if (signed && kind === "schema1") {
+  if (signed) {
     addBlob(`signature ${at}`);
     files.set(`${base}/revisions/${path(digest)}/signatures/${path(hash(`signature ${at}`))}/link`, hash(`signature ${at}`));
   }

@@ -43,8 +43,8 @@ function visit(paths, number, text, stop) {
   const files = {
     stat(path) {
       begin(0);
-      const stats = fs.lstatSync(root + path);
-      if (stats.isSymbolicLink()) throw new Error("another path leads there");
+      const stats = fs.lstatSync(root + path, { throwIfNoEntry: false });
+      if (stats?.isSymbolicLink()) throw new Error("another path leads there");
       return stats;
     },
     list(path) {
