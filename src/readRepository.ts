@@ -129,8 +129,12 @@ class Reading {
 
   private async findSignatures(manifests: readonly number[]): Promise<void> {
     const { repository, view, run } = this;
-    const signatures = await mapAll(manifests, async (number) => repository.signatures?.(run.digests.digest(number), view.look));
-    manifests.forEach((number, i) => view.signaturesOf.set(number, signatures[i] ?? []));
+    if (repository.signatures === undefined) return;
+    const told = await mapAll(manifests, async (number) => repository.signatures?.(run.digests.digest(number), view.look));
+    manifests.forEach((number, i) => {
+      const signatures = told[i] ?? [];
+      if (signatures.length > 0) view.signaturesOf.set(number, signatures);
+    });
   }
 
   private async listTags(): Promise<void> {
