@@ -82,7 +82,8 @@ function* namesIn(path) {
   else if (two === "_layers") for (const i of rangeOf(one)) yield* layersOf(i);
   else if (three === undefined) yield* ["revisions", "tags"];
   else if (three === "revisions" && four === undefined) yield "sha256";
-  else if (three === "revisions") for (const i of rangeOf(one)) yield manifestHex(i);
+  else if (three === "revisions" && five === undefined) for (const i of rangeOf(one)) yield manifestHex(i);
+  else if (three === "revisions") yield "link";
   else if (four === undefined) for (const i of rangeOf(one)) if (isTagged(i)) yield `v${i}`;
   if (three === "tags" && four !== undefined && five === undefined) yield* ["current", "index"];
 }
@@ -108,7 +109,7 @@ const driver = {
     if (!/^\/docker\/registry\/v2\/(blobs|repositories)(\/|$)/.test(path)) throw new PathNotFoundError(path, "synthetic");
     let page = [];
     for (const name of namesIn(path)) {
-      page.push({ path: `${path}/${name}`, isDirectory: true });
+      page.push({ path: `${path}/${name}`, isDirectory: name !== "link" });
       if (page.length < PAGE) continue;
       yield page;
       page = [];
