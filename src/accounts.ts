@@ -102,13 +102,14 @@ export function sayPlan(run: Run): void {
   if (kept.young > eligible.blobs) {
     const hours = settings.gracePeriodMs / 3_600_000;
     const mayBeTaken = (run.aside?.journals.size ?? 0) > 0;
+    const eligibleAfter = isoTime(run.clock.now() + settings.gracePeriodMs);
     const [pushed, purged] = mayBeTaken ? [", or were pushed again since a run took them", ", or that run is purged"] : ["", ""];
     log.info(
-      `${kept.young} blobs that nothing needs stay because they are young${pushed}: they go once they are older than gracePeriodMs (${hours} hours)${purged}; where nothing writes to the registry, readOnly: true collects them now`,
+      `${kept.young} blobs that nothing needs stay because they are young${pushed}: they go once they are older than gracePeriodMs (${hours} hours)${purged}: with runs after ${eligibleAfter}; where nothing writes to the registry, readOnly: true collects them now`,
       {
         young: kept.young,
         grace_period_ms: settings.gracePeriodMs,
-        eligible_after: isoTime(run.clock.now() + settings.gracePeriodMs),
+        eligible_after: eligibleAfter,
       },
     );
   }

@@ -99,7 +99,7 @@ export class Remover {
         const strange = left.find(({ path }) => !asked.has(path));
         // Which of them is still there, if not this one?
         if (strange !== undefined) throw new Error(`deleteFiles answered with ${JSON.stringify(strange.path)}, which it was not asked for`);
-        for (const failure of left) failures.push(failure);
+        for (const failure of left) failures.push(wholeFailure(failure));
       } catch (error) {
         this.log.warn(`deleting ${some.length} files failed: ${messageOf(error)}`, { error });
         for (const path of some) failures.push(failureOf(path, error));
@@ -150,6 +150,15 @@ export class Remover {
       }
     }
   }
+}
+
+/** A driver may say no more than which path it is. */
+function wholeFailure({ path, code, message }: { readonly [Member in keyof Failure]: unknown }): Failure {
+  return {
+    path: String(path),
+    code: typeof code === "string" ? code : "DRIVER_ERROR",
+    message: typeof message === "string" ? message : `deleteFiles says that ${String(path)} is still there, and not why`,
+  };
 }
 
 function isArray(value: unknown): boolean {

@@ -140,6 +140,12 @@ describe("an item is gone only where all of it is", () => {
     expect(result).toEqual({ removed: 1, failures: [{ path: "/2", code: "EIO", message: "/2" }] });
   });
 
+  test.each([{}, { code: 7, message: null }])("a driver that says no more than the path (%j)", async (said) => {
+    const { driver } = recorder({ deleteFiles: async () => [{ path: "/1", ...said } as never] });
+    const whole = { path: "/1", code: "DRIVER_ERROR", message: "deleteFiles says that /1 is still there, and not why" };
+    expect(await remover(driver).removeAll([files("/1"), files("/2")])).toEqual({ removed: 1, failures: [whole] });
+  });
+
   test("a bulk delete that rejects confirms nothing, and says so", async () => {
     const { driver } = recorder({ deleteFiles: () => Promise.reject(new Error("EIO")) });
     const { lines, logger } = notes();

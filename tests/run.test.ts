@@ -228,7 +228,10 @@ describe("log", () => {
     const lines = await logged({ removeUntagged: true }, store);
     const told = lines.filter(({ message }) => message.includes("young"));
     expect(told).toHaveLength(1);
-    expect(told[0]).toMatchObject({ level: "info", message: expect.stringMatching(/gracePeriodMs.*readOnly/) as string });
+    expect(told[0]).toMatchObject({
+      level: "info",
+      message: expect.stringMatching(/gracePeriodMs \(24 hours\): with runs after \d{4}-\d\d-\d\dT.*readOnly: true/) as string,
+    });
   });
 
   test("nothing is written to stdout or stderr", async () => {

@@ -15,8 +15,8 @@ import { moveAside } from "./moveAside.js";
 import { purgeAside, purgeable } from "./purgeAside.js";
 import { putBackNeeded, undo } from "./putBack.js";
 
-/** The drain is slept in pieces, so that the lock is kept alive. */
-const NAP_MS = 30_000;
+/** The drain is slept in pieces, so that the lock is kept alive: by a clock that no timer goes by, too, and where a heartbeat fails. */
+const NAP_MS = 10_000;
 
 /** Goes on with runs that ended before they had settled: links, drain, look, put back, settle. */
 export async function goOnInterrupted(run: Run): Promise<void> {

@@ -122,7 +122,7 @@ export class RunLock {
   /** One read before a batch, and the heartbeat where it is due. One that fails tells nothing: then the last one that succeeded counts. */
   private async look(driver: StorageDriver): Promise<void> {
     try {
-      if (this.age() > BEAT_MS) await this.beat(driver);
+      if (this.age() >= BEAT_MS) await this.beat(driver);
       else await this.askHolder(driver);
     } catch {
       // A store that is out of reach for a moment: for a minute the lock is ours.
