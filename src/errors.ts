@@ -153,8 +153,8 @@ export class DamagedRegistryError extends RegistryGcError {
 
 /** Another run holds the lock of this registry. */
 export class LockedError extends RegistryGcError {
-  constructor(message: string) {
-    super("LOCKED", message);
+  constructor(message: string, options?: { cause?: unknown }) {
+    super("LOCKED", message, options);
   }
 }
 

@@ -30,6 +30,8 @@ export class RunLock {
   /** The last heartbeat that succeeded: before the read that it began with. */
   private beatAt: Moment;
   private lost: string | undefined;
+  /** Why the last heartbeat failed, if it did. */
+  private failure: { readonly cause: unknown } | undefined;
   private beating: Promise<void> | undefined;
   private isBusy = false;
   private isLetGo = false;
@@ -116,7 +118,10 @@ export class RunLock {
     if (this.lost === undefined) await this.look(driver);
     if (this.lost === undefined && this.age() > LOST_MS) this.lost = "it was not shown to be alive for a minute";
     if (this.lost !== undefined)
-      throw new LockedError(`this run lost its lock at ${this.path}: ${this.lost}; it stopped. The next run goes on from its journal`);
+      throw new LockedError(
+        `this run lost its lock at ${this.path}: ${this.lost}; it stopped. The next run goes on from its journal`,
+        this.failure,
+      );
   }
 
   /** One read before a batch, and the heartbeat where it is due. One that fails tells nothing: then the last one that succeeded counts. */
@@ -145,10 +150,19 @@ export class RunLock {
 
   /** Reads the lock, and writes it anew where it is ours and still young. */
   private beat(driver: StorageDriver): Promise<void> {
-    this.beating ??= this.beatOnce(driver).finally(() => {
+    this.beating ??= this.tryBeat(driver).finally(() => {
       this.beating = undefined;
     });
     return this.beating;
+  }
+
+  private async tryBeat(driver: StorageDriver): Promise<void> {
+    try {
+      await this.beatOnce(driver);
+    } catch (cause) {
+      this.failure = { cause };
+      throw cause;
+    }
   }
 
   private async beatOnce(driver: StorageDriver): Promise<void> {
@@ -159,6 +173,7 @@ export class RunLock {
       if (!(await this.askHolder(driver)) || this.age() > LOST_MS) return;
       await writeFile(driver, this.path, this.content);
       this.beatAt = begun;
+      this.failure = undefined;
     } finally {
       this.isBusy = false;
     }

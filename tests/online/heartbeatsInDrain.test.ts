@@ -10,8 +10,8 @@ import { World } from "../support/world.js";
 
 const LOCK = "/docker/registry/lockfiles/gc-in-progress";
 
-/** A run that puts something aside, of which this write of the lock fails. */
-async function drainWith(failing?: number) {
+/** A run that puts something aside, of which such writes of the lock fail. */
+async function drainWith(isFailing: (write: number) => boolean = () => false) {
   const world = new World();
   const put: Put = (path, content) => world.put(path, content);
   world.now -= 60 * DAY;
@@ -23,7 +23,7 @@ async function drainWith(failing?: number) {
   const driver = new InterceptedDriver(world.driver, ({ method, paths: [path] }, proceed) => {
     if (method !== "putContent" || path !== LOCK) return proceed();
     seconds.push((world.now - begun) / 1000);
-    return seconds.length - 1 === failing ? Promise.reject(new Error("503")) : proceed();
+    return isFailing(seconds.length - 1) ? Promise.reject(new Error("503")) : proceed();
   });
   const clock = {
     now: () => world.now,
@@ -40,7 +40,16 @@ test("it is written every half minute", async () => {
 });
 
 test.each([1, 2, 3, 4])("heartbeat %i fails, and is tried again", async (failing) => {
-  const { status, manifests, seconds } = await drainWith(failing);
+  const { status, manifests, seconds } = await drainWith((write) => write === failing);
   expect({ status, manifests }).toEqual({ status: "completed", manifests: 1 });
   expect(Math.max(...seconds.slice(1).map((second, i) => second - (seconds[i] ?? 0)))).toBeLessThanOrEqual(30);
+});
+
+test("where all fail for a minute the run ends, and tells why they did", async () => {
+  const error: unknown = await drainWith((write) => write > 0).catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({
+    code: "LOCKED",
+    cause: { message: expect.stringContaining("503") as string },
+    report: { status: "aborted" },
+  });
 });
