@@ -261,10 +261,21 @@ async function consult(name: "confirm" | "ended", hook: () => Promise<void> | un
   }
 }
 
+/** Where another run had begun to take away what this one's parts left, and was cut short: what is left of it tells of long ago. */
+async function refuseHalfRemoved(documents: RunDocuments): Promise<void> {
+  const names = await documents.names();
+  const isBegun = [...names].some((name) => name !== "plan" && name !== "lock.value");
+  if (!isBegun || (await documents.has("lock.value"))) return;
+  throw new LockedError(
+    `what the parts of this run left, beside ${documents.pathOf("plan")}, is half taken away by a run that came after it: this one is over. Begin a new run`,
+  );
+}
+
 /** Taken once, and then shared: a run that has lost its lock never takes it again. */
 async function takeLock(run: Run, { store, plan }: Lead): Promise<void> {
   const path = run.registry.online?.lock ?? "";
   const isTaken = await store.documents.once("lock", async () => {
+    await refuseHalfRemoved(store.documents);
     if (await RunLock.isHeldBy(run.settlingDriver, path, plan.lock)) return true;
     run.lock = await RunLock.take(run.lockDriver, path, plan.lock, run.clock, () => run.storageNow());
     return true;

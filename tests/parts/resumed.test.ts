@@ -81,6 +81,19 @@ describe.each(DEGREES)("%s: whoever takes up a run that nobody has kept alive", 
     expect(await contentOf(driver)).toEqual(before);
   });
 
+  test("and of which what its parts left is half taken away, is refused", async () => {
+    const runId = randomUUID();
+    await expect(lead(options, { runId, execute: until(stage) })).rejects.toBeInstanceOf(Suspension);
+    const lockValue = [...(await contentOf(driver)).keys()].find((path) => path.endsWith(`/${runId}/parts/lock.value`)) ?? "";
+    await driver.delete(lockValue);
+    await driver.delete(LOCK);
+    await builder.image("a", { layers: [old], tag: "new" });
+    now += 5 * MINUTE + 1;
+    const before = await contentOf(driver);
+    await expect(lead(options, { runId })).rejects.toMatchObject({ code: "LOCKED" });
+    expect(await contentOf(driver)).toEqual(before);
+  });
+
   test("for less than that goes on", async () => {
     const runId = randomUUID();
     await expect(lead(options, { runId, execute: until(stage) })).rejects.toBeInstanceOf(Suspension);
